@@ -7,20 +7,20 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-LONGEST, LONG = 200, 40
+LONGEST_REPR, LONGEST_FIELD = 200, 40
 """Characters of a `repr`, and of one field in it."""
 T = TypeVar("T")
 
 
 def brief(kind: type[T]) -> type[T]:
-    """Give a class a `repr` of at most `LONGEST` characters: its fields in order, a long one by its kind and size."""
+    """Give a class a `repr` of at most `LONGEST_REPR` characters: its fields in order, long ones by kind and size."""
     kind.__repr__ = _brief_repr  # type: ignore[method-assign]
     return kind
 
 
 def _brief_repr(self: Any) -> str:
     text = f"{type(self).__name__}({', '.join(_brief_fields(self))})"
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 2]}…)"
+    return text if len(text) <= LONGEST_REPR else f"{text[: LONGEST_REPR - 2]}…)"
 
 
 def _brief_fields(value: Any) -> Iterator[str]:
@@ -35,7 +35,7 @@ def _brief_fields(value: Any) -> Iterator[str]:
 def _brief(value: Any) -> str:
     if isinstance(value, (str, Path)):
         text = str(value)
-        return repr(text if len(text) <= LONG else f"{text[: LONG - 1]}…")
+        return repr(text if len(text) <= LONGEST_FIELD else f"{text[: LONGEST_FIELD - 1]}…")
     if isinstance(value, (bool, int, float)):
         return repr(value)
     if isinstance(value, Collection) and not hasattr(value, "name"):

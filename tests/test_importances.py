@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwnas.predictors.importances import FEWEST, Importances, importances
+from hwnas.predictors.importances import FEWEST_TRIED, Importances, importances
 from hwnas.report import render
 from hwnas.space import Architecture
 from tests.helpers.spaces import mb, space_of
@@ -59,7 +59,7 @@ def test_a_choice_that_is_seldom_active_explains_less_than_one_that_always_is() 
 
 
 def test_few_networks_or_equal_targets_have_no_importances() -> None:
-    assert importances(SPACE.choices, DRAWN[: FEWEST - 1], accuracies()[: FEWEST - 1]) is None
+    assert importances(SPACE.choices, DRAWN[: FEWEST_TRIED - 1], accuracies()[: FEWEST_TRIED - 1]) is None
     assert importances(SPACE.choices, DRAWN, [0.5] * len(DRAWN)) is None
     assert importances((), DRAWN, accuracies()) is None
 

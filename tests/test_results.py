@@ -27,7 +27,7 @@ from hwnas.results import RunResults
 from hwnas.rows import csv_text, frame, html_table
 from hwnas.runtimes.setup import Setup
 from hwnas.search.fronts import front_rows
-from hwnas.words import LONGEST, brief
+from hwnas.words import LONGEST_REPR, brief
 from hwnas.workspace.progress import Notebook, NullReporter, default_reporter
 from tests.helpers.experiments import published
 
@@ -160,7 +160,7 @@ class Long:
 
 def test_a_short_repr_names_long_values_by_their_size() -> None:
     shown = repr(Long("x" * 500, tuple(range(10_000)), Long("inner", (), None)))
-    assert len(shown) <= LONGEST
+    assert len(shown) <= LONGEST_REPR
     assert "<10,000 items>" in shown
     assert "<Long inner>" in shown
 
@@ -181,7 +181,7 @@ def test_public_objects_print_in_a_line(run: RunResults, tmp_path: Path) -> None
         facts.tiers[0].points[0], *facts.tiers[0].importances.values(), pipeline.view(space),
         *pipeline.feasible(workspace.folder), *pipeline.fronts(workspace.folder), workspace.codebook,
     ]  # fmt: skip
-    long = {type(one).__name__: len(repr(one)) for one in shown if len(repr(one)) > LONGEST or "\n" in repr(one)}
+    long = {type(one).__name__: len(repr(one)) for one in shown if len(repr(one)) > LONGEST_REPR or "\n" in repr(one)}
     assert long == {}
 
 

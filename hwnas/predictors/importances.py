@@ -13,9 +13,9 @@ from hwnas.predictors.model import Floats, Integers
 from hwnas.space import Architecture, Choice
 from hwnas.words import brief
 
-FEWEST, MOST = 30, 600
+FEWEST_TRIED, MOST_TRIED = 30, 600
 """Networks from which importances are computed, and the most that are used of a longer history."""
-TREES, SHUFFLES = 60, 4
+FOREST_TREES, SHUFFLES = 60, 4
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,16 @@ class Importances:
 def importances(
     choices: Sequence[Choice], architectures: Sequence[Architecture], targets: Sequence[float], *, seed: int = 0
 ) -> Importances | None:
-    """Return the importances of choices for a target; None for fewer networks than `FEWEST` or equal targets.
+    """Return the importances of choices for a target; None for fewer networks than `FEWEST_TRIED` or equal targets.
 
     Random forests learn the target from four fifths of the networks. On the last fifth, which changes, each choice in
     turn is shuffled: the error rises by what the choice tells. A choice that is not active has a random option, as in
     the genome of a search, so that every shuffled genome is one of the space.
     """
     rng = np.random.default_rng(seed)
-    known = rng.permutation(len(architectures))[:MOST]
+    known = rng.permutation(len(architectures))[:MOST_TRIED]
     y = np.asarray(targets, dtype=np.float64)[known]
-    if len(known) < FEWEST or not choices or np.ptp(y) == 0:
+    if len(known) < FEWEST_TRIED or not choices or np.ptp(y) == 0:
         return None
     X = _genomes(choices, [architectures[index] for index in known], rng)
     folds = np.array_split(np.arange(len(y)), FOLDS)
@@ -100,8 +100,8 @@ def _genomes(choices: Sequence[Choice], architectures: Sequence[Architecture], r
     column = {choice.name: index for index, choice in enumerate(choices)}
     for row, architecture in enumerate(architectures):
         for name, value in architecture.picks:
-            if name in column:
-                X[row, column[name]] = index_of[column[name]][value]
+            if name in column and (index := index_of[column[name]].get(value)) is not None:
+                X[row, column[name]] = index
     return X.astype(np.intp)
 
 
@@ -112,7 +112,9 @@ def _fold(
     from sklearn.ensemble import ExtraTreesRegressor
 
     kept = np.setdiff1d(np.arange(len(y)), fold)
-    forest = ExtraTreesRegressor(TREES, max_features=0.6, min_samples_leaf=2, random_state=int(rng.integers(2**31)))
+    forest = ExtraTreesRegressor(
+        FOREST_TREES, max_features=0.6, min_samples_leaf=2, random_state=int(rng.integers(2**31))
+    )
     forest.fit(X[kept], y[kept])
     rows, count = X[fold], len(fold)
     tables = [rows]

@@ -11,9 +11,11 @@ from hwnas.report.markup import Html, el
 from hwnas.report.parts import Header, LegendEntry, TableCell, legend, origin, plot, section, table
 from hwnas.words import counted
 
-MOST, LINE = 12, 26
+CHOICES_DRAWN, CHOICE_PIXELS = 12, 26
 """Choices in the chart, and pixels for each of them; the table has all."""
-SAY = "How much worse a prediction becomes when one choice is shuffled: the part of all differences that it explains."
+CHOICES_LEAD = (
+    "How much worse a prediction becomes when one choice is shuffled: the part of all differences that it explains."
+)
 
 
 def choices_section(facts: ReportFacts) -> Html | None:
@@ -23,7 +25,7 @@ def choices_section(facts: ReportFacts) -> Html | None:
         return None
     charts = el("div", *(_chart_card(*one) for one in tiers), class_="grid")
     tables = el("div", *(_table_card(*one) for one in tiers), class_="stack beneath")
-    return section("Choices", "Which choice buys what", charts, tables, say=SAY)
+    return section("Choices", "Which choice buys what", charts, tables, say=CHOICES_LEAD)
 
 
 def _chart_card(tier: TierFacts, index: int) -> Html:
@@ -47,7 +49,7 @@ def _table_card(tier: TierFacts, index: int) -> Html:
 def importances_figure(tier: TierFacts, color: str) -> Figure:
     """Importances of the choices that matter most, for accuracy and for latency, with two standard errors."""
     by_name = _by_choice(tier)
-    names = sorted(by_name, key=lambda name: -max(one.share for one in by_name[name].values()))[:MOST]
+    names = sorted(by_name, key=lambda name: -max(one.share for one in by_name[name].values()))[:CHOICES_DRAWN]
     layers = tuple(
         Marks(
             metric,
@@ -66,7 +68,7 @@ def importances_figure(tier: TierFacts, color: str) -> Figure:
         layers,
         ChartAxis((min(ends) - free, max(ends) + free), "Part of all differences (%)"),
         ChartAxis((-0.6, len(names) - 0.4), names=tuple(cut(name, 18) for name in reversed(names))),
-        LINE * len(names) + 74,
+        CHOICE_PIXELS * len(names) + 74,
         f"Importance of {counted(len(names), 'choice')} of tier {tier.title} for accuracy and latency.",
     )
 

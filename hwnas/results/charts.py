@@ -43,7 +43,7 @@ class Framed:
         return html_table(self.title, self._rows())
 
 
-class Agreement(Framed):
+class FrontAgreement(Framed):
     """Predicted beside measured latency of a front's networks."""
 
     def __init__(self, title: str, facts: Facts) -> None:
@@ -67,10 +67,19 @@ class Agreement(Framed):
         tier, _ = self._facts()
         origins = {"predicted origin": tier.latency.origin, "measured origin": "measured"}
         return [
-            {"key": p.key, "predicted_ms": p.predicted_ms, "low_ms": p.low_ms, "high_ms": p.high_ms,
-             "measured_ms": p.measured_ms, "error_percent": p.error_percent, "kept": p.kept, **origins}
-            for p in tier.ordered if p.measured_ms is not None
-        ]  # fmt: skip
+            {
+                "key": p.key,
+                "predicted_ms": p.predicted_ms,
+                "low_ms": p.low_ms,
+                "high_ms": p.high_ms,
+                "measured_ms": p.measured_ms,
+                "error_percent": p.error_percent,
+                "kept": p.kept,
+                **origins,
+            }
+            for p in tier.ordered
+            if p.measured_ms is not None
+        ]
 
 
 class ChoiceImportances(Framed):
@@ -122,9 +131,9 @@ class Front(Framed, Sequence[FrontPoint]):
         return Chart(front_figure(tier, color), title, entries)
 
     @property
-    def agreement(self) -> Agreement:
+    def agreement(self) -> FrontAgreement:
         """Predicted beside measured latencies."""
-        return Agreement(f"{self.loaded.display_name}: predicted and measured latency", self._facts)
+        return FrontAgreement(f"{self.loaded.display_name}: predicted and measured latency", self._facts)
 
     @property
     def importances(self) -> ChoiceImportances:
@@ -166,8 +175,15 @@ def _epochs(facts: ReportFacts) -> Iterator[dict[str, object]]:
     training = facts.training
     for epoch in () if training is None else training.epochs:
         smallest, largest = (f"{training.quality} {end}" for end in ("smallest", "largest"))  # type: ignore[union-attr]
-        yield {"stage": "training", "step": epoch.epoch, "loss": epoch.loss, smallest: epoch.smallest,
-               largest: epoch.largest, "origin": "measured", "elapsed_s": epoch.seconds}  # fmt: skip
+        yield {
+            "stage": "training",
+            "step": epoch.epoch,
+            "loss": epoch.loss,
+            smallest: epoch.smallest,
+            largest: epoch.largest,
+            "origin": "measured",
+            "elapsed_s": epoch.seconds,
+        }
 
 
 def _trials(facts: ReportFacts) -> Iterator[dict[str, object]]:

@@ -32,6 +32,7 @@ class ShrunkenEstimate:
     """Standard deviation of what the true score may be."""
 
 
+@brief
 @dataclass(frozen=True)
 class FrontPoint:
     """One network of a tier's front."""

@@ -18,12 +18,12 @@ from hwnas.report.charts.chart import Figure
 from hwnas.report.charts.chart_svg import ABOVE, BELOW, RIGHT, chart, definitions, left_of
 from hwnas.report.markup import Html, el, join
 
-WIDTH = 760
+FILE_WIDTH = 760
 """Pixels of a chart's file across."""
-HEAD, LINE, MARGIN = 30, 20, 10
+TITLE_PIXELS, LEGEND_PIXELS, LEFT_PIXELS = 30, 20, 10
 """Pixels for a title, for a line of the legend, and left of the labels."""
-STYLE = Path(__file__).parent.parent / "page.css"
-OWN_STYLE = (
+STYLE_SHEET = Path(__file__).parent.parent / "page.css"
+FILE_STYLE = (
     "text { font-family: system-ui, sans-serif; }",
     ".title { font-size: 15px; font-weight: 600; fill: var(--ink); }",
     ".said { font-size: 12.5px; fill: var(--muted); }",
@@ -48,11 +48,16 @@ class Chart:
         data = base64.b64encode(self.svg().encode()).decode()
         return f'<img src="data:image/svg+xml;base64,{data}" alt="{html.escape(self.figure.label)}">'
 
-    def svg(self, width: int = WIDTH) -> str:
+    def svg(self, width: int = FILE_WIDTH) -> str:
         """Return the chart as a whole SVG file, in the light colours of the report."""
-        figure, left, inner = self.figure, left_of(self.figure) + MARGIN, self.figure.height - ABOVE - BELOW
-        height = HEAD + figure.height + (LINE if self.entries else 0)
-        size = {"x": str(left), "y": str(HEAD + ABOVE), "width": str(width - left - RIGHT), "height": str(inner)}
+        figure, left, inner = self.figure, left_of(self.figure) + LEFT_PIXELS, self.figure.height - ABOVE - BELOW
+        height = TITLE_PIXELS + figure.height + (LEGEND_PIXELS if self.entries else 0)
+        size = {
+            "x": str(left),
+            "y": str(TITLE_PIXELS + ABOVE),
+            "width": str(width - left - RIGHT),
+            "height": str(inner),
+        }
         legend, x = [], float(left)
         for color, meaning in self.entries:
             legend.append(el("circle", cx=f"{x + 5:g}", cy=str(height - 12), r="4", fill=f"var({color})"))
@@ -75,7 +80,7 @@ class Chart:
         )
         return _colored(whole)
 
-    def save(self, path: str | Path, *, width: int = WIDTH) -> Path:
+    def save(self, path: str | Path, *, width: int = FILE_WIDTH) -> Path:
         """Write the chart to a file, `.svg` or `.png`, and return its path.
 
         Raises:
@@ -84,15 +89,22 @@ class Chart:
         """
         path, text = Path(path), self.svg(width)
         if path.suffix not in (".svg", ".png"):
-            raise RunError(f"the file's ending is `{path.suffix}`", where=str(path), allowed="A chart is .svg or .png",
-                           do="Name the file so")  # fmt: skip
+            raise RunError(
+                f"the file's ending is `{path.suffix}`",
+                where=str(path),
+                allowed="A chart is .svg or .png",
+                do="Name the file so",
+            )
         content = text.encode() if path.suffix == ".svg" else _png(text, path)
         try:
             write_atomic(path, content)
         except OSError as error:
-            raise RunError(f"the chart cannot be written ({reason(error)})", where=str(path),
-                           allowed="The folder must be writable and the disk not full",
-                           do="Save it elsewhere") from error  # fmt: skip
+            raise RunError(
+                f"the chart cannot be written ({reason(error)})",
+                where=str(path),
+                allowed="The folder must be writable and the disk not full",
+                do="Save it elsewhere",
+            ) from error
         return path
 
 
@@ -110,25 +122,35 @@ def _png(svg: str, path: Path) -> bytes:
         page, picture = Path(folder) / "chart.html", Path(folder) / "chart.png"
         page.write_text(f'<!doctype html><meta charset="utf-8"><style>*{{margin:0}}</style>{svg}', encoding="utf-8")
         flags = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=2")
-        command = [browser, *flags, f"--user-data-dir={folder}/profile", f"--screenshot={picture}",
-                   f"--window-size={width},{height}", page.as_uri()]  # fmt: skip
+        command = [
+            browser,
+            *flags,
+            f"--user-data-dir={folder}/profile",
+            f"--screenshot={picture}",
+            f"--window-size={width},{height}",
+            page.as_uri(),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         if not picture.exists():
-            raise RunError(f"Chromium drew nothing ({done.stderr.strip()[-200:]})", where=str(path),
-                           allowed="It draws the chart without a window", do="Save it as .svg")  # fmt: skip
+            raise RunError(
+                f"Chromium drew nothing ({done.stderr.strip()[-200:]})",
+                where=str(path),
+                allowed="It draws the chart without a window",
+                do="Save it as .svg",
+            )
         return picture.read_bytes()
 
 
 @lru_cache(maxsize=1)
 def _rules() -> str:
     """The rules of the page's style sheet for charts."""
-    lines = [line for line in STYLE.read_text("utf-8").splitlines() if line.startswith(".chart ")]
-    return "\n".join([*OWN_STYLE, *lines])
+    lines = [line for line in STYLE_SHEET.read_text("utf-8").splitlines() if line.startswith(".chart ")]
+    return "\n".join([*FILE_STYLE, *lines])
 
 
 @lru_cache(maxsize=1)
 def _colors() -> dict[str, str]:
-    light = STYLE.read_text("utf-8").partition("@media")[0]
+    light = STYLE_SHEET.read_text("utf-8").partition("@media")[0]
     return dict(re.findall(r"(--[\w-]+):\s*(#\w+)", light))
 
 
