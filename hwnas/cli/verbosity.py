@@ -14,7 +14,7 @@ import typer
 from hwnas.console import quietly
 
 FORM = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-OPTIONS = {  # parameter -> annotation and default, added to those of a command that has none of the name
+VERBOSITY_OPTIONS = {  # parameter -> annotation and default, added to those of a command that has none of the name
     "quiet": (
         Annotated[
             bool,
@@ -43,7 +43,7 @@ def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
     own = inspect.signature(command, eval_str=True)
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in OPTIONS.items()
+        for name, (annotation, default) in VERBOSITY_OPTIONS.items()
         if name not in own.parameters
     ]
     names = {one.name for one in added}
