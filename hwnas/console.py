@@ -14,7 +14,7 @@ from hwnas.words import counted
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from hwnas.commands.plan import Stage
+    from hwnas.commands.plan import PlannedStage
     from hwnas.commands.shipped import Shipped
     from hwnas.latency.linting.findings import Finding
     from hwnas.problem.feasibility import Feasible
@@ -263,7 +263,7 @@ def show_costs(costs: Mapping[str, Any]) -> None:
             to.print(f"{'':>12}  {ends}, from {costs[f'{name}_origin']}")
 
 
-def show_plan(stages: Sequence[Stage]) -> None:
+def show_plan(stages: Sequence[PlannedStage]) -> None:
     """Print what `hwnas run --dry-run` found: a line on each stage, with its files below."""
     width = max(len(stage.name) for stage in stages)
     for stage in stages:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.options import RUNS, Group, Json, Runs, Settings, SpaceReference, edited, refuse_settings
+from hwnas.cli.options import RUNS, CommandGroup, Json, Runs, Settings, SpaceReference, edited, refuse_settings
 from hwnas.cli.printing import print_result
 from hwnas.cli.verbosity import with_verbosity
 from hwnas.console import Terminal
@@ -22,7 +22,7 @@ TIMING = "EXPERIMENT|SPACE"
 """The command of `hwnas bench` that has no name of its own."""
 
 
-class _Bench(Group):
+class _Bench(CommandGroup):
     """`hwnas bench WORD ...`: WORD is one of the commands, else what is to be timed."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

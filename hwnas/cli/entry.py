@@ -14,7 +14,7 @@ import typer
 from hwnas import __version__
 from hwnas.cli import bench, check, doctor, experiments, operators, schemas, spaces, storages
 from hwnas.cli import tools as score
-from hwnas.cli.options import Group
+from hwnas.cli.options import CommandGroup
 from hwnas.cli.streams import write_always
 from hwnas.cli.verbosity import with_verbosity
 from hwnas.console import show_error
@@ -52,7 +52,7 @@ WIDEST = 100
 
 app = typer.Typer(
     name="hwnas",
-    cls=Group,
+    cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

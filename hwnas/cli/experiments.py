@@ -17,7 +17,7 @@ from hwnas.cli.printing import print_fronts, print_result
 from hwnas.console import Terminal
 
 if TYPE_CHECKING:
-    from hwnas.commands.plan import Stage
+    from hwnas.commands.plan import PlannedStage
     from hwnas.commands.run import Outcome
     from hwnas.search.fronts import FrontPoint
 
@@ -55,7 +55,7 @@ def run(
     _print_outcome(pipeline.run(reference, runs=runs, trials=trials, reporter=Terminal()), reference, runs, as_json)
 
 
-def _print_plan(stages: Sequence[Stage], as_json: bool) -> None:
+def _print_plan(stages: Sequence[PlannedStage], as_json: bool) -> None:
     if as_json:
         print_result([vars(stage) for stage in stages], True, [])
     else:

@@ -12,7 +12,7 @@ from hwnas.cli.printing import alone
 from hwnas.errors import ConfigError
 
 
-class Group(TyperGroup):
+class CommandGroup(TyperGroup):
     """A group of commands, which lists each with the whole first sentence of its help.
 
     Help is plain text: typer's boxes cut such sentences, and importing what draws them takes a tenth of a second.

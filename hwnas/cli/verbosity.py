@@ -13,8 +13,8 @@ import typer
 
 from hwnas.console import quietly
 
-FORM = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-OPTIONS = {  # parameter -> annotation and default, added to those of a command that has none of the name
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+VERBOSITY_OPTIONS = {  # parameter -> annotation and default, added to those of a command that has none of the name
     "quiet": (
         Annotated[
             bool,
@@ -43,7 +43,7 @@ def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
     own = inspect.signature(command, eval_str=True)
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in OPTIONS.items()
+        for name, (annotation, default) in VERBOSITY_OPTIONS.items()
         if name not in own.parameters
     ]
     names = {one.name for one in added}
@@ -68,7 +68,7 @@ def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
 def logged(level: int) -> Iterator[None]:
     """Print the records of hwnas's loggers on standard error, from a level on, while the block runs."""
     logger, handler = logging.getLogger("hwnas"), logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(FORM))
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(level)

@@ -21,7 +21,7 @@ from hwnas.workspace.progress import Reporter
 from hwnas.workspace.training.supernets import check_weights, recipe_of, untrained
 from hwnas.workspace.workspace import Workspace, open_run
 
-STEPS = 4
+TRIED_STEPS = 4
 """Steps of training that are tried for an estimate, after one that warms up."""
 PROPOSAL_S = 0.1
 """Seconds in which a sampler proposes a network and a trial is kept."""
@@ -32,7 +32,7 @@ TRAINLESS_SOURCES = ("inherited", "published", "scored", "predicted")
 
 
 @dataclass(frozen=True)
-class Stage:
+class PlannedStage:
     """A stage of a run that is to come."""
 
     name: str
@@ -44,7 +44,7 @@ class Stage:
 
 def plan(
     reference: str | Path, *, runs: Path = Path("runs"), trials: int | None = None, reporter: Reporter | None = None
-) -> list[Stage]:
+) -> list[PlannedStage]:
     """Return the stages of a run that are to come, with estimates from a few steps and scores that are thrown away.
 
     Raises:
@@ -56,27 +56,27 @@ def plan(
         aside = replace(run, folder=Path(scratch))
         stages = [*_tables(run), *_training(run, aside), *_searches(run, aside, trials), *_fronts(run)]
     exported = [] if run.experiment.data is None else [_export(run, tier) for tier in run.experiment.tiers]
-    return [*stages, *exported, Stage("report", "one page", 1.0, (run.folder / "report.html",))]
+    return [*stages, *exported, PlannedStage("report", "one page", 1.0, (run.folder / "report.html",))]
 
 
-def _tables(run: Workspace) -> Iterator[Stage]:
+def _tables(run: Workspace) -> Iterator[PlannedStage]:
     for name, table in plan_tables(run).items():
         missing = f"{counted(table.missing, 'row')}, {counted(table.missing_checks, 'network')} to time"
-        yield Stage(f"table {name}", missing, table.seconds, (table.table,))
+        yield PlannedStage(f"table {name}", missing, table.seconds, (table.table,))
 
 
-def _training(run: Workspace, aside: Workspace) -> Iterator[Stage]:
+def _training(run: Workspace, aside: Workspace) -> Iterator[PlannedStage]:
     if not run.source.supernet:
         return
     recipe, done = recipe_of(run), sorted(run.paths.train.glob("checkpoint-*.pt"))
     left = recipe.epochs - (int(done[-1].stem.rpartition("-")[2]) if done else 0)
     last = (run.paths.train / f"checkpoint-{recipe.epochs:04d}.pt",)
     if run.experiment.train.weights is not None and not done:
-        yield Stage("training", "none: weights are given", 0.0, last)
+        yield PlannedStage("training", "none: weights are given", 0.0, last)
     elif left <= 0:
-        yield Stage("training", "none: it is done", 0.0, last)
+        yield PlannedStage("training", "none: it is done", 0.0, last)
     else:
-        yield Stage("training", counted(left, "epoch"), left * _epoch_seconds(aside), last)
+        yield PlannedStage("training", counted(left, "epoch"), left * _epoch_seconds(aside), last)
 
 
 class _Enough(Exception):
@@ -94,7 +94,7 @@ def _epoch_seconds(run: Workspace) -> float:
         nonlocal steps
         times.append(time.perf_counter())
         steps = step.steps
-        if len(times) > min(STEPS, steps - 1):
+        if len(times) > min(TRIED_STEPS, steps - 1):
             raise _Enough
 
     recipe = replace(recipe_of(run), processes=1)
@@ -115,7 +115,7 @@ def _epoch_seconds(run: Workspace) -> float:
     return steps * ((others[-1] - first) / len(others) if others else first - start)
 
 
-def _searches(run: Workspace, aside: Workspace, trials: int | None) -> Iterator[Stage]:
+def _searches(run: Workspace, aside: Workspace, trials: int | None) -> Iterator[PlannedStage]:
     wanted, score_s = trials or run.experiment.search.trials, _score_seconds(aside)
     for tier in run.experiment.tiers:
         left = max(0, wanted - trials_done(run, tier))
@@ -124,7 +124,9 @@ def _searches(run: Workspace, aside: Workspace, trials: int | None) -> Iterator[
         front = run.paths.front(tier)
         files = (run.folder / f"study-{tier}.log", front, front.with_suffix(".csv"))
         work = f"{counted(left, 'trial')}, sampler {run.experiment.sampler_of(tier)}"
-        yield Stage(f"search {tier}", work, seconds, files if run.experiment.search.storage is None else files[1:])
+        yield PlannedStage(
+            f"search {tier}", work, seconds, files if run.experiment.search.storage is None else files[1:]
+        )
 
 
 def _score_seconds(run: Workspace) -> float | None:
@@ -140,18 +142,18 @@ def _score_seconds(run: Workspace) -> float | None:
     return seconds + PROPOSAL_S
 
 
-def _fronts(run: Workspace) -> Iterator[Stage]:
+def _fronts(run: Workspace) -> Iterator[PlannedStage]:
     for name in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
         if run.objectives.needs_table(name):
-            yield Stage(
+            yield PlannedStage(
                 f"timing {name}", "the fronts' networks", front_seconds(run, name), (run.paths.front_table(name),)
             )
 
 
-def _export(run: Workspace, tier: str) -> Stage:
+def _export(run: Workspace, tier: str) -> PlannedStage:
     config, folder = run.experiment.export, run.folder / "bundle" / tier
     names = [
         folder / f"{file_stem(rule, 1)}{format_named(one).suffix}" for rule in config.picks for one in config.formats
     ]
     work = f"{counted(len(names), 'file')} at most, compared and timed"
-    return Stage(f"export {tier}", work, FILE_S * len(names), (folder / "manifest.json", *names))
+    return PlannedStage(f"export {tier}", work, FILE_S * len(names), (folder / "manifest.json", *names))
