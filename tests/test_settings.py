@@ -93,6 +93,19 @@ def test_verbose_shows_the_log_and_leaves_no_handler(hwnas: Call) -> None:
     assert logging.getLogger("hwnas").handlers == before
 
 
+@pytest.mark.parametrize("option", ["-v", "-vv"])
+def test_the_log_of_a_service_is_shown_where_it_is_asked_for(
+    option: str, hwnas: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import optuna
+
+    monkeypatch.setattr(optuna.storages, "run_grpc_proxy_server", lambda *storage, **address: None)
+    done = hwnas("serve-storage", f"sqlite:///{tmp_path}/studies.db", option)
+    assert done.code == 0, done.err
+    assert "INFO hwnas.commands.serve_storage: serving" in done.err
+    assert "INFO" not in hwnas("serve-storage", f"sqlite:///{tmp_path}/studies.db").err
+
+
 def test_list_names_all_that_is_shipped_with_a_line_on_each(hwnas: Call) -> None:
     kinds = json.loads(hwnas("list", "--json").out)
     folders = {"spaces": "search_spaces", "tables": "latency_tables", "experiments": "experiments"}

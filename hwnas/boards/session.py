@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
@@ -13,8 +14,11 @@ from typing import Any
 from hwnas.boards.host import Host
 from hwnas.errors import HostAway, HwnasError, RunError
 from hwnas.io.checksum import sha256_of
+from hwnas.io.command import command_line
 from hwnas.latency.merge import add_table
 from hwnas.measure.events import Progress
+
+logger = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
 TABLE, KIT, PARTIAL_KIT = "table.jsonl", "kit.pyz", "kit.part"
@@ -105,6 +109,7 @@ class BoardSession:
             HwnasError: the kit's own error, or it ended without a message.
         """
         words = [self._python, f"{self.folder}/{KIT}", "--attended", "--out", f"{self.folder}/{TABLE}", *arguments]
+        logger.info("%s: the kit is started", self.host.name)
         with tempfile.TemporaryFile("w+") as complaints:
             process = self._start(self.host.command(words), complaints)
             with process:
@@ -153,6 +158,7 @@ class BoardSession:
         return out
 
     def _start(self, command: Sequence[str], complaints: Any) -> subprocess.Popen[str]:
+        logger.debug("%s: %s", self.host.name, command_line(command))
         try:
             return subprocess.Popen(
                 command,

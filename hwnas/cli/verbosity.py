@@ -13,7 +13,7 @@ import typer
 
 from hwnas.console import quietly
 
-FORM = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 VERBOSITY_OPTIONS = {  # parameter -> annotation and default, added to those of a command that has none of the name
     "quiet": (
         Annotated[
@@ -68,7 +68,7 @@ def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
 def logged(level: int) -> Iterator[None]:
     """Print the records of hwnas's loggers on standard error, from a level on, while the block runs."""
     logger, handler = logging.getLogger("hwnas"), logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(FORM))
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(level)

@@ -21,7 +21,7 @@ from hwnas.workspace.progress import Reporter
 from hwnas.workspace.training.supernets import check_weights, recipe_of, untrained
 from hwnas.workspace.workspace import Workspace, open_run
 
-STEPS = 4
+TRIED_STEPS = 4
 """Steps of training that are tried for an estimate, after one that warms up."""
 PROPOSAL_S = 0.1
 """Seconds in which a sampler proposes a network and a trial is kept."""
@@ -94,7 +94,7 @@ def _epoch_seconds(run: Workspace) -> float:
         nonlocal steps
         times.append(time.perf_counter())
         steps = step.steps
-        if len(times) > min(STEPS, steps - 1):
+        if len(times) > min(TRIED_STEPS, steps - 1):
             raise _Enough
 
     recipe = replace(recipe_of(run), processes=1)
@@ -124,7 +124,9 @@ def _searches(run: Workspace, aside: Workspace, trials: int | None) -> Iterator[
         front = run.paths.front(tier)
         files = (run.folder / f"study-{tier}.log", front, front.with_suffix(".csv"))
         work = f"{counted(left, 'trial')}, sampler {run.experiment.sampler_of(tier)}"
-        yield PlannedStage(f"search {tier}", work, seconds, files if run.experiment.search.storage is None else files[1:])
+        yield PlannedStage(
+            f"search {tier}", work, seconds, files if run.experiment.search.storage is None else files[1:]
+        )
 
 
 def _score_seconds(run: Workspace) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from contextlib import suppress
 
@@ -10,6 +11,8 @@ from hwnas.io.storage_url import driver_message, public_url, storage_url
 from hwnas.registry import optional
 from hwnas.search.storage.backends import database
 from hwnas.workspace.progress import Reporter, default_reporter
+
+logger = logging.getLogger(__name__)
 
 
 def serve_storage(url: str, *, host: str = "localhost", port: int = 13000, reporter: Reporter | None = None) -> None:
@@ -44,6 +47,7 @@ def serve_storage(url: str, *, host: str = "localhost", port: int = 13000, repor
     try:
         storage = database(url)
         default_reporter(reporter).info(f"serving {public_url(url)} as grpc://{host}:{port}; Ctrl-C ends it")
+        logger.info("serving %s on %s:%d", public_url(url), host, port)
         with warnings.catch_warnings(), suppress(KeyboardInterrupt):
             warnings.simplefilter("ignore")  # Optuna calls it experimental
             optuna.storages.run_grpc_proxy_server(storage, host=host, port=port)

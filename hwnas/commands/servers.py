@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
 from collections.abc import Container
 from contextlib import suppress
@@ -19,6 +20,9 @@ from hwnas.workspace.workspace import Workspace, open_run
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial, TrialState
+
+
+logger = logging.getLogger(__name__)
 
 
 def dashboard(
@@ -64,6 +68,7 @@ def dashboard(
     backend = viewed(open_storage(storage)[0])
     default_reporter(reporter).info(f"http://{host}:{port} shows tier {name}; Ctrl-C ends it")
     try:
+        logger.info("serving the studies of tier %s on %s:%d", name, host, port)
         with warnings.catch_warnings(), suppress(KeyboardInterrupt):
             warnings.simplefilter("ignore")
             shown.run_server(backend, host=host, port=port)

@@ -23,10 +23,10 @@ class Shipped:
 
 def shipped() -> dict[str, list[Shipped]]:
     """Return the spaces, tables and experiments that come with hwnas, each kind sorted by name."""
-    return {kind: [_shipped(name, folder) for name in shipped_names(folder)] for kind, folder in KINDS.items()}
+    return {kind: [_shipped(name, folder) for name in shipped_names(folder)] for kind, folder in SHIPPED_KINDS.items()}
 
 
-KINDS: Mapping[str, Folder] = {
+SHIPPED_KINDS: Mapping[str, Folder] = {
     "spaces": "search_spaces",
     "tables": "latency_tables",
     "experiments": "experiments",

@@ -9,7 +9,7 @@ from typing import Any
 from hwnas.errors import ConfigError
 from hwnas.io.yaml import parse_yaml
 
-WHERE = "--set"
+SET_OPTION = "--set"
 
 
 def with_settings(raw: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
@@ -45,14 +45,14 @@ def with_settings(raw: dict[str, Any], settings: Sequence[str]) -> dict[str, Any
                     f"Set the whole: {'.'.join(trail[:depth])}={{...}}",
                 )
             section = inner
-        section[trail[-1]] = parse_yaml(text, where=f"{WHERE} {key.strip()}")
+        section[trail[-1]] = parse_yaml(text, where=f"{SET_OPTION} {key.strip()}")
     return changed
 
 
 def named_in(settings: Sequence[str]) -> str:
     """Return the keys that settings set, as errors name them; values may be secrets."""
-    return "".join(f" {WHERE} {setting.partition('=')[0].strip()}" for setting in settings)
+    return "".join(f" {SET_OPTION} {setting.partition('=')[0].strip()}" for setting in settings)
 
 
 def _refused(problem: str, allowed: str, do: str) -> ConfigError:
-    return ConfigError(problem, where=WHERE, allowed=allowed, do=do)
+    return ConfigError(problem, where=SET_OPTION, allowed=allowed, do=do)

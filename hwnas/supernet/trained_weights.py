@@ -14,7 +14,7 @@ from hwnas.supernet.training.resume import Identity, check_supernet, differences
 from hwnas.supernet.weights import Supernet
 from hwnas.supernet.weights_file import metadata, read_weights, write_weights
 
-WEIGHTS_KEYS = ("identity", "history")
+HEAD_KEYS = ("identity", "history")
 """Entries of the file's head, in JSON: the training that the weights are of, and the records of its epochs."""
 
 
@@ -26,7 +26,7 @@ def save_trained(folder: Path, path: Path) -> None:
     """
     content = checkpoint.load(checkpoint.checkpoints(folder)[-1])
     state = content.get("average", content["weights"])
-    write_weights(state, path, {key: json.dumps(content[key], sort_keys=True) for key in WEIGHTS_KEYS})
+    write_weights(state, path, {key: json.dumps(content[key], sort_keys=True) for key in HEAD_KEYS})
 
 
 def adopt(supernet: Supernet, recipe: Recipe, identity: Identity, path: Path, folder: Path) -> None:
@@ -37,14 +37,14 @@ def adopt(supernet: Supernet, recipe: Recipe, identity: Identity, path: Path, fo
         RunError: the file is damaged, or does not fit the supernet.
     """
     state, head = read_weights(path), metadata(read_regular(path))
-    if lacking := [key for key in WEIGHTS_KEYS if key not in head]:
+    if lacking := [key for key in HEAD_KEYS if key not in head]:
         raise ConfigError(
             f"the weights do not say of which training they are (`{lacking[0]}` is missing)",
             where=str(path),
             allowed="Weights of a supernet are written by `hwnas train --save`, with the recipe that made them",
             do="Write them so, or leave `train.weights` out to train",
         )
-    trained, history = (json.loads(head[key]) for key in WEIGHTS_KEYS)
+    trained, history = (json.loads(head[key]) for key in HEAD_KEYS)
     if changed := differences(trained, json.loads(json.dumps(identity)), path):
         raise ConfigError(
             f"the weights are of another training ({'; '.join(changed)})",
