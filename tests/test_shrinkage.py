@@ -22,7 +22,7 @@ from hwnas.search import shrinkage
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import ShrunkenEstimate, read_front, rerank_measured, tier_front, write_front
 from hwnas.search.score_store import ScoreStore
-from hwnas.search.shrinkage import FEWEST, shrunken
+from hwnas.search.shrinkage import FEWEST_NETWORKS, shrunken
 from hwnas.space import Architecture, read_space
 
 SPACE = read_space(find_file("digits", "search_spaces"))
@@ -96,9 +96,9 @@ def test_scores_without_noise_are_their_own_estimates() -> None:
 
 
 def test_of_few_networks_nothing_is_learned() -> None:
-    few = EVALUATIONS[: FEWEST - 1]
+    few = EVALUATIONS[: FEWEST_NETWORKS - 1]
     assert shrunken(few, TIER.quality, ERRORS, CODEBOOK) == {}
-    assert len(shrunken(EVALUATIONS[:FEWEST], TIER.quality, ERRORS, CODEBOOK)) == FEWEST
+    assert len(shrunken(EVALUATIONS[:FEWEST_NETWORKS], TIER.quality, ERRORS, CODEBOOK)) == FEWEST_NETWORKS
 
 
 def test_equal_scores_stay() -> None:

@@ -47,8 +47,22 @@ def plan(
 ) -> list[PlannedStage]:
     """Return the stages of a run that are to come, with estimates from a few steps and scores that are thrown away.
 
+    Args:
+        reference: an experiment's name or file, or the folder of a run.
+        runs: folder that holds the folders of runs.
+        trials: trials of each tier, in place of the experiment's.
+        reporter: is shown progress where checking the space takes seconds.
+
+    Returns:
+        The stages in order, each with its work in words, seconds and the files that it writes.
+
     Raises:
         HwnasError: as the run would, before its first stage.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> [stage.name for stage in pipeline.plan("mini.yaml")][-1]
+        'report'
     """
     run = open_run(reference, runs=runs, reporter=reporter, before=check_weights)
     preflight_check(run, storage=False)

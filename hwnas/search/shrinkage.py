@@ -20,7 +20,7 @@ from hwnas.predictors.warp import Warp
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import ShrunkenEstimate
 
-FEWEST = 10
+FEWEST_NETWORKS = 10
 """Networks from which a prior can be learned."""
 MOST = 2000
 """Networks that are learned from at a time, at most: it takes time that goes with their cube."""
@@ -47,7 +47,7 @@ def shrunken(
     keys = sorted(scored)  # hashes: neighbours in this order are as unlike as any
     scores = np.array([-quality.cost(scored[key].scores[quality.metric]) for key in keys])
     spread = np.array([errors[key] for key in keys])
-    if len(keys) < FEWEST or not spread.any():
+    if len(keys) < FEWEST_NETWORKS or not spread.any():
         return {}
     features = features_of(codebook)
     table = features(codebook.encode([scored[key].architecture for key in keys])).astype(float)
