@@ -42,6 +42,10 @@ SLOW_SPACES = {path.stem for path in (REPOSITORY / "search_spaces").glob("*.yaml
 """All shipped spaces but one: what holds for each is tried on that one, on small spaces and on each operator too."""
 
 
+LONG = ("test_tutorials", "test_live_on_ray", "test_ray", "test_boards", "test_pipeline", "test_export_files")
+"""Files that take longest, which begin first."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as slow what needs servers or a browser, what converts to TFLite, and all shipped spaces but one."""
@@ -52,6 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         converts = "uncached" in fixtures and "tflite" in item.name.lower()
         if converts or fixtures & SLOW_FIXTURES or spaces & SLOW_SPACES or item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: item.path.stem not in LONG)  # a long file that begins last keeps one worker alone
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
