@@ -43,6 +43,7 @@ BAD: dict[str, tuple[str, str, str]] = {  # the file, what is met, which stage o
               "name: s1, op: transformer, width: 24, heads: [3, 5], head_width: 0"),
         "width 24 is not divisible by 5 heads", "s1",
     ),
+    "a kernel of nothing": (space("name: s1, op: conv, width: 8, kernel: 0"), "`kernel` is 0", "s1"),
     "a stride beyond its kernel": (
         space("name: s1, op: conv, width: 8, kernel: 3, stride: 4"), "stride 4 is beyond the reach of kernel 3", "s1"
     ),
@@ -170,7 +171,7 @@ BAD: dict[str, tuple[str, str, str]] = {  # the file, what is met, which stage o
     "a negative width": (space("name: s1, op: conv, width: -8"), "`width` is -8", "s1"),
     "a width of nothing": (space("name: s1, op: conv, width: [0, 8]"), "`width` is 0", "s1"),
     "a negative kernel in the middle": (
-        space("name: s1, op: conv, width: 8, kernel: [1, -3, 5]"), "the module cannot be built", "s1"
+        space("name: s1, op: conv, width: 8, kernel: [1, -3, 5]"), "`kernel` is -3", "s1"
     ),
     "a word for a number": (
         space("name: s1, op: conv, width: 8, kernel: three"), "`kernel` of `conv` is 'three'", "s1"

@@ -22,6 +22,8 @@ from torch.testing import assert_close
 from hwnas.data import DATA_SETS, Dataset, Split, load_data
 from hwnas.data import source as source_module
 from hwnas.data.batches import batches
+from hwnas.data.load import Options, split_source
+from hwnas.data.source import Pool, Source, Stored
 from hwnas.errors import ConfigError, DataError, HwnasError
 from hwnas.tasks.image_augmentation import AUGMENTATIONS, augment
 
@@ -387,6 +389,19 @@ def test_cifar10_is_found_by_path_then_environment_then_beside(tmp_path: Path, m
     monkeypatch.setenv("HWNAS_DATA", str(named))
     with pytest.raises(DataError, match=r"named/cifar10_jpeg\.npz"):
         load_data("cifar10", seed=0)
+
+
+@pytest.mark.parametrize("names", [np.array("cat"), np.array([], "<U3"), np.array([["cat", "dog"]])])
+def test_cifar10_names_its_classes_in_a_list(tmp_path: Path, names: Any) -> None:
+    path = write_cifar(tmp_path, class_names=names)
+    with pytest.raises(DataError, match="class_names is no list of names"):
+        load_data({"name": "cifar10", "path": str(path)}, seed=0)
+
+
+def test_samples_with_a_class_each_need_the_names_of_the_classes() -> None:
+    pool = Pool(Stored(torch.zeros(4, 1, 8, 8)), torch.zeros(4, dtype=torch.int64), "made")
+    with pytest.raises(DataError, match=r"the data names no classes|labels"):
+        split_source(Source((), {"train": pool}), Options(), seed=0, name="made")
 
 
 def test_the_real_cifar10_file(shared_data: Path) -> None:

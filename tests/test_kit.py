@@ -213,6 +213,7 @@ def test_a_kit_that_was_cut_short_does_not_run(board: Path) -> None:
     [
         (lambda raw: {**raw, "hwnas_kit": 2}, "the kit is of format 2, this version of hwnas reads up to format 1"),
         (lambda raw: {**raw, "hwnas_kit": "x"}, "`kit.json`: `hwnas_kit` is a text"),
+        (lambda raw: {**raw, "setup": {**raw["setup"], "accelerator": ["cpu"]}}, "`setup.accelerator` is a list"),
         (lambda raw: {**raw, "jobs": [3]}, "`kit.json`: `jobs[0]` is a whole number"),
         (lambda raw: {name: raw[name] for name in raw if name != "timing"}, "`kit.json`: `timing` is missing"),
         (lambda raw: [raw], "`kit.json`: it is a list"),

@@ -93,6 +93,11 @@ class KitManifest:
 
 
 def _setup(setup: Fields) -> Mapping[str, Any]:
+    for name in setup.names():
+        if name in ("threads", "batch"):
+            setup.integer(name)
+        else:
+            setup.text(name)
     setup.text("runtime")  # by which it is told what a board needs
     return setup.raw
 

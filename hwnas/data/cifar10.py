@@ -44,6 +44,8 @@ def read(base: Path, *, path: str | None = None, resolution: int = 32) -> Source
     keys = [f"{key}_{split}" for split in splits for key in ("jpeg", "offset", "y")]
     if lacking := [key for key in (*keys, "class_names") if key not in arrays]:
         raise _damaged(f"the file lacks {', '.join(lacking)}", file)
+    if arrays["class_names"].ndim != 1 or not len(arrays["class_names"]):
+        raise _damaged("class_names is no list of names", file)
     names = tuple(map(str, arrays["class_names"]))
     raw = Raw("RGB", steps=decoding("RGB", resolution), order=f"as the arrays of {FILE} have them")
     return Source(names, {split: _pool(arrays, split, file, resolution) for split in splits}, raw)

@@ -101,6 +101,13 @@ def split_source(source: Source, options: Options, *, seed: int, name: str, task
     steps = squaring_of(source.pools.values(), options.resolution)
     pools = {key: squared(check_pool(pool, classes), options.resolution) for key, pool in source.pools.items()}
     _check_shapes(pools)
+    if not classes and task.strata(pools["train"].targets) is not None:
+        raise DataError(
+            "the data names no classes",
+            where=f"data set `{name}`",
+            allowed="Samples that have a class each need the names of the classes",
+            do="Correct the data set's reader or its file",
+        )
     generator = torch.Generator().manual_seed(seed)
     shares: dict[SplitName, float] = {"test": options.test, "validation": options.validation}
     missing = {key: share for key, share in shares.items() if key not in pools}

@@ -37,6 +37,10 @@ def conv_norm(
     in_channels: int, out_channels: int, kernel: int = 1, *, stride: int = 1, groups: int = 1, act: str = "none"
 ) -> nn.Sequential:
     """Convolution without bias, padded to keep the resolution at stride 1, batch normalisation, activation."""
+    if kernel < 1:
+        raise SpaceError(
+            f"`kernel` is {kernel}", where="operator", allowed="A kernel reads one pixel or more", do="Use 1, 3, 5 or 7"
+        )
     layers: OrderedDict[str, nn.Module] = OrderedDict(
         conv=nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False),
         norm=nn.BatchNorm2d(out_channels),
