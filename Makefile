@@ -48,10 +48,10 @@ quickstart: install
 	$(BIN)/hwnas run experiments/quickstart.yaml
 
 test: dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 lint: dev
 	$(BIN)/ruff check .
