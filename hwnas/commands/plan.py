@@ -12,13 +12,14 @@ from pathlib import Path
 from hwnas.commands.bench import front_seconds, plan_tables
 from hwnas.errors import HwnasError
 from hwnas.export import format_named
+from hwnas.io.checkpoint_files import checkpoint_path, checkpoints, epoch_of
 from hwnas.problem.accuracy import accuracy_of
 from hwnas.problem.preflight import preflight_check
 from hwnas.problem.studies import trials_done
 from hwnas.selection import file_stem
 from hwnas.words import counted
 from hwnas.workspace.progress import Reporter
-from hwnas.workspace.training.supernets import check_weights, recipe_of, untrained
+from hwnas.workspace.training.supernets import check_weights, new_supernet, recipe_of, untrained, worker_spec
 from hwnas.workspace.workspace import Workspace, open_run
 
 TRIED_STEPS = 4
@@ -82,9 +83,9 @@ def _tables(run: Workspace) -> Iterator[PlannedStage]:
 def _training(run: Workspace, aside: Workspace) -> Iterator[PlannedStage]:
     if not run.source.supernet:
         return
-    recipe, done = recipe_of(run), sorted(run.paths.train.glob("checkpoint-*.pt"))
-    left = recipe.epochs - (int(done[-1].stem.rpartition("-")[2]) if done else 0)
-    last = (run.paths.train / f"checkpoint-{recipe.epochs:04d}.pt",)
+    recipe, done = recipe_of(run), checkpoints(run.paths.train)
+    left = recipe.epochs - (epoch_of(done[-1]) if done else 0)
+    last = (checkpoint_path(run.paths.train, recipe.epochs),)
     if run.experiment.train.weights is not None and not done:
         yield PlannedStage("training", "none: weights are given", 0.0, last)
     elif left <= 0:
@@ -99,8 +100,8 @@ class _Enough(Exception):
 
 def _epoch_seconds(run: Workspace) -> float:
     """Return the seconds of an epoch, from its first steps, in a folder that is thrown away."""
-    from hwnas.supernet import Step, train
-    from hwnas.workspace.training.teacher import open_teacher
+    from hwnas.supernet import Step
+    from hwnas.supernet.distributed import Callbacks
 
     times, steps = list[float](), 1
 
@@ -111,20 +112,10 @@ def _epoch_seconds(run: Workspace) -> float:
         if len(times) > min(TRIED_STEPS, steps - 1):
             raise _Enough
 
-    recipe = replace(recipe_of(run), processes=1)
+    spec = worker_spec(run, new_supernet(run), replace(recipe_of(run), processes=1))
     start = time.perf_counter()
     with suppress(_Enough):
-        train(
-            untrained(run).supernet,
-            run.space,
-            run.dataset.without_test(),
-            recipe,
-            run.paths.train,
-            seed=run.experiment.seed,
-            teacher=open_teacher(run),
-            base=run.base,
-            on_step=on_step,
-        )
+        spec.train(Callbacks(on_step))
     first, *others = times
     return steps * ((others[-1] - first) / len(others) if others else first - start)
 

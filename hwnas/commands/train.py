@@ -6,20 +6,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwnas.io.checkpoint_files import checkpoints, epoch_of
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.resolutions import resizing
 from hwnas.workspace.training.supernets import (
     Trained,
-    _prepared,
     _trained,
     adopt_weights,
     check_weights,
+    new_supernet,
     recipe_of,
     torch_device,
+    worker_spec,
 )
-from hwnas.workspace.training.teacher import open_teacher
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
@@ -67,13 +68,12 @@ def train(
 
 def train_run(run: Workspace, reporter: Reporter) -> Trained:
     """Train, or continue, or just load what is finished."""
-    from hwnas.supernet import train as train_supernet
     from hwnas.supernet.distributed import Callbacks, train_distributed
 
     if (notice := resizing(run.space, run.dataset.shape[1:])) is not None:
         reporter.info(notice)
     adopt_weights(run)
-    supernet, recipe = _prepared(run), recipe_of(run)
+    supernet, recipe = new_supernet(run), recipe_of(run)
     with adding_elapsed(run.paths.elapsed, "training"), reporter.bar("training the supernet") as bar:
         last = ""
 
@@ -89,28 +89,15 @@ def train_run(run: Workspace, reporter: Reporter) -> Trained:
         def on_sort(epoch: int, sorting: Sorting) -> None:
             reporter.info(_sorted(epoch, sorting))
 
+        callbacks = Callbacks(on_step, on_epoch, on_sort, reporter.info)
         if recipe.processes > 1 and not _finished(run, recipe):
-            callbacks = Callbacks(on_step, on_epoch, on_sort, reporter.info)
             train_distributed(
                 partial(open_part, run.folder.absolute()),
                 recipe.processes,
                 launcher=recipe.launcher,
                 callbacks=callbacks,
             )
-        history = train_supernet(
-            supernet,
-            run.space,
-            run.dataset.without_test(),
-            recipe,
-            run.paths.train,
-            seed=run.experiment.seed,
-            teacher=open_teacher(run),
-            base=run.base,
-            on_step=on_step,
-            on_epoch=on_epoch,
-            on_sort=on_sort,
-            on_trouble=reporter.info,
-        )
+        history = worker_spec(run, supernet, recipe).train(callbacks)
     return _trained(supernet, history)
 
 
@@ -118,29 +105,16 @@ def open_part(folder: Path, number: int) -> WorkerSpec:
     """Return the work of one of several processes: the run, opened anew from its folder, on GPU `number` if any."""
     import torch
 
-    from hwnas.supernet.distributed import WorkerSpec
-
     run = open_run(folder)
     device = torch_device(run.experiment.device)
     own = f"cuda:{number % torch.cuda.device_count()}" if device == "cuda" else device
-    return WorkerSpec(
-        _prepared(run).to(own),
-        run.space,
-        run.dataset.without_test(),
-        recipe_of(run),
-        run.paths.train,
-        run.experiment.seed,
-        run.base,
-        open_teacher(run),
-    )
+    return worker_spec(run, new_supernet(run).to(own), recipe_of(run))
 
 
 def _finished(run: Workspace, recipe: Recipe) -> bool:
     """Return whether the checkpoints say that nothing is left to train."""
-    from hwnas.supernet.training.checkpoint import checkpoints
-
     files = checkpoints(run.paths.train)
-    return bool(files) and files[-1].stem == f"checkpoint-{recipe.epochs:04d}"
+    return bool(files) and epoch_of(files[-1]) == recipe.epochs
 
 
 def _sorted(epoch: int, sorting: Sorting) -> str:

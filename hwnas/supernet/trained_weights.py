@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ConfigError
+from hwnas.io.checkpoint_files import checkpoints
 from hwnas.io.regular import read_regular
 from hwnas.supernet.training import checkpoint
 from hwnas.supernet.training.recipe import Recipe, make_optimizer
@@ -24,7 +25,7 @@ def save_trained(folder: Path, path: Path) -> None:
     Raises:
         RunError: there is no checkpoint, it is damaged, or the file cannot be written.
     """
-    content = checkpoint.load(checkpoint.checkpoints(folder)[-1])
+    content = checkpoint.load(checkpoints(folder)[-1])
     state = content.get("average", content["weights"])
     write_weights(state, path, {key: json.dumps(content[key], sort_keys=True) for key in HEAD_KEYS})
 

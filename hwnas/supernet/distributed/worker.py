@@ -13,7 +13,7 @@ from torch import distributed, nn
 
 from hwnas.data import Dataset
 from hwnas.space import AnySpace
-from hwnas.supernet.process_group import ProcessGroup
+from hwnas.supernet.process_group import SINGLE_PROCESS, ProcessGroup
 from hwnas.supernet.slicing.channel_sorting import Sorting
 from hwnas.supernet.strategies import Step
 from hwnas.supernet.training.recipe import Recipe
@@ -38,6 +38,24 @@ class WorkerSpec:
     base: Path = Path()
     teacher: nn.Module | None = None
 
+    def train(self, callbacks: Callbacks, team: ProcessGroup = SINGLE_PROCESS) -> list[Epoch]:
+        """Train, or continue, and return the epochs' records; raises as `train` does."""
+        return train(
+            self.supernet,
+            self.space,
+            self.dataset,
+            self.recipe,
+            self.folder,
+            seed=self.seed,
+            base=self.base,
+            teacher=self.teacher,
+            team=team,
+            on_step=callbacks.step,
+            on_epoch=callbacks.epoch,
+            on_sort=callbacks.sort,
+            on_trouble=callbacks.trouble,
+        )
+
 
 WorkerFactory = Callable[[int], WorkerSpec]
 """Function from the number of a process on its machine to what it trains, on its own GPU if there are GPUs."""
@@ -61,21 +79,13 @@ class Callbacks:
 
 def run_worker(part: WorkerSpec, team: ProcessGroup, report: Callable[..., None]) -> None:
     """Train with the others. The first process reports everything; the others report steps only, as a heartbeat."""
-    train(
-        part.supernet,
-        part.space,
-        part.dataset,
-        part.recipe,
-        part.folder,
-        seed=part.seed,
-        base=part.base,
-        teacher=part.teacher,
-        team=team,
-        on_step=lambda step: report("step", step),
-        on_epoch=lambda epoch: report("epoch", epoch),
-        on_sort=lambda epoch, sorting: report("sort", epoch, sorting) if team.is_main else None,
-        on_trouble=(lambda text: report("trouble", text)) if team.is_main else None,
+    callbacks = Callbacks(
+        step=lambda step: report("step", step),
+        epoch=lambda epoch: report("epoch", epoch),
+        sort=lambda epoch, sorting: report("sort", epoch, sorting) if team.is_main else None,
+        trouble=(lambda text: report("trouble", text)) if team.is_main else None,
     )
+    part.train(callbacks, team)
 
 
 def init_process_group(part: WorkerSpec, team: ProcessGroup, meeting: str) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hwnas.errors import RunError, reason
 from hwnas.io.atomic import abandoned_parts
+from hwnas.io.checkpoint_files import checkpoint_path, checkpoints
 from hwnas.supernet.batchnorm import bad_statistics
 from hwnas.supernet.torch_file import DamagedFile, read_torch, write_torch
 
@@ -20,7 +21,7 @@ CHECKPOINT_KEYS = {"format": int, "epoch": int, "identity": dict, "weights": dic
 
 def save(folder: Path, epoch: int, content: dict[str, Any]) -> Path:
     """Write `checkpoint-<epoch>.pt`; keep the last two, none within the epoch, and no leftovers of a killed process."""
-    path = _write(folder / f"checkpoint-{epoch:04d}.pt", epoch, content)
+    path = _write(checkpoint_path(folder, epoch), epoch, content)
     for old in (*checkpoints(folder)[:-KEPT_CHECKPOINTS], *abandoned_parts(folder, unheld=True)):
         old.unlink(missing_ok=True)
     forget_within(folder)
@@ -53,11 +54,6 @@ def _write(path: Path, epoch: int, content: dict[str, Any]) -> Path:
             do="Free space or restore write access, then run the command again",
         ) from error
     return path
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints at the ends of epochs, oldest first."""
-    return sorted(folder.glob("checkpoint-*.pt"))
 
 
 def load(path: Path) -> dict[str, Any]:

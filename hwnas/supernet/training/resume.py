@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError, RunError
+from hwnas.io.checkpoint_files import checkpoints
 from hwnas.space import AnySpace
 from hwnas.stored_names import TRAIN, stored
 from hwnas.supernet.training import checkpoint
@@ -135,7 +136,7 @@ def load_trained(supernet: Supernet, folder: Path, identity: Identity | None = N
         RunError: there is none, it is damaged, it does not fit the supernet, or it is of another training than
             `identity` says.
     """
-    paths = checkpoint.checkpoints(folder)
+    paths = checkpoints(folder)
     if not paths:
         raise RunError(
             "there is no checkpoint",
@@ -164,7 +165,7 @@ def resume(folder: Path, state: State[Any, Any]) -> MidEpochCheckpoint | None:
     Raises:
         RunError: the last one is damaged, does not fit the module, or is of another training.
     """
-    if paths := checkpoint.checkpoints(folder):
+    if paths := checkpoints(folder):
         content = checkpoint.load(paths[-1])
         state.check(content, paths[-1])
         with fitting(paths[-1]):

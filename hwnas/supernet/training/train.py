@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hwnas.data import Dataset
 from hwnas.errors import ConfigError, TrainingError
+from hwnas.io.checkpoint_files import checkpoints
 from hwnas.network import lower
 from hwnas.space import AnySpace
 from hwnas.supernet.batchnorm import calibration_inputs, extract_recalibrated, quality
@@ -192,7 +193,7 @@ def _epoch(
 
 
 def _diverged(error: FloatingPointError, epoch: int, folder: Path, halvings: int) -> TrainingError:
-    last = checkpoint.checkpoints(folder)
+    last = checkpoints(folder)
     often = f", after the rate was halved {halvings} times" if halvings else ""
     return TrainingError(
         f"training diverged in epoch {epoch}, {error}{often}",

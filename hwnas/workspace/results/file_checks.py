@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hwnas.errors import HwnasError
 from hwnas.io.atomic import abandoned_parts
+from hwnas.io.checkpoint_files import CHECKPOINTS
 from hwnas.search.consistency import Issue
 from hwnas.workspace.elapsed import read_elapsed
 from hwnas.workspace.results.halving_results import halving_path, load_halving_result
@@ -42,9 +43,7 @@ def file_issues(run: Workspace, looked: list[str]) -> Iterator[Issue]:
 def _torch_files(run: Workspace, looked: list[str]) -> Iterator[Issue]:
     folder = run.folder
     trainings = (run.paths.train, folder / "training", folder / "fine_tuned")
-    checkpoints = [
-        path for one in trainings for name in ("checkpoint-*.pt", "within.pt") for path in sorted(one.rglob(name))
-    ]
+    checkpoints = [path for one in trainings for name in (CHECKPOINTS, "within.pt") for path in sorted(one.rglob(name))]
     weights, statistics = sorted((folder / "training").rglob("*.safetensors")), sorted(folder.glob("statistics/*/*.pt"))
     failures = run.paths.train / "failed.jsonl"
     if not (checkpoints or weights or statistics or failures.exists()):

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hwnas.errors import ConfigError, RunError
+from hwnas.io.checkpoint_files import checkpoints
 from hwnas.words import brief
 from hwnas.workspace.progress import Reporter
+from hwnas.workspace.training.teacher import open_teacher
 from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from hwnas.supernet import Epoch, Recipe, Supernet
+    from hwnas.supernet.distributed import WorkerSpec
 
 
 @brief
@@ -33,7 +36,7 @@ def load_run(run: Workspace, reporter: Reporter) -> Trained:
     """
     from hwnas.supernet import identity_of, load_trained
 
-    supernet, recipe = _prepared(run), recipe_of(run)
+    supernet, recipe = new_supernet(run), recipe_of(run)
     identity = identity_of(run.space, run.dataset, recipe, run.experiment.seed)
     history, path = load_trained(supernet, run.paths.train, identity)
     if len(history) < recipe.epochs:
@@ -48,8 +51,6 @@ def supernet_of(run: Workspace, reporter: Reporter) -> Trained | None:
     Raises:
         RunError: as `load_run`.
     """
-    from hwnas.supernet.training.checkpoint import checkpoints
-
     return load_run(run, reporter) if run.source.supernet or checkpoints(run.paths.train) else None
 
 
@@ -59,7 +60,7 @@ def check_trained(run: Workspace) -> None:
     Raises:
         RunError: it is one.
     """
-    if run.source.supernet and not any(run.paths.train.glob("checkpoint-*.pt")):
+    if run.source.supernet and not checkpoints(run.paths.train):
         raise RunError(
             "there is no checkpoint",
             where=str(run.paths.train),
@@ -75,11 +76,7 @@ def check_weights(run: Workspace) -> None:
         ConfigError: it is one.
     """
     weights = run.experiment.train.weights
-    if (
-        weights is None
-        or any(run.paths.train.glob("checkpoint-*.pt"))
-        or (path := run.paths.resolve(weights)).is_file()
-    ):
+    if weights is None or checkpoints(run.paths.train) or (path := run.paths.resolve(weights)).is_file():
         return
     raise ConfigError(
         f"there is no file `{weights}`",
@@ -98,22 +95,21 @@ def adopt_weights(run: Workspace) -> None:
     """
     from hwnas.supernet import identity_of
     from hwnas.supernet.trained_weights import adopt
-    from hwnas.supernet.training.checkpoint import checkpoints
 
     check_weights(run)
     if run.experiment.train.weights is None or checkpoints(run.paths.train):
         return
     recipe, path = recipe_of(run), run.paths.resolve(run.experiment.train.weights)
     identity = identity_of(run.space, run.dataset, recipe, run.experiment.seed)
-    adopt(_prepared(run), recipe, identity, path, run.paths.train)
+    adopt(new_supernet(run), recipe, identity, path, run.paths.train)
 
 
 def untrained(run: Workspace) -> Trained:
     """Return a supernet with its first random weights."""
-    return _trained(_prepared(run), [])
+    return _trained(new_supernet(run), [])
 
 
-def _prepared(run: Workspace) -> Supernet:
+def new_supernet(run: Workspace) -> Supernet:
     """Return the untrained supernet on its device; PyTorch's threads are set as in the experiment."""
     import torch
 
@@ -131,6 +127,22 @@ def recipe_of(run: Workspace) -> Recipe:
     from hwnas.supernet import Recipe
 
     return Recipe(**run.experiment.train.model_dump(exclude={"weights"}))
+
+
+def worker_spec(run: Workspace, supernet: Supernet, recipe: Recipe) -> WorkerSpec:
+    """Return the arguments by which a supernet of the run is trained, in this process or as one of several."""
+    from hwnas.supernet.distributed import WorkerSpec
+
+    return WorkerSpec(
+        supernet,
+        run.space,
+        run.dataset.without_test(),
+        recipe,
+        run.paths.train,
+        run.experiment.seed,
+        run.base,
+        open_teacher(run),
+    )
 
 
 def _trained(supernet: Supernet, history: list[Epoch]) -> Trained:
