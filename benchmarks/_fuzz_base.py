@@ -18,33 +18,20 @@ import yaml
 from hwnas import cli, pipeline
 from hwnas.config import TimingConfig
 from hwnas.space import Architecture, read_space
+from tests.helpers.experiments import EXPERIMENT
+from tests.helpers.experiments import MANY as SPACE
 
 ROOT = Path(__file__).resolve().parent.parent
 LINES = 40
 """So many lines of each shipped table are kept."""
-SPACE = """\
-name: many
-input: {channels: 1, resolution: 8}
-classes: 10
-stages:
-  - {name: stem, op: conv, stride: 2, width: [4, 8, 16], kernel: [1, 3]}
-  - {name: s1, op: conv, depth: [1, 2], width: [8, 16], kernel: [1, 3]}
-  - {name: head, op: classifier}
-"""
 MINI: dict[str, Any] = {
-    "name": "mini",
-    "space": "space.yaml",
-    "data": {"name": "digits", "limit": 256},
-    "train": {"epochs": 2, "batch_size": 64, "learning_rate": 0.1},
-    "accuracy": {"images": 100, "calibration_batches": 2},
-    "setups": {"cpu": {"runtime": "onnxruntime"}},
+    **EXPERIMENT,
     "tiers": {"cloud": {"setup": "cpu", "limits": {"params": 4000, "latency_ms": 50}}},
     "search": {
-        "trials": 12, "sampler": "nsga2", "population": 4,
+        **EXPERIMENT["search"],
         "successive_halving": [{"score": "params", "networks": 6}, {"score": "finetuned", "networks": 2, "epochs": 1}],
     },
-    "timing": {"rounds": 3, "warm_up_ms": 0, "min_sample_ms": 0.1, "validation_networks": 4},
-}  # fmt: skip
+}
 PUBLISHED: dict[str, Any] = {
     "name": "published", "space": "space.yaml",
     "accuracy": {"source": "table", "file": "table.csv", "key": "key", "column": "top1", "scale": "percent"},

@@ -101,9 +101,3 @@ def _filled(part: Array, batch: int) -> Array:
     if len(part) < batch:
         part = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
     return np.ascontiguousarray(part, dtype=np.float32 if part.dtype.kind == "f" else part.dtype)
-
-
-def random_images(shape: tuple[int, ...]) -> Array:
-    """Standard normal numbers, the same for the same shape: finite, and free of the zeros that kernels may skip."""
-    images: Array = Port("float32").random(shape)
-    return images
