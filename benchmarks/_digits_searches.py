@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from hwnas.data import load_data
+from hwnas.io.atomic import write_file
 from hwnas.io.resources import find_file
 from hwnas.network import costs, lower
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.search.evaluate import evaluate
-from hwnas.search.fronts import write_text
 from hwnas.search.study import open_study
 from hwnas.search.study_spec import StudySpec
 from hwnas.space import Architecture, read_space
@@ -31,7 +31,7 @@ def searched(split: int, folder: Path) -> dict[str, Any]:
     """What the search of a split evaluated; read from the folder if it is there, else made."""
     path = folder / f"digits-{split}.json"
     if not path.exists():
-        write_text(path, json.dumps(_searched(split)) + "\n")
+        write_file(path, json.dumps(_searched(split)) + "\n")
     result: dict[str, Any] = json.loads(path.read_text())
     return result
 

@@ -29,12 +29,13 @@ from _digits_searches import ACCURACY, COST, EPOCHS, TIER, searched
 from nb201_table import read_table
 from numpy.typing import NDArray
 
+from hwnas.io.atomic import write_file
 from hwnas.io.resources import find_file
 from hwnas.notation import read_architecture
 from hwnas.pareto import Scores, hypervolume, picks, reference_point
 from hwnas.population import Codebook, codebook_of
 from hwnas.search.evaluate import Evaluation
-from hwnas.search.fronts import tier_front, write_text
+from hwnas.search.fronts import tier_front
 from hwnas.search.shrinkage import shrunken
 from hwnas.space import Architecture, read_space
 from hwnas.workspace.environment import machine, versions
@@ -167,7 +168,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "docs/results/picks_under_noise.json")
     asked = parser.parse_args()
-    run(asked, lambda report: write_text(asked.out, json.dumps(report, indent=1) + "\n"))
+    run(asked, lambda report: write_file(asked.out, json.dumps(report, indent=1) + "\n"))
 
 
 if __name__ == "__main__":

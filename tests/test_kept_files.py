@@ -18,13 +18,13 @@ from torch import nn
 
 from hwnas.data import load_data
 from hwnas.errors import HwnasError, RunError, TrainingError
+from hwnas.io.atomic import write_file
 from hwnas.io.jsonl import append_lines
 from hwnas.io.locks import RunLock
 from hwnas.io.yaml import read_yaml
 from hwnas.network import Network, build, lower
 from hwnas.registry import plugin_files
-from hwnas.report.document import write_document
-from hwnas.search.fronts import FrontPoint, read_front, write_front, write_text
+from hwnas.search.fronts import FrontPoint, read_front, write_front
 from hwnas.search.score_store import ScoreStore
 from hwnas.space import Architecture, parse_space
 from hwnas.supernet import Supernet
@@ -200,8 +200,8 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "scores": lambda folder: ScoreStore.open(folder / "scores.jsonl").record(B, "m", 1, producer="p", elapsed_s=0),
     "failures": lambda folder: SkippedSubnets(folder / "failed.jsonl")._keep(B, "RuntimeError: no"),
     "front": lambda folder: write_front(folder / "edge.json", folder / "edge.csv", [FrontPoint(A, {"top1": 0.5})]),
-    "report": lambda folder: write_document("<html>", folder / "report.html", do="Make room"),
-    "elapsed": lambda folder: write_text(folder / "elapsed.json", "{}"),
+    "report": lambda folder: write_file(folder / "report.html", "<html>", what="report", do="Make room"),
+    "elapsed": lambda folder: write_file(folder / "elapsed.json", "{}"),
 }
 
 
@@ -235,7 +235,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "an image": lambda path: load_data({"name": "images", "path": str(path.parents[1]), "resolution": 4}, seed=0),
     "idx": lambda path: load_data({"name": "idx", "path": str(path.parent)}, seed=0),
     "cifar10": lambda path: load_data({"name": "cifar10", "path": str(path)}, seed=0),
-    "write": lambda path: write_text(path, "text"),
+    "write": lambda path: write_file(path, "text"),
     "lock": lambda path: RunLock(path.rename(path.with_name(".lock")).parent).__enter__(),
 }
 
@@ -281,7 +281,7 @@ def test_nothing_is_written_through_a_link(link: str, reader: str, tmp_path: Pat
 def test_a_file_that_is_replaced_takes_the_place_of_a_link(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("old")
     (tmp_path / "kept").symlink_to(tmp_path / "elsewhere")
-    write_text(tmp_path / "kept", "new")
+    write_file(tmp_path / "kept", "new")
     assert ((tmp_path / "kept").read_text(), (tmp_path / "elsewhere").read_text()) == ("new", "old")
 
 

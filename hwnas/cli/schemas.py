@@ -20,11 +20,11 @@ def schema(
 ) -> None:
     """Print the JSON Schema of space or experiment files, by which editors complete and check them."""
     from hwnas import pipeline
-    from hwnas.search.fronts import write_text
+    from hwnas.io.atomic import write_file
 
     text = pipeline.schema_text(kind)
     if out is None:
         print_document(text.rstrip("\n"))
     else:
-        write_text(out, text)
+        write_file(out, text)
         print_result({"written": out}, as_json, [f"wrote {out}"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hwnas import __version__
 from hwnas.commands.report import summary
+from hwnas.io.atomic import write_file
 from hwnas.network import costs
 from hwnas.pareto import Objective, Tier
 from hwnas.problem.accuracy import accuracy_context, accuracy_of
@@ -20,7 +21,6 @@ from hwnas.report import units
 from hwnas.report.validation.fidelity import Budget, Fidelity, RankedNetwork
 from hwnas.report.validation.fidelity_page import write_fidelity_page
 from hwnas.search.evaluate import evaluate
-from hwnas.search.fronts import write_text
 from hwnas.search.score_store import Score, ScoreStore
 from hwnas.search.successive_halving import sample_initial
 from hwnas.space import Architecture
@@ -102,7 +102,7 @@ def fidelity(
             "hwnas": __version__,
             "date": _today(),
         }
-        write_text(paths[0], json.dumps(content, indent=1, allow_nan=False) + "\n")
+        write_file(paths[0], json.dumps(content, indent=1, allow_nan=False) + "\n")
         page = write_fidelity_page(result, paths[1], hwnas_version=__version__, created_at=_today())
     return FidelityReport(result, paths[0], page)
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.data import check_data, load_data
 from hwnas.errors import ConfigError
+from hwnas.io.atomic import write_file
 from hwnas.io.locks import RunLock
 from hwnas.io.yaml import parse_yaml
 from hwnas.problem.zero_cost import NOISE_DATA, ScoringTarget, _check_name, make_proxy_column
 from hwnas.report.scores import ProxyScore, Scored, ScoredNetwork, ranked
-from hwnas.search.fronts import write_text
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.successive_halving import sample_initial
 from hwnas.space import AnySpace, Architecture
@@ -95,7 +95,7 @@ def score(
     columns = {one.name: one.column([next(scores) for _ in one.scorers]) for one in requested}
     scored = _scored(opened.space, {one.name: one.producer for one in requested}, wanted, columns)
     if csv is not None:
-        write_text(csv, scored.as_csv())
+        write_file(csv, scored.as_csv())
     return scored
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from hwnas.errors import reason
+from hwnas.errors import RunError, reason
 from hwnas.io.regular import check_regular
 
 PARTIAL_FILE = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.part")
@@ -63,6 +63,31 @@ def write_atomic(path: Path, content: str | bytes | Callable[[BinaryIO], Any], m
             error.filename = str(path)
         raise
     sync_folder(path.parent)
+
+
+def write_file(
+    path: Path,
+    content: str | bytes,
+    *,
+    what: str = "file",
+    do: str = "Correct that and run the same command again",
+    mode: int | None = None,
+) -> Path:
+    """Write a file by `write_atomic` and return its path; `what` and `do` are the words of the error.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    try:
+        write_atomic(path, content, mode)
+    except OSError as error:
+        raise RunError(
+            f"the {what} cannot be written ({reason(error)})",
+            where=str(path),
+            allowed="The folder must be writable and the disk not full",
+            do=do,
+        ) from error
+    return path
 
 
 def part_of(path: Path) -> Path:

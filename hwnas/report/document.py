@@ -7,8 +7,6 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from hwnas.errors import RunError, reason
-from hwnas.io.atomic import write_atomic
 from hwnas.report.charts.chart_svg import definitions
 from hwnas.report.markup import Html, el
 
@@ -62,24 +60,6 @@ def footer(hwnas_version: str, created_at: str) -> Html:
 def section_links(anchors: list[str]) -> Html:
     """Links to the sections of the page."""
     return el("nav", el("ul", *(el("li", el("a", name, href=f"#{name}")) for name in anchors)), aria_label="Sections")
-
-
-def write_document(text: str, path: Path, *, do: str) -> Path:
-    """Write a page as a whole or not at all; the path that was written. `do` is what its error recommends.
-
-    Raises:
-        RunError: the file cannot be written.
-    """
-    try:
-        write_atomic(path, text)
-    except OSError as error:
-        raise RunError(
-            f"the report cannot be written ({reason(error)})",
-            where=str(path),
-            allowed="The folder must be writable and the disk not full",
-            do=do,
-        ) from error
-    return path
 
 
 def _content_policy(behavior: str) -> Html:

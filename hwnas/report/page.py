@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from hwnas.io.atomic import write_file
 from hwnas.report import units
 from hwnas.report.charts import plots
 from hwnas.report.choices import choices_section
-from hwnas.report.document import brand, document, footer, section_links, write_document
+from hwnas.report.document import brand, document, footer, section_links
 from hwnas.report.facts import CostFacts, ReportFacts, TierFacts, TrainingFacts, require_finite
 from hwnas.report.markup import Child, Html, el, join
 from hwnas.report.parts import legend, origin, pairs, plot, section
@@ -48,7 +49,7 @@ def write_page(facts: ReportFacts, path: Path) -> Path:
     Raises:
         RunError: the file cannot be written.
     """
-    return write_document(render(facts), path, do="Correct that and run `hwnas report` on the run")
+    return write_file(path, render(facts), what="report", do="Correct that and run `hwnas report` on the run")
 
 
 def _sections(facts: ReportFacts) -> dict[str, Html]:

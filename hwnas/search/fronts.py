@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from hwnas.errors import RunError, reason
-from hwnas.io.atomic import write_atomic
+from hwnas.io.atomic import write_file
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import read_regular
 from hwnas.pareto import Scores, Tier, costs_of, front, hypervolume, picks, reference_point
@@ -183,8 +183,8 @@ def hypervolume_history(evaluations: Iterable[Evaluation], tier: Tier, reference
 
 def write_front(path_json: Path, path_csv: Path, points: Sequence[FrontPoint]) -> None:
     """Write the front as a JSON list and as a flat CSV; each file is whole at every moment."""
-    write_text(path_json, json.dumps([_as_dict(point) for point in points], indent=1, allow_nan=False) + "\n")
-    write_text(path_csv, csv_text(front_rows(points)))
+    write_file(path_json, json.dumps([_as_dict(point) for point in points], indent=1, allow_nan=False) + "\n")
+    write_file(path_csv, csv_text(front_rows(points)))
 
 
 def read_front(path: Path) -> list[FrontPoint]:
@@ -223,25 +223,6 @@ def _point(fields: Fields) -> FrontPoint:
 def _estimates(fields: Fields) -> dict[str, ShrunkenEstimate]:
     each = {metric: fields.object(metric) for metric in fields.names()}
     return {metric: ShrunkenEstimate(one.number("value"), one.number("error")) for metric, one in each.items()}
-
-
-def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
-    """Write a file so that a reader, or a crash, meets the old or the new text and nothing between.
-
-    `mode` says who may read it; as other files if left out.
-
-    Raises:
-        RunError: the folder cannot be written.
-    """
-    try:
-        write_atomic(path, text, mode)
-    except OSError as error:
-        raise RunError(
-            f"the file cannot be written ({reason(error)})",
-            where=str(path),
-            allowed="The folder must be writable and the disk not full",
-            do="Correct that and run the same command again",
-        ) from error
 
 
 def _as_dict(point: FrontPoint) -> dict[str, Any]:

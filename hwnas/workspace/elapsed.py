@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hwnas.errors import RunError, reason
+from hwnas.io.atomic import write_file
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import read_regular
-from hwnas.search.fronts import write_text
 
 
 def read_elapsed(path: Path) -> dict[str, float]:
@@ -43,4 +43,4 @@ def adding_elapsed(path: Path, stage: str) -> Iterator[None]:
     finally:
         known = read_elapsed(path)
         spent = round(known.get(stage, 0.0) + time.monotonic() - start, 2)
-        write_text(path, json.dumps({**known, stage: spent}) + "\n")
+        write_file(path, json.dumps({**known, stage: spent}) + "\n")

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from hwnas.config import Experiment, dump_experiment
 from hwnas.errors import RunError, reason
-from hwnas.io.atomic import abandoned_parts, write_atomic
+from hwnas.io.atomic import abandoned_parts, write_atomic, write_file
 from hwnas.io.locks import RunLock
 from hwnas.io.regular import read_regular
 from hwnas.io.storage_url import mode_of
 from hwnas.io.yaml import dump_yaml, read_yaml
-from hwnas.search.fronts import write_text
 from hwnas.space import FunctionSpace, Space
 from hwnas.workspace.workspace import Workspace
 
@@ -38,7 +37,7 @@ def locked(run: Workspace, lock: RunLock | None = None) -> Iterator[None]:
                 do="Correct that and run the same command again",
             ) from error
         mode = mode_of(run.experiment.search.storage)
-        write_text(run.folder / "experiment.yaml", dump_experiment(resolved_experiment(run)), mode=mode)
+        write_file(run.folder / "experiment.yaml", dump_experiment(resolved_experiment(run)), mode=mode)
         yield
 
 
@@ -69,7 +68,7 @@ def _copy_space(run: Workspace) -> None:
         _copy(plugin.path, run.folder / name)
     if isinstance(run.space, Space) and run.space.plugins:
         raw = {**read_yaml(run.space_file), "plugins": _plugin_copies(run)}
-        write_text(copied, dump_yaml(raw))
+        write_file(copied, dump_yaml(raw))
     else:
         _copy(run.space_file, copied)
 

@@ -13,6 +13,7 @@ from typing import Any
 from hwnas.accuracy import RANKED, TRAINLESS, source_of
 from hwnas.config import AccuracyConfig, RungConfig, SetupConfig, TrainConfig
 from hwnas.errors import RunError, reason
+from hwnas.io.atomic import write_file
 from hwnas.io.checksum import sha256_of
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.measure.table import check_line
@@ -21,7 +22,6 @@ from hwnas.ops.plugins import installed_code
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.problem.cost_models import header_of, table_digest
 from hwnas.registry import member, read_source
-from hwnas.search.fronts import write_text
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.space import Space
 from hwnas.stored_names import current, stored
@@ -119,7 +119,7 @@ def write_conditions(front: Path, conditions: Conditions) -> None:
     """Write the conditions of the front in a file, with the file's checksum, after the front, so that a kill between
     the two is noticed."""
     raw = {"front": sha256_of(front), **conditions.as_dict()}
-    write_text(conditions_path(front), json.dumps(raw, indent=1, allow_nan=False) + "\n")
+    write_file(conditions_path(front), json.dumps(raw, indent=1, allow_nan=False) + "\n")
 
 
 def read_conditions(front: Path) -> tuple[Conditions | None, str]:

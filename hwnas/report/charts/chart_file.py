@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from hwnas.errors import MissingExtra, RunError, reason
-from hwnas.io.atomic import write_atomic
+from hwnas.errors import MissingExtra, RunError
+from hwnas.io.atomic import write_file
 from hwnas.report.charts.chart import Figure
 from hwnas.report.charts.chart_svg import ABOVE, BELOW, RIGHT, chart, definitions, left_of
 from hwnas.report.markup import Html, el, join
@@ -96,16 +96,7 @@ class Chart:
                 do="Name the file so",
             )
         content = text.encode() if path.suffix == ".svg" else _png(text, path)
-        try:
-            write_atomic(path, content)
-        except OSError as error:
-            raise RunError(
-                f"the chart cannot be written ({reason(error)})",
-                where=str(path),
-                allowed="The folder must be writable and the disk not full",
-                do="Save it elsewhere",
-            ) from error
-        return path
+        return write_file(path, content, what="chart", do="Save it elsewhere")
 
 
 def _png(svg: str, path: Path) -> bytes:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hwnas.io.atomic import write_file
 from hwnas.quantities import Metric
 from hwnas.ranks import Correlation
 from hwnas.report import units
 from hwnas.report.charts.chart import ChartAxis, Figure, Line, Marks, Tip, around
 from hwnas.report.charts.plots import exactly
-from hwnas.report.document import framed, write_document
+from hwnas.report.document import framed
 from hwnas.report.markup import Html, el, join
 from hwnas.report.parts import TableCell, legend, origin, pairs, plot, section, table
 from hwnas.report.validation.fidelity import (
@@ -46,7 +47,7 @@ def write_fidelity_page(fidelity: Fidelity, path: Path, *, hwnas_version: str, c
         RunError: the file cannot be written.
     """
     text = render_fidelity(fidelity, hwnas_version=hwnas_version, created_at=created_at)
-    return write_document(text, path, do="Correct that and run the same command again")
+    return write_file(path, text, what="report", do="Correct that and run the same command again")
 
 
 def _ranks(fidelity: Fidelity) -> Html:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hwnas.io.atomic import write_file
 from hwnas.report import units
-from hwnas.report.document import framed, write_document
+from hwnas.report.document import framed
 from hwnas.report.markup import Html, el, join
 from hwnas.report.parts import TableCell, legend, origin, pairs, plot, section, table
 from hwnas.report.validation.table_check import (
@@ -47,7 +48,7 @@ def write_check_page(checked: Checked, path: Path, *, hwnas_version: str, create
         RunError: the file cannot be written.
     """
     text = render_check(checked, hwnas_version=hwnas_version, created_at=created_at)
-    return write_document(text, path, do="Correct that, or name another file with --plot")
+    return write_file(path, text, what="report", do="Correct that, or name another file with --plot")
 
 
 def _trust(checked: Checked) -> Html:

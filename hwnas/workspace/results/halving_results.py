@@ -10,11 +10,12 @@ from typing import Any
 
 from hwnas.accuracy import AccuracySource, accuracy_metric, source_of
 from hwnas.errors import ConfigError, EmptyFront, HwnasError, RunError, reason
+from hwnas.io.atomic import write_file
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import read_regular
 from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
-from hwnas.search.fronts import FrontPoint, read_front, write_front, write_text
+from hwnas.search.fronts import FrontPoint, read_front, write_front
 from hwnas.search.nearest import nearest
 from hwnas.search.stored_architecture import architecture_field
 from hwnas.search.successive_halving import RungResult, promoted, tier_for_rung
@@ -134,7 +135,7 @@ def save_halving_result(run: Workspace, result: HalvingResult) -> None:
     """Write a result: its front first, so that a front exists wherever the rungs do."""
     front = halving_front_path(run, result.tier)
     write_front(front, front.with_suffix(".csv"), result.front)
-    write_text(halving_path(run, result.tier), json.dumps(result.as_dict(), indent=1, allow_nan=False) + "\n")
+    write_file(halving_path(run, result.tier), json.dumps(result.as_dict(), indent=1, allow_nan=False) + "\n")
 
 
 def load_halving_result(run: Workspace, tier: str) -> HalvingResult:
