@@ -552,7 +552,7 @@ def test_files_of_rules_are_named_after_them_and_removed_with_them(run: Path) ->
     (path,) = pipeline.export(run)
     models = json.loads(path.read_text())["models"]
     standing = [point for point in searched.front if point.kept is not False]
-    clusters = choose([p.final for p in standing], searched.tier.objectives, "cluster:2")
+    clusters = choose([p.expected for p in standing], searched.tier.objectives, "cluster:2")
     files = {model["key"]: model["files"][0]["name"] for model in models}
     for number, index in enumerate(clusters, 1):
         point = standing[index]
