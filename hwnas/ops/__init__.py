@@ -20,6 +20,7 @@ OPERATORS = Family(
         "cell": "hwnas.ops.cell:Cell",
         "reduction": "hwnas.ops.reduction:Reduction",
         "readout": "hwnas.ops.readout:Readout",
+        "logmel": "hwnas.ops.logmel:LogMel",
     },
     "hwnas.ops.plugins:fault_of_member",
 )

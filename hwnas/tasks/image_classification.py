@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, DataError
 from hwnas.quantities import QUANTITIES, Quantity
 from hwnas.tasks.task import Agreement, Batch, Estimate, Shape, Sums, Task, TensorSpec, Terms, binomial_error
 
@@ -103,6 +103,23 @@ class ImageClassification(Task):
         from hwnas.tasks.image_augmentation import augment
 
         return augment(inputs, generator, kind)
+
+    def as_targets(self, targets: Tensor, shape: Shape, *, where: str) -> Tensor:
+        """Return labels in int64."""
+        import torch
+
+        if targets.ndim != 1 or targets.is_floating_point() or targets.dtype == torch.bool:
+            raise DataError(
+                f"labels are {targets.dtype} {tuple(targets.shape)}",
+                where=where,
+                allowed="Labels are a list of whole numbers, one a sample, from 0 on",
+                do="Check how the labels were written",
+            )
+        return targets.long()
+
+    def class_count(self, targets: Tensor) -> int:
+        """Return one more than the largest label."""
+        return 1 + int(targets.max()) if len(targets) else 0
 
     def strata(self, targets: Tensor) -> Tensor:
         """Return the labels: each class has its share in each split."""

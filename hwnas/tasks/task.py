@@ -187,6 +187,18 @@ class Task(ABC):
             )
         return inputs
 
+    def as_targets(self, targets: Tensors, shape: Shape, *, where: str) -> Tensors:
+        """Return targets (N, ...) of data as the loss takes them, for inputs of this shape: here, as they are.
+
+        Raises:
+            DataError: they are of another kind; `where` is their place.
+        """
+        return targets
+
+    def class_count(self, targets: Tensors) -> int:
+        """Return the number of classes that targets of data name, 0 where there are no classes: here, 0."""
+        return 0
+
     def strata(self, targets: Tensors) -> torch.Tensor | None:
         """Return the number of the group that each sample is in, if every split needs its share of all groups."""
         return None
