@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError, DataError
 from hwnas.quantities import QUANTITIES, Quantity
+from hwnas.tasks.ends import is_plain, shape_of, specs_of
 from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Estimate, Shape, Sums, Task, TensorSpec, Terms, binomial_error
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ class Classification(Task):
 
     @property
     def _of_images(self) -> bool:
-        return not self.inputs or len(self.inputs[0].shape) == 3
+        return not self.inputs or (len(self.inputs) == 1 and len(self.inputs[0].shape) == 3)
 
     def specs(self, shape: Shape, width: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-        return (TensorSpec("images" if len(shape) == 3 else "input", shape),), (TensorSpec("logits", (width,)),)
+        return specs_of(shape, "images" if len(shape) == 3 else "input"), (TensorSpec("logits", (width,)),)
 
     # --- learning ---
 
@@ -129,6 +130,8 @@ class Classification(Task):
         return torch.randint(self.outputs[0].shape[0], (count,), generator=generator)
 
     def check_data(self, shape: Shape, width: int, *, where: str) -> None:
+        if not is_plain(shape) or not is_plain(shape_of(self.inputs)):
+            return super().check_data(shape, width, where=where)
         channels, classes = self.inputs[0].shape[0], self.outputs[0].shape[0]
         if len(shape) != len(self.inputs[0].shape):
             own, data = ("x".join(map(str, size)) for size in (self.inputs[0].shape, shape))

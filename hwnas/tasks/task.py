@@ -15,26 +15,13 @@ from numpy.typing import NDArray
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.quantities import Quantity
 from hwnas.registry import SourceFile, load_source, source_of
+from hwnas.tasks.ends import Shape as Shape
+from hwnas.tasks.ends import Tensors as Tensors
+from hwnas.tasks.ends import TensorSpec as TensorSpec
+from hwnas.tasks.ends import is_plain, shape_of, shape_text, specs_of
 
 if TYPE_CHECKING:
     import torch
-
-Shape = tuple[int, ...]
-Tensors = Any
-"""A tensor, or several in a tuple or a mapping: the task knows which."""
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """One input or output of a network."""
-
-    name: str
-    shape: Shape
-    """Without the batch axis; of any rank."""
-    dtype: str = "float32"
-    """numpy's name."""
-    below: int | None = None
-    """Of whole numbers, such as token ids: all of them are smaller, and none is negative."""
 
 
 class Batch(NamedTuple):
@@ -127,8 +114,8 @@ class Task(ABC):
         return bound
 
     def specs(self, shape: Shape, width: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-        """Return the inputs and the outputs of such networks: here, one of each, in float32."""
-        return (TensorSpec("input", shape),), (TensorSpec("output", (width,)),)
+        """Return the inputs and the outputs of such networks: here, those of the shape, and one output in float32."""
+        return specs_of(shape), (TensorSpec("output", (width,)),)
 
     # --- learning ---
 
@@ -180,7 +167,13 @@ class Task(ABC):
         """Return inputs as a network takes them whose input has this shape: here, signals and images are resized."""
         from hwnas.tasks.resizing import RANKS, resized
 
-        return resized(inputs, shape) if len(shape) in RANKS else inputs
+        if not isinstance(inputs, tuple):
+            return resized(inputs, shape) if is_plain(shape) and len(shape) in RANKS else inputs
+        parts = zip(inputs, specs_of(shape), strict=True)
+        return tuple(
+            resized(part, spec.shape) if part.is_floating_point() and len(spec.shape) in RANKS else part
+            for part, spec in parts
+        )
 
     @property
     def augmentations(self) -> Mapping[str, Any]:
@@ -230,11 +223,12 @@ class Task(ABC):
         Raises:
             ConfigError: they do not.
         """
-        (wanted,), (output,) = self.inputs, self.outputs
-        if (shape, width) != (wanted.shape, output.shape[-1]):
+        wanted, output = shape_of(self.inputs), self.outputs[0]
+        fits = [(one.shape, one.dtype) for one in specs_of(shape)] == [(one.shape, one.dtype) for one in self.inputs]
+        if not fits or width != output.shape[-1]:
             raise ConfigError(
-                f"the data has inputs of shape {shape} and {width} targets, the space expects {wanted.shape} and "
-                f"{output.shape[-1]}",
+                f"the data has inputs of shape {shape_text(shape)} and {width} targets, the space expects "
+                f"{shape_text(wanted)} and {output.shape[-1]}",
                 where=where,
                 allowed="Data and space agree on shapes and on `outputs`",
                 do="Change `input` and `outputs` of the space, or choose other data",

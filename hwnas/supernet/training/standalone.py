@@ -24,6 +24,7 @@ from hwnas.supernet.training.recipe import Recipe, epoch_seed, make_optimizer
 from hwnas.supernet.training.resume import Identity, State, fitting, identity_dict, resume, save_mid_epoch
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask, check_recipe
 from hwnas.tasks import Tensors
+from hwnas.tasks.ends import call
 
 
 def train_standalone(
@@ -86,7 +87,7 @@ def _course(
     """Return the training_task of one network, which is the only one in each step."""
 
     def run(inputs: Tensors) -> Tensors:
-        return module(network.task.fitted(inputs, network.input_shape))
+        return call(module, network.task.fitted(inputs, network.input_shape))
 
     return TrainTask(
         module=module,

@@ -15,6 +15,7 @@ from hwnas.errors import ConfigError, raised, reason
 from hwnas.io.regular import read_regular
 from hwnas.network import Network, build
 from hwnas.tasks import Tensors
+from hwnas.tasks.ends import call
 
 WHERE = "train: teacher"
 
@@ -30,7 +31,7 @@ class AtItsResolution(nn.Module):
 
     def forward(self, inputs: Tensors) -> Tensors:
         """(N, C, H, W) to (N, classes)."""
-        return self.module(self.network.task.fitted(inputs, self.network.input_shape))
+        return call(self.module, self.network.task.fitted(inputs, self.network.input_shape))
 
 
 def teacher_of_weights(path: Path, network: Network) -> nn.Module:
