@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hwnas.data import Dataset
-from hwnas.data.readers.images import decoded
 from hwnas.data.load import Options, split_source
+from hwnas.data.readers.images import decoded
 from hwnas.data.source import Decoded, Inputs, Pool, Source, Stored
 from hwnas.errors import DataError
 

@@ -23,8 +23,8 @@ _WHOLE = (torch.int32, torch.int64)
 def input_dtype(dtype: torch.dtype, axes: int, task: Task) -> torch.dtype | None:
     """Return the dtype that inputs of `axes` axes are handed out in, None if they cannot be: uint8, float32 or int64.
 
-    Readings of 8 or 16 bits are numbers. Larger whole numbers are what the networks of the task take, or, where these are
-    not known, tokens if an input is a list of them.
+    Readings of 8 or 16 bits are numbers. Larger whole numbers are what the networks of the task take, or, where these
+    are not known, tokens if an input is a list of them.
     """
     if dtype == torch.uint8:
         return torch.uint8
@@ -84,7 +84,20 @@ def as_tensor(array: NDArray[Any], where: str) -> Tensor:
             allowed="Arrays hold floating-point or whole numbers of 64 bits or fewer",
             do="Convert it, by `astype(numpy.float32)` for example",
         )
-    return torch.from_numpy(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False)))
+    native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    return torch.from_numpy(native if native.flags.writeable else native.copy())
+
+
+def number_targets(numbers: NDArray[np.float64], task: Task) -> Tensor:
+    """Return numbers (N, K) as targets: in float32, or as labels (N,) if there is one each and the task takes these."""
+    targets = torch.from_numpy(numbers.astype(np.float32))
+    if numbers.shape[1] > 1 or (numbers % 1 != 0).any():
+        return targets
+    try:
+        task.as_targets(targets, (), where="")
+    except DataError:
+        return torch.from_numpy(numbers[:, 0].astype(np.int64))
+    return targets
 
 
 def classes_of(texts: Sequence[Any]) -> tuple[str, ...]:
@@ -140,9 +153,10 @@ def check_classes(pool: Pool, class_names: tuple[str, ...], task: Task, *, where
             allowed="Samples that have a class each need the names of the classes",
             do="Correct the data set's reader or its file",
         )
-    if len(seen := strata.unique()) == 1:
+    seen = set(strata.tolist())
+    if len(seen) == 1:
         raise DataError(
-            f"all {task.terms.samples} for training are of one class, `{class_names[int(seen)]}`",
+            f"all {task.terms.samples} for training are of one class, `{class_names[seen.pop()]}`",
             where=pool.where,
             allowed="A classifier tells two classes or more apart",
             do="Add samples of other classes, check the labels, or name another task",

@@ -46,7 +46,7 @@ def squaring(size: tuple[int, int], *, whole: bool, part: tuple[int, int]) -> tu
 
 
 def resizing(*size: int) -> Step:
-    """Return a resize by PyTorch as a step: of an image to (height, width), of a signal, one pixel high, to (length,)."""
+    """Return a resize by PyTorch as a step: to (height, width), or of a signal, as one row of pixels, to (length,)."""
     how = "PyTorch, interpolate(antialias=True, align_corners=False)"
     method = "bilinear" if len(size) == 2 else "linear"
     return {"step": "resize", "size": list(size), "method": method, "antialias": True, "as": how}

@@ -16,7 +16,7 @@ from hwnas.data.conversion import check_classes, with_targets
 from hwnas.data.dataset import Dataset, Split, is_whole, numbers
 from hwnas.data.resizing import resized, resizing_steps, size_of
 from hwnas.data.source import Pool, Source, SplitName, check_pool
-from hwnas.data.spec import named_spec
+from hwnas.data.spec import bad_value, check_count, is_count, named_spec
 from hwnas.data.splits import check_disjoint, grouped, stratified
 from hwnas.errors import ConfigError, DataError, did_you_mean
 from hwnas.registry import member
@@ -65,7 +65,7 @@ def load_from(
             )
     for parameter in own:
         if parameter.annotation == "str" and not isinstance(requested.get(parameter.name, ""), str):
-            raise _bad_value(parameter.name, requested[parameter.name], "text")
+            raise bad_value(parameter.name, requested[parameter.name], "text")
     options = _checked(Options(**{key: requested[key] for key in common if key in requested}))
     if "resolution" in own_names:
         _checked(Options(resolution=requested.get("resolution")))
@@ -82,22 +82,13 @@ def _checked(options: Options) -> Options:
     for key in ("validation", "test"):
         value = getattr(options, key)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 0.9:
-            raise _bad_value(key, value, "a share above 0 and below 0.9")
-    limit, resolution = options.limit, options.resolution
-    if limit is not None and not _is_count(limit):
-        raise _bad_value("limit", limit, "a whole number from 1 on")
+            raise bad_value(key, value, "a share above 0 and below 0.9")
+    check_count("limit", options.limit)
+    resolution = options.resolution
     sides = resolution if isinstance(resolution, list) and len(resolution) == 2 else [resolution]
-    if resolution is not None and not all(map(_is_count, sides)):
-        raise _bad_value("resolution", resolution, "a whole number from 1 on, or two of them: [height, width]")
+    if resolution is not None and not all(map(is_count, sides)):
+        raise bad_value("resolution", resolution, "a whole number from 1 on, or two of them: [height, width]")
     return options
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _bad_value(key: str, value: object, allowed: str) -> ConfigError:
-    return ConfigError(f"`{key}` is {value!r}", where="data", allowed=f"`{key}` is {allowed}", do="Correct it")
 
 
 def split_source(source: Source, options: Options, *, seed: int, name: str, task: Task = DEFAULT_TASK) -> Dataset:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, final
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor

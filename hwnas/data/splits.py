@@ -104,8 +104,9 @@ def grouped(
     choice = _Assignment(counts, wanted, torch.randperm(len(groups), generator=generator).numpy())
     choice.improve()
     for label in np.flatnonzero((choice.held[0] == 0) & (counts.sum(0) > 0)).tolist():
+        of_class = int((counts[:, label] > 0).sum())
         raise DataError(
-            f"the class `{class_names[label]}` has {int((counts[:, label] > 0).sum())} groups, and none is left to train on",
+            f"the class `{class_names[label]}` has {of_class} groups, and none is left to train on",
             where=pool.where,
             allowed="Every class has groups for training beside those of the other splits",
             do=_DO,

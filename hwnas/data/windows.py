@@ -1,9 +1,10 @@
-"""Windows of recordings: consecutive rows of one length, none of which crosses a gap, a change of class or a recording."""
+"""Windows of recordings: so many consecutive rows, across no gap, no change of class and no end of a recording."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
@@ -85,8 +86,7 @@ def check_lengths(recordings: Sequence[Recording], length: int, where: str) -> N
         raise DataError(
             f"the window has {length} rows, {short[0].name} has {short[0].rows}",
             where=where,
-            allowed=f"A window fits into each recording; {len(short)} of {len(recordings)} are shorter, the shortest is "
-            f"{rows}",
+            allowed=f"A window fits into each recording; {len(short)} of {len(recordings)} are shorter, down to {rows}",
             do="Use a shorter window, or leave out the short recordings",
         )
 
@@ -146,7 +146,7 @@ def stretches(
         if labels is not None:
             cut |= labels[rows][1:] != labels[rows][:-1]
         ends = [0, *(np.flatnonzero(cut) + 1).tolist(), one.rows]
-        for start, end in zip(ends, ends[1:], strict=False):
+        for start, end in pairwise(ends):
             for first in range(start, end, block or one.rows):
                 yield number, one.first + first, one.first + min(first + (block or one.rows), end)
 
@@ -165,7 +165,7 @@ class Cuts:
 
 
 def cut(recordings: Sequence[Recording], how: Windows, labels: NDArray[Any] | None) -> Cuts:
-    """Return all windows; where a class has fewer than three recordings, each is cut into ten blocks, which are groups."""
+    """Return all windows; where a class has fewer than three recordings, these are cut into ten blocks as groups."""
     whole = _cut(recordings, how, labels, None)
     classes = np.zeros(len(whole.groups), np.int64) if labels is None else labels[whole.rows[:, 0]]
     if all(len(np.unique(whole.groups[classes == label])) >= SPLITS for label in np.unique(classes)):

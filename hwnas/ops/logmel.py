@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import conv1d
 
@@ -64,14 +66,16 @@ class LogMel(Operator):
         )
 
 
-FILTERS = "0 <= low_hz < high_hz <= rate / 2, a window has 2 samples or more, and each band holds a line of the spectrum"
+FILTERS = (
+    "0 <= low_hz < high_hz <= rate / 2, a window has 2 samples or more, and each band holds a line of the spectrum"
+)
 
 
 def filter_fault(rate: int, mels: int, window_ms: float, hop_ms: float, low_hz: float, high_hz: float) -> str | None:
     """Return what is wrong with the settings of a spectrogram, None if nothing is."""
     numbers = {"window_ms": window_ms, "hop_ms": hop_ms, "low_hz": low_hz, "high_hz": high_hz}
     for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        if not is_number(value) or value < 0:
             return f"`{name}` is {value!r}"
     if not low_hz < high_hz <= rate / 2:
         return f"the band is {low_hz:g} to {high_hz:g} Hz at {rate} Hz"
@@ -80,6 +84,11 @@ def filter_fault(rate: int, mels: int, window_ms: float, hop_ms: float, low_hz: 
     if (empty := int((filters(rate, window, mels, (low_hz, high_hz)).sum(0) == 0).sum())) > 0:
         return f"{empty} of {mels} bands hold no line of the spectrum, whose lines are {rate / window:.4g} Hz apart"
     return None
+
+
+def is_number(value: object) -> bool:
+    """Return True for a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class Spectrogram(nn.Module):
@@ -100,14 +109,14 @@ class Spectrogram(nn.Module):
         window = round(rate * window_ms / 1000)
         self.channels, self.flat, self.hop = channels, flat, round(rate * hop_ms / 1000)
         bands = filters(rate, window, mels, band)
-        used = torch.nonzero(bands.sum(1)).flatten()
-        time = torch.arange(window, dtype=torch.float64)
-        hann = 0.5 - 0.5 * torch.cos(2 * math.pi * time / window)
-        angles = 2 * math.pi * (used[:, None] * torch.arange(window) % window) / window
-        waves = torch.cat([angles.cos(), angles.sin()]) * hann
+        used = np.flatnonzero(bands.sum(1))
+        hann = 0.5 - 0.5 * np.cos(2 * math.pi * np.arange(window) / window)
+        angles = 2 * math.pi * (used[:, None] * np.arange(window) % window) / window
+        waves = np.concatenate([np.cos(angles), np.sin(angles)]) * hann
         self.lines = len(used)
-        self.register_buffer("waves", waves.float()[:, None].repeat(channels, 1, 1), persistent=False)
-        self.register_buffer("bands", bands[used].float(), persistent=False)
+        tables = {"waves": np.tile(waves[:, None], (channels, 1, 1)), "bands": bands[used]}
+        for name, values in tables.items():
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         assert isinstance(self.waves, Tensor)
@@ -118,11 +127,11 @@ class Spectrogram(nn.Module):
         return spectrum.transpose(2, 3).flatten(1, 2) if self.flat else spectrum
 
 
-def filters(rate: int, window: int, mels: int, band: tuple[float, float]) -> Tensor:
-    """Return (lines, mels) in float64: triangles whose corners are equally far apart on the mel scale of HTK."""
+def filters(rate: int, window: int, mels: int, band: tuple[float, float]) -> NDArray[np.float64]:
+    """Return (lines, mels): triangles whose corners are equally far apart on the mel scale of HTK."""
     low, high = (2595 * math.log10(1 + edge / 700) for edge in band)
-    corners = 700 * (10 ** (torch.linspace(low, high, mels + 2, dtype=torch.float64) / 2595) - 1)
-    lines = torch.arange(window // 2 + 1, dtype=torch.float64)[:, None] * (rate / window)
+    corners = 700 * (10 ** (np.linspace(low, high, mels + 2) / 2595) - 1)
+    lines = np.arange(window // 2 + 1)[:, None] * (rate / window)
     rising = (lines - corners[:-2]) / (corners[1:-1] - corners[:-2])
     falling = (corners[2:] - lines) / (corners[2:] - corners[1:-1])
-    return torch.minimum(rising, falling).clamp(min=0)
+    return np.minimum(rising, falling).clip(min=0)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.errors import DataError
 from hwnas.quantities import Quantity
-from hwnas.tasks.task import Agreement, Batch, Estimate, Sums, Task
+from hwnas.tasks.task import Agreement, Batch, Estimate, Shape, Sums, Task
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +30,19 @@ class Regression(Task):
         from torch.nn.functional import mse_loss
 
         return mse_loss(outputs, batch.targets)
+
+    def as_targets(self, targets: Tensor, shape: Shape, *, where: str) -> Tensor:
+        """Return numbers (N, outputs) in float32."""
+        import torch
+
+        if targets.dtype == torch.bool or targets.is_complex() or not targets.ndim:
+            raise DataError(
+                f"targets are {targets.dtype} {tuple(targets.shape)}",
+                where=where,
+                allowed="Targets are numbers, one or more a sample",
+                do="Check how the targets were written, or name another task",
+            )
+        return targets.float().reshape(len(targets), -1)
 
     def statistics(self, outputs: Tensor, batch: Batch) -> Sums:
         errors = (outputs - batch.targets.to(outputs.device)).double().abs().flatten(1).mean(1)

@@ -1,4 +1,4 @@
-"""Arrays with fixed names, in a `.npz` archive or in `.npy` files, which are mapped into memory and never read whole."""
+"""Arrays with fixed names, in a `.npz` archive or in `.npy` files, which are mapped and never read whole."""
 
 from __future__ import annotations
 
@@ -108,12 +108,10 @@ def _check_keys(keys: Sequence[str], where: str) -> None:
 
 def _opened(path: str | Mapping[str, str], base: Path) -> tuple[list[str], Opener, str]:
     """Return the names of the arrays, a function that loads one, and their place."""
-    if isinstance(path, Mapping):
+    if not isinstance(path, str):
         _check_mapping(path)
         files = {key: find(Path(file), base, what="file", do=_DO) for key, file in path.items()}
         return list(files), lambda key: _mapped(files[key]), "data: path"
-    if not isinstance(path, str):
-        raise ConfigError(f"`path` is {path!r}", where="data", allowed="`path` is text, or a mapping of texts", do=_DO)
     place = find(Path(path), base, what="file", do=_DO)
     if place.is_dir():
         files = {file.stem: file for file in sorted(place.glob("*.npy"))}
@@ -122,7 +120,9 @@ def _opened(path: str | Mapping[str, str], base: Path) -> tuple[list[str], Opene
     return list(arrays), lambda key: arrays[key], str(place)
 
 
-def _check_mapping(path: Mapping[str, str]) -> None:
+def _check_mapping(path: object) -> None:
+    if not isinstance(path, Mapping):
+        raise ConfigError(f"`path` is {path!r}", where="data", allowed="`path` is text, or a mapping of texts", do=_DO)
     known = (*KEYS, "class_names")
     for key, file in path.items():
         if key not in known:
@@ -144,7 +144,8 @@ def _archive(file: Path) -> dict[str, NDArray[Any]]:
 
 
 def _unreadable(error: Exception, file: Path) -> DataError:
-    if "pickle" in str(error).lower() or "object" in str(error).lower():
+    of_objects = any(words in str(error) for words in ("Object arrays", "Python objects"))
+    if of_objects or (isinstance(error, ValueError) and _is_pickle(file)):
         return DataError(
             "the file holds pickled objects",
             where=str(file),
@@ -153,6 +154,11 @@ def _unreadable(error: Exception, file: Path) -> DataError:
         )
     why = reason(error) if isinstance(error, OSError) else "it is damaged, or no archive of arrays"
     return DataError(f"the file cannot be read ({why})", where=str(file), allowed=f"Arrays are {_FORM}", do=_DO)
+
+
+def _is_pickle(file: Path) -> bool:
+    with open_regular(file) as content:
+        return content.read(1) == b"\x80"
 
 
 def _mapped(file: Path) -> NDArray[Any]:

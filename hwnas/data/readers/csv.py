@@ -6,6 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, final
 
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hwnas.data.conversion import classes_of, labels_of, not_finite
+from hwnas.data.conversion import classes_of, labels_of, not_finite, number_targets
 from hwnas.data.facts import Raw, Step
 from hwnas.data.source import Pool, Source, Stored, find
 from hwnas.data.windows import Recording, Windows, check_lengths, cut, sampling_rate, windows_of
@@ -48,29 +49,29 @@ def read(
     """
     how = windows_of(window)
     table = _table(find(Path(path), base, what="file or folder", do=_DO))
-    targets = [target] if isinstance(target, str) else list(target)
+    targets, chosen = ([one] if isinstance(one, str) else list(map(str, one or ())) for one in (target, features))
     special = [name for name in (group, how and how.time, how and how.recording) if name]
     if features is None:
-        features = [name for name in table.columns if name not in (*targets, *special)]
-    for name in (*targets, *special, *features):
-        if not isinstance(name, str) or name not in table.columns:
+        chosen = [name for name in table.columns if name not in (*targets, *special)]
+    for name in (*targets, *special, *chosen):
+        if name not in table.columns:
             raise ConfigError(
                 f"there is no column `{name}`", where="data", allowed=did_you_mean(name, table.columns), do="Correct it"
             )
-    if not features or not targets:
+    if not chosen or not targets:
         raise ConfigError(
             "there is no column for the inputs" if targets else "`target` names no column",
             where="data",
             allowed=f"Columns: {', '.join(table.columns)}",
             do="Name `target`, and `features` if not all others are features",
         )
-    values = np.stack([table.numbers(name, "feature") for name in features], 1).astype(np.float32)
+    values = np.stack([table.numbers(name, "feature") for name in chosen], 1).astype(np.float32)
     wanted, names = _targets(table, targets, task)
     groups = None if group is None else np.array(table.columns[group])
     if how is None:
         pool = Pool(Stored(torch.from_numpy(values)), wanted, table.where, groups)
-        return Source(names, {"train": pool}, Raw(order="rows by file and line", channels=tuple(features)))
-    return _windowed(table, how, (values, wanted, groups), Raw(channels=tuple(features)), names)
+        return Source(names, {"train": pool}, Raw(order="rows by file and line", channels=tuple(chosen)))
+    return _windowed(table, how, (values, wanted, groups), Raw(channels=tuple(chosen)), names)
 
 
 @final
@@ -182,8 +183,7 @@ def _malformed(problem: str, file: Path, line: int) -> DataError:
 def _targets(table: _Table, targets: Sequence[str], task: Task) -> tuple[Tensor, tuple[str, ...]]:
     """Return the targets of all rows, and the names of classes where a sample has one."""
     if task.strata(torch.zeros(1, dtype=torch.int64)) is None:
-        numbers = np.stack([table.numbers(name, "target") for name in targets], 1).astype(np.float32)
-        wanted = torch.from_numpy(numbers)
+        wanted = number_targets(np.stack([table.numbers(name, "target") for name in targets], 1), task)
         return wanted, tuple(targets) if task.class_count(wanted) == len(targets) else ()
     if len(targets) > 1:
         raise ConfigError(
@@ -221,7 +221,7 @@ def _windowed(table: _Table, how: Windows, columns: _Columns, raw: Raw, names: t
     recordings = _recordings(table, how, groups)
     check_lengths(recordings, how.length, table.where)
     rate = sampling_rate(recordings, how.rate_hz, table.where)
-    labels = wanted.numpy() if names and wanted.ndim == 1 else None
+    labels = None if wanted.is_floating_point() else wanted.numpy()
     windows = cut(recordings, how, labels)
     rows = windows.rows
     if not len(rows):
@@ -233,7 +233,7 @@ def _windowed(table: _Table, how: Windows, columns: _Columns, raw: Raw, names: t
         )
     inputs = torch.from_numpy(np.ascontiguousarray(values[rows].transpose(0, 2, 1)))
     taken = wanted[torch.from_numpy(rows)]
-    targets = taken[:, 0] if labels is not None else taken.mean(1)
+    targets = taken.mean(1) if taken.is_floating_point() else taken[:, 0]
     notes = [f"{lost} of {len(values)} rows are in no window"] if (lost := len(values) - len(np.unique(rows))) else []
     if groups is None and windows.block:
         notes.append(
@@ -255,8 +255,9 @@ def _recordings(table: _Table, how: Windows, groups: NDArray[Any] | None) -> lis
     ends = [0, *(np.flatnonzero(change) + 1).tolist(), len(table.files)]
     times = None if how.time is None else _times(table, how.time)
     made = []
-    for first, end in zip(ends, ends[1:], strict=False):
-        name = f"`{table.columns[how.recording][first]}`" if how.recording else f"the recording at {table.lines[first]}"
+    for first, end in pairwise(ends):
+        named = how.recording and f"`{table.columns[how.recording][first]}`"
+        name = named or f"the recording at {table.lines[first]}"
         made.append(Recording(name, first, end - first, None if times is None else times[first:end]))
     return made
 

@@ -32,8 +32,8 @@ def read(
 ) -> Source | Dataset:
     """Call `module:function` or `path.py:function` without arguments and return its data.
 
-    A split is a pair of inputs (N, ...) and targets as the loss takes them, or these and the groups (N,). An axis of one
-    channel may lack; `class_names` take precedence over those that the function returns.
+    A split is a pair of inputs (N, ...) and targets as the loss takes them, or these and the groups (N,). An axis of
+    one channel may lack; `class_names` take precedence over those that the function returns.
     """
     load = named(function, base=base, where="data")
     with calling(load, DataError, where="data", name=function, allowed="It is called without arguments. " + _ALLOWED):

@@ -93,8 +93,8 @@ def _unlike(forms: list[_Form], size: Size, color: str) -> tuple[str, ...]:
         ends = ["x".join(map(str, end)) for end in (min(sizes, key=_area), max(sizes, key=_area))]
         part = "square" if size[0] == size[1] else f"part of {size[0]}:{size[1]}"
         notes += (
-            f"images have {len(sizes)} sizes, {ends[0]} to {ends[1]} (height x width): the largest centred {part} of each "
-            f"is resized to {size[0]}x{size[1]}",
+            f"images have {len(sizes)} sizes, {ends[0]} to {ends[1]} (height x width): the largest centred {part} of "
+            f"each is resized to {size[0]}x{size[1]}",
         )
     if 0 < (grey := sum(form.grey for form in forms)) < len(forms):
         notes += (f"{counted(grey, 'image')} of {len(forms):,} are grey, the others coloured: all become {color}",)

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hwnas.data.conversion import classes_of, labels_of, not_finite
+from hwnas.data.conversion import classes_of, labels_of, not_finite, number_targets
 from hwnas.data.facts import Raw, Step
 from hwnas.data.source import Pool, Source, SplitName, Stored, find
-from hwnas.errors import ConfigError, DataError, reason
+from hwnas.data.spec import check_count
+from hwnas.errors import DataError, reason
 from hwnas.io.regular import read_regular
 from hwnas.tasks import DEFAULT_TASK, Task
 
@@ -38,10 +39,7 @@ def read(base: Path, *, path: str, length: int | None = None, task: Task = DEFAU
         ConfigError: `length` is no whole number.
         DataError: a file is damaged, has time stamps, missing values or no target, or series are of unlike lengths.
     """
-    if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
-        raise ConfigError(
-            f"`length` is {length!r}", where="data", allowed="`length` is a whole number from 1 on", do="Correct it"
-        )
+    check_count("length", length)
     place = find(Path(path), base, what="file or folder", do=_DO)
     series = {split: _series(file) for split, file in _files(place).items()}
     classed = task.strata(torch.zeros(1, dtype=torch.int64)) is not None
@@ -49,7 +47,7 @@ def read(base: Path, *, path: str, length: int | None = None, task: Task = DEFAU
     pools: dict[SplitName, Pool] = {}
     for split, some in series.items():
         inputs = torch.from_numpy(np.stack(_of_length(some, length)))
-        pools[split] = Pool(Stored(inputs), _targets(some, names), some.where)
+        pools[split] = Pool(Stored(inputs), _targets(some, names, task), some.where)
     lengths = {values.shape[1] for some in series.values() for values in some.values}
     steps: tuple[Step, ...] = () if length is None or lengths == {length} else ({"step": "length", "length": length},)
     unlike = f"series of {min(lengths)} to {max(lengths)} values are cut or continued to {length}"
@@ -147,18 +145,18 @@ def _of_length(series: _Series, length: int | None) -> list[NDArray[np.float32]]
             f"series have {min(lengths)} to {max(lengths)} values",
             where=f"{series.where}:{series.lines[other]}",
             allowed="All series have one length, unless the option `length` is set",
-            do=f"Set `length`, to {max(lengths)} for example: longer ones are cut, the last value of shorter ones repeated",
+            do=f"Set `length`, to {max(lengths)} for example: longer ones are cut, shorter ones repeat their last value",
         )
     if length is None:
         return series.values
     return [np.pad(one, ((0, 0), (0, max(0, length - one.shape[1]))), "edge")[:, :length] for one in series.values]
 
 
-def _targets(series: _Series, names: tuple[str, ...]) -> torch.Tensor:
+def _targets(series: _Series, names: tuple[str, ...], task: Task) -> torch.Tensor:
     if names:
         return labels_of(series.targets, names, series.where)
     try:
-        numbers = np.array(series.targets).astype(np.float32)
+        numbers = np.array(series.targets).astype(np.float64)
     except ValueError:
         at = next(at for at, text in enumerate(series.targets) if not text.replace(".", "").lstrip("-").isdigit())
         raise DataError(
@@ -169,4 +167,4 @@ def _targets(series: _Series, names: tuple[str, ...]) -> torch.Tensor:
         ) from None
     if bad := int((~np.isfinite(numbers)).sum()):
         raise not_finite(bad, len(numbers), "targets", series.where)
-    return torch.from_numpy(numbers)[:, None]
+    return number_targets(numbers[:, None], task)

@@ -7,7 +7,6 @@ import io
 import wave
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -17,7 +16,8 @@ from torch import Tensor
 
 from hwnas.data.class_folders import ClassFiles, files_by_class, unreadable, without_unreadable
 from hwnas.data.facts import Raw, Step
-from hwnas.data.source import Decoded, Inputs, Pool, Source, SplitName, Stored
+from hwnas.data.source import Decoded, Inputs, Pool, Source, SplitName
+from hwnas.data.spec import check_count
 from hwnas.errors import ConfigError, DataError, SpaceError, did_you_mean
 from hwnas.io.regular import read_regular
 from hwnas.ops.logmel import LogMel
@@ -38,8 +38,8 @@ def read(
 
     Args:
         path: the folder.
-        length: cut longer sounds to this many samples at their end, and add silence to shorter ones; without it all have
-            one length.
+        length: cut longer sounds to this many samples at their end, and add silence to shorter ones; without it all
+            have one length.
         rate: sampling rate in Hz that all files must have; without it, that of the first one.
         log_mel: settings of the operator `logmel` but `rate`; without them samples are read.
         group: text in file names: those that are the same up to there are of one speaker, or another group.
@@ -100,14 +100,8 @@ class _Front:
 
 
 def _check(length: object, rate: object, group: object) -> None:
-    for key, value in (("length", length), ("rate", rate)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ConfigError(
-                f"`{key}` is {value!r}",
-                where="data",
-                allowed=f"`{key}` is a whole number from 1 on",
-                do="Correct it",
-            )
+    check_count("length", length)
+    check_count("rate", rate)
     if group is not None and (not isinstance(group, str) or not group):
         raise ConfigError(
             f"`group` is {group!r}",
@@ -172,7 +166,10 @@ def _spectrogram(form: _Head, settings: Mapping[str, Any]) -> _Front:
     where = "data: log_mel"
     if not isinstance(settings, Mapping):
         raise ConfigError(
-            f"`log_mel` is {settings!r}", where="data", allowed=f"It maps {', '.join(_SETTINGS)} to values", do="Correct it"
+            f"`log_mel` is {settings!r}",
+            where="data",
+            allowed=f"It maps {', '.join(_SETTINGS)} to values",
+            do="Correct it",
         )
     for key in settings:
         if key not in _SETTINGS:
@@ -197,7 +194,9 @@ def _spectrogram(form: _Head, settings: Mapping[str, Any]) -> _Front:
 
 def _pool(files: ClassFiles, form: _Head, front: _Front | None, group: str | None) -> Pool:
     decode = _Decoder(files.files, form, front.operator if front else None)
-    inputs: Inputs = Decoded(len(files.files), front.shape if front else (form.channels, form.samples), decode, torch.float32)
+    inputs: Inputs = Decoded(
+        len(files.files), front.shape if front else (form.channels, form.samples), decode, torch.float32
+    )
     groups = None if group is None else np.array([file.name.partition(group)[0] for file in files.files])
     return Pool(inputs, files.labels, str(files.folder), groups)
 
