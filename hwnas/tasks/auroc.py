@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,14 @@ def auroc(scores: NDArray[Any], positive: NDArray[Any]) -> Estimate | None:
         positive: bool, of the same shape.
 
     Returns:
-        The mean over the classes that have both kinds of samples; None if no class has.
+        The mean over the classes that have both kinds of samples; None if no class has. NaN if a score is not finite.
     """
     scores, positive = (values.reshape(len(values), -1) for values in (scores, positive))
     both = positive.any(0) & ~positive.all(0)
     if not both.any():
         return None
+    if not np.isfinite(scores).all():
+        return Estimate(math.nan)
     areas = [_area(scores[:, index], positive[:, index]) for index in np.flatnonzero(both)]
     return estimated(
         float(np.mean([value for value, _ in areas])), np.mean([influence for _, influence in areas], axis=0)
