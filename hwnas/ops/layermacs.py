@@ -15,7 +15,7 @@ def layer_macs(operator: Operator, input_shape: Shape) -> tuple[int, ...]:
     """Multiply-adds of each convolution and linear layer, in the order in which the operator's module holds them."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         module = new_module(operator).to("meta").eval()
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)]
     macs: dict[nn.Module, int] = {}
 
     def note(layer: nn.Module, _: object, output: Tensor) -> None:

@@ -130,12 +130,14 @@ class Regression(Task):
     # --- data ---
 
     def as_targets(self, targets: Tensor, shape: Shape, *, where: str) -> Tensor:
-        if targets.ndim not in (1, 2):
+        import torch
+
+        if targets.ndim not in (1, 2) or targets.dtype == torch.bool or targets.is_complex():
             raise DataError(
-                f"targets are {tuple(targets.shape)}",
+                f"targets are {targets.dtype} {tuple(targets.shape)}",
                 where=where,
-                allowed="Each sample has one number, (samples,), or several, (samples, outputs)",
-                do="Correct the targets; an image of numbers for each sample is no regression",
+                allowed="Targets are numbers: one a sample, (samples,), or several, (samples, outputs)",
+                do="Check how the targets were written, or name another task",
             )
         return targets.float().reshape(len(targets), -1)
 
