@@ -148,6 +148,10 @@ class Segmentation(Task):
         classes, *size = self.outputs[0].shape
         return torch.randint(classes, (count, *size), generator=generator)
 
+    def check_data(self, shape: Shape, width: int, *, where: str) -> None:
+        classes = self.outputs[0].shape[0]  # of which the data may lack the last ones
+        super().check_data(shape, max(width, classes), where=where)
+
     def check_network(self, output: Shape, *, where: str) -> None:
         size = self.outputs[0].shape[1:]
         fits = len(output) == 1 + len(size)  # of whatever size, to which targets are compared by resizing
