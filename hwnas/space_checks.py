@@ -17,6 +17,7 @@ from hwnas.registry import member
 from hwnas.space import AnySpace, Block, Choice, FunctionSpace, Space, Value
 from hwnas.space.architecture import ascends
 from hwnas.space.together import layers_of
+from hwnas.tasks.ends import is_plain, shape_of, shape_text, specs_of
 
 Progress = Callable[[float, float], None]
 TRIED_AXES = (2, 1)
@@ -95,18 +96,42 @@ def _run(space: AnySpace, network: Network) -> None:
     """Run a network on the meta device, operator by operator."""
     from hwnas.ops.costs import operator_costs
 
-    shape = network.input_shape
+    shape, last = network.input_shape, network.slots[-1]
     for slot, operator in zip(network.slots, network.operators, strict=True):
         with _at(space, slot):
             stride = operator.knobs.get("stride", 1)
-            if isinstance(stride, int) and min(shape[1:], default=stride) < stride:
+            sides = [side for spec in specs_of(shape) for side in spec.shape[1:]]
+            if isinstance(stride, int) and min(sides, default=stride) < stride:
                 raise SpaceError(
-                    f"`{slot}` strides {stride} at resolution {min(shape[1:])}",
+                    f"`{slot}` strides {stride} at resolution {min(sides)}",
                     where=operator.describe(),
                     allowed="A stride is at most the resolution that reaches it",
                     do="Use a larger input resolution, or stride 1 there",
                 )
             shape = operator_costs(operator, shape).output_shape
+            if slot != last and not is_plain(shape):
+                raise SpaceError(
+                    f"`{slot}` gives {shape_text(shape)}",
+                    where=operator.describe(),
+                    allowed="Between operators runs one float32 tensor; the last one may give several",
+                    do="Put it last, or have it give one tensor",
+                )
+
+
+def check_outputs(network: Network, *, where: str) -> None:
+    """Refuse a network that gives something else than its task takes.
+
+    Raises:
+        SpaceError: it does.
+    """
+    stated, given = network.task.outputs, specs_of(network.costs[-1].output_shape)
+    if [spec.shape for spec in stated] != [spec.shape for spec in given]:
+        raise SpaceError(
+            f"the last operator gives {shape_text(shape_of(given))}, the task takes {shape_text(shape_of(stated))}",
+            where=f"{where}: {network.operators[-1].describe()}",
+            allowed=f"A network gives what its task, `{type(network.kind).__name__}`, learns",
+            do="Name the task that is meant, end with another operator, or correct `specs` of a task of your own",
+        )
 
 
 @contextmanager

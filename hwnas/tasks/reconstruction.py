@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hwnas.errors import DataError
 from hwnas.quantities import Quantity
 from hwnas.tasks.auroc import AUROC, auroc
+from hwnas.tasks.ends import specs_of
 from hwnas.tasks.estimate import Estimate, LazyEstimates, estimated
 from hwnas.tasks.task import ANSWER_TOLERANCE, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms
 
@@ -41,7 +42,7 @@ class Reconstruction(Task):
         return Terms(*super().terms[:2], "reconstructions", f"is within {ANSWER_TOLERANCE:.0%} of PyTorch's")
 
     def specs(self, shape: Shape, width: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-        return super().specs(shape, width)[0], (TensorSpec("reconstruction", shape),)
+        return super().specs(shape, width)[0], (TensorSpec("reconstruction", specs_of(shape)[0].shape),)
 
     # --- learning ---
 
