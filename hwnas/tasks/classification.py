@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError, DataError
 from hwnas.quantities import QUANTITIES, Quantity
-from hwnas.tasks.auroc import AUROC, auroc
 from hwnas.tasks.class_weights import ClassWeights, checked_weights, weights_of
-from hwnas.tasks.confusion import BALANCED_ACCURACY, MACRO_F1, balanced_accuracy, macro_f1
 from hwnas.tasks.ends import is_plain, shape_of, specs_of
-from hwnas.tasks.estimate import Estimate, LazyEstimates
+from hwnas.tasks.metrics.auroc import AUROC, auroc
+from hwnas.tasks.metrics.confusion import BALANCED_ACCURACY, MACRO_F1, balanced_accuracy, macro_f1
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates
 from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms, binomial_error
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from hwnas.errors import DataError
 from hwnas.quantities import Quantity
-from hwnas.tasks.auroc import AUROC, auroc
 from hwnas.tasks.ends import specs_of
-from hwnas.tasks.estimate import Estimate, LazyEstimates, estimated
+from hwnas.tasks.metrics.auroc import AUROC, auroc
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, estimated
 from hwnas.tasks.task import ANSWER_TOLERANCE, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hwnas.errors import DataError
 from hwnas.quantities import Quantity
-from hwnas.tasks.estimate import Estimate, LazyEstimates, estimated
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, estimated
 from hwnas.tasks.task import ANSWER_TOLERANCE, NO_OPTION, Agreement, Batch, Shape, Sums, Task, Terms
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from hwnas.errors import DataError
 from hwnas.quantities import Quantity
 from hwnas.tasks.class_weights import ClassWeights, checked_weights, weights_of
 from hwnas.tasks.ends import specs_of
-from hwnas.tasks.estimate import Estimate, LazyEstimates, mean_of_ratios
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, mean_of_ratios
 from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from hwnas.tasks.ends import Shape as Shape
 from hwnas.tasks.ends import Tensors as Tensors
 from hwnas.tasks.ends import TensorSpec as TensorSpec
 from hwnas.tasks.ends import is_plain, shape_of, shape_text, specs_of
-from hwnas.tasks.estimate import Estimate
+from hwnas.tasks.metrics.estimate import Estimate
 
 if TYPE_CHECKING:
     import torch
