@@ -277,6 +277,22 @@ class Task(ABC):
                 do="Change `input` and `outputs` of the space, or choose other data",
             )
 
+    def check_network(self, output: Shape, *, where: str) -> None:
+        """Refuse networks whose last operator gives another shape than the task takes.
+
+        Raises:
+            ConfigError: they do.
+        """
+        given = specs_of(output)
+        if [spec.shape for spec in given] != [spec.shape for spec in self.outputs]:
+            raise ConfigError(
+                f"the networks give outputs of shape {shape_text(output)}, the task takes "
+                f"{shape_text(shape_of(self.outputs))}",
+                where=where,
+                allowed=f"The last operator gives {self.terms.outputs} of the shape that the task takes",
+                do="Change the last stages of the space, or name another task",
+            )
+
     def check_targets(self, training: Tensors, validation: Tensors, *, where: str) -> None:
         """Refuse targets that networks cannot learn from, or on which the quality is undefined: here, none are.
 

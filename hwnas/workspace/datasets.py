@@ -9,7 +9,6 @@ from hwnas.data import load_data
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.network import bound_task, lower
 from hwnas.space import AnySpace
-from hwnas.space_checks import check_outputs
 from hwnas.workspace.paths import RunPaths
 
 if TYPE_CHECKING:
@@ -31,10 +30,9 @@ def load_dataset(experiment: Experiment, space: AnySpace, paths: RunPaths) -> Da
             do="Add `data`",
         )
     dataset = load_data(experiment.data, seed=experiment.seed, base=paths.base, task=bound_task(space))
-    for end in (space.smallest(), space.largest()):
-        network = lower(space, end)
-        check_outputs(network, where=where)
+    for network in (lower(space, space.smallest()), lower(space, space.largest())):
         network.task.check_data(dataset.shape, dataset.width, where=where)
+        network.task.check_network(network.costs[-1].output_shape, where=where)
         dataset.train.fit(network.task).check_targets(dataset.train.targets, dataset.validation.targets, where=where)
     return dataset
 
