@@ -11,6 +11,7 @@ from torch import Tensor
 from hwnas.data.facts import Raw, described, resizing, spelled
 from hwnas.data.source import Inputs
 from hwnas.errors import DataError
+from hwnas.tasks import Task
 from hwnas.words import brief
 
 
@@ -27,6 +28,9 @@ class Split:
     """(N, ...): labels, int64, where samples belong to classes."""
     mean: Tensor
     std: Tensor
+    training_targets: Tensor | None = None
+    """Targets of the training split; None: those of this one."""
+    _tasks: dict[Task, Task] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -38,11 +42,18 @@ class Split:
 
     def first(self, count: int) -> Split:
         """Return the first `count` samples; the order is random, so they are a fair sample."""
-        return replace(self, indices=self.indices[:count], targets=self.targets[:count])
+        own = self.targets if self.training_targets is None else self.training_targets
+        return replace(self, indices=self.indices[:count], targets=self.targets[:count], training_targets=own)
 
     def every(self) -> Tensor:
         """Return all inputs as one batch."""
         return self.batch(torch.arange(len(self)))
+
+    def fit(self, task: Task) -> Task:
+        """Return a task that knows the training targets, see `Task.fit`."""
+        if task not in self._tasks:
+            self._tasks[task] = task.fit(self.targets if self.training_targets is None else self.training_targets)
+        return self._tasks[task]
 
 
 def numbers(inputs: Inputs, indices: Tensor) -> Tensor:

@@ -117,10 +117,11 @@ def split_source(source: Source, options: Options, *, seed: int, name: str, task
             parts[key] = torch.randperm(len(pool.targets), generator=generator)
     parts["train"] = parts["train"][: options.limit]
     mean, std = _statistics(pools["train"], parts["train"][:STATISTICS_IMAGES])
+    learned = pools["train"].targets[parts["train"]]
 
     def split(key: SplitName) -> Split:
         pool = pools.get(key, pools["train"])
-        return Split(pool.inputs, parts[key], pool.targets[parts[key]], mean, std)
+        return Split(pool.inputs, parts[key], pool.targets[parts[key]], mean, std, learned)
 
     raw = replace(source.raw, steps=(*source.raw.steps, *steps))
     return Dataset(name, class_names, split("train"), split("validation"), split("test"), raw)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import reduce
 from itertools import islice
-from operator import add
 
 import torch
 from torch import Tensor, nn
@@ -82,13 +80,15 @@ def extract_recalibrated(supernet: Supernet, network: Network, inputs: Iterable[
 
 def evaluate(module: nn.Module, network: Network, split: Split, *, batch_size: int = 256) -> Sums:
     """Return the task's statistics of a module in eval mode on a split; `network.task.values` makes metrics of them."""
-    device, task = next(module.parameters()).device, network.task
+    device, task = next(module.parameters()).device, split.fit(network.task)
     with torch.no_grad():
         parts = [
-            task.statistics(module(task.fitted(inputs.to(device), network.input_shape)), Batch(inputs, targets))
+            task.statistics(
+                task.to_unit(module(task.fitted(inputs.to(device), network.input_shape))), Batch(inputs, targets)
+            )
             for inputs, targets in batches(split, batch_size)
         ]
-    return reduce(add, parts)
+    return Sums.of(parts)
 
 
 def estimate(module: nn.Module, network: Network, split: Split) -> Estimate:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.quantities import Quantity
 from hwnas.registry import SourceFile, load_source, source_of
+from hwnas.tasks.estimate import Estimate
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 Shape = tuple[int, ...]
 Tensors = Any
@@ -51,14 +53,9 @@ class Terms(NamedTuple):
     samples: str = "samples"
     outputs: str = "outputs"
     same: str = "gives PyTorch's answer"
-    """Predicate of a file on the samples that `Agreement.share` counts."""
-
-
-class Estimate(NamedTuple):
-    """Value of a metric, with its standard error where that is known."""
-
-    value: float
-    error: float | None = None
+    """Predicate of a file on the share of `compared` that `Agreement.share` counts."""
+    compared: str = ""
+    """Things that answers are compared on, such as `pixels`; empty: the samples."""
 
 
 class Agreement(NamedTuple):
@@ -68,6 +65,8 @@ class Agreement(NamedTuple):
     """Largest absolute difference of any output."""
     share: float
     """Share of the samples on which both give the same answer, in the sense of the task."""
+    scale: float = 1.0
+    """Size of outputs that a tolerance is a share of, such as the spread of the targets."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +80,19 @@ class Sums:
     """Arrays with a row for each sample, in order; paired comparisons and ranks need them."""
 
     def __add__(self, other: Sums) -> Sums:
-        totals = {name: value + other.totals[name] for name, value in self.totals.items()}
-        samples = {name: np.concatenate([rows, other.samples[name]]) for name, rows in self.samples.items()}
-        return Sums(self.count + other.count, totals, samples)
+        return Sums.of([self, other])
+
+    @classmethod
+    def of(cls, parts: Sequence[Sums]) -> Sums:
+        """Return the statistics of all parts, one or more, together."""
+        first = parts[0]
+        totals = {name: sum((part.totals[name] for part in parts[1:]), value) for name, value in first.totals.items()}
+        samples = {name: np.concatenate([part.samples[name] for part in parts]) for name in first.samples}
+        return cls(sum(part.count for part in parts), totals, samples)
 
 
+ANSWER_TOLERANCE = 0.05
+"""Largest difference of numbers, as a share of their spread, at which two networks give the same answer."""
 NO_OPTION: Mapping[str, Any] = {"key": None}
 """Metadata of a field that is no option of a space or an experiment."""
 
@@ -100,10 +107,13 @@ class Task(ABC):
 
     metrics: ClassVar[tuple[Quantity, ...]]
     """Metrics by which a network is judged; a search optimizes the first, or that of the option `quality`."""
+    has_labels: ClassVar[bool] = False
+    """True if targets are labels and the loss is their cross-entropy, by which some training-free proxies are
+    defined."""
 
     inputs: tuple[TensorSpec, ...] = field(default=(), metadata=NO_OPTION)
     outputs: tuple[TensorSpec, ...] = field(default=(), metadata=NO_OPTION)
-    quality_metric: str = field(default="", metadata={"key": "quality"})
+    quality_metric: str = field(default="", repr=False, metadata={"key": "quality"})
     """Name of the metric that a search optimizes; the option is called `quality`."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -146,6 +156,39 @@ class Task(ABC):
         """Return the task with a loss of smoothed labels, where it has such: here, as it is."""
         return self
 
+    @property
+    def options(self) -> str:
+        """Options that decide what is learned and are not at their defaults, as text; empty if there are none."""
+        own = [one for one in fields(self) if one.repr and one.metadata.get("key", one.name) is not None]
+        values = {one.name: getattr(self, one.name) for one in own}
+        return ",".join(f"{one.name}={values[one.name]}" for one in own if values[one.name] != one.default)
+
+    # --- units ---
+
+    def fit(self, targets: Tensors) -> Self:
+        """Return the task as it is after it has seen the training targets: here, as it is.
+
+        A task that weights classes or normalises targets takes its numbers from them.
+        """
+        return self
+
+    @property
+    def target_facts(self) -> Mapping[str, Any]:
+        """Numbers of `fit` without which outputs of a network cannot be read, JSON-ready: here, none."""
+        return {}
+
+    def to_unit(self, outputs: Tensors) -> Tensors:
+        """Return a network's outputs in the user's unit, in which they are judged and exported: here, as they are."""
+        return outputs
+
+    def from_unit(self, outputs: Tensors) -> Tensors:
+        """Return outputs in the user's unit as a network gives them, the inverse of `to_unit`."""
+        return outputs
+
+    def finished(self, module: nn.Module) -> nn.Module:
+        """Return a network's module with `to_unit` in it, as it is exported: here, as it is."""
+        return module
+
     # --- judging ---
 
     @property
@@ -160,7 +203,7 @@ class Task(ABC):
 
     @abstractmethod
     def statistics(self, outputs: Tensors, batch: Batch) -> Sums:
-        """Return what metrics and their errors are computed from."""
+        """Return what metrics and their errors are computed from; outputs are in the user's unit."""
 
     @abstractmethod
     def values(self, sums: Sums) -> Mapping[str, Estimate]:
@@ -172,7 +215,7 @@ class Task(ABC):
 
     @abstractmethod
     def agreement(self, reference: NDArray[Any], outputs: NDArray[Any]) -> Agreement:
-        """Compare outputs of an exported file with those of the network that it was made of."""
+        """Compare outputs of an exported file with those of the network that it was made of, in the user's unit."""
 
     # --- data ---
 
@@ -231,19 +274,48 @@ class Task(ABC):
             ConfigError: they do not.
         """
         (wanted,), (output,) = self.inputs, self.outputs
-        if (shape, width) != (wanted.shape, output.shape[-1]):
+        if not _resizable(shape, wanted.shape) or width != output.shape[0]:
             raise ConfigError(
                 f"the data has inputs of shape {shape} and {width} targets, the space expects {wanted.shape} and "
-                f"{output.shape[-1]}",
+                f"{output.shape[0]}",
                 where=where,
                 allowed="Data and space agree on shapes and on `outputs`",
                 do="Change `input` and `outputs` of the space, or choose other data",
             )
 
+    def check_network(self, output: Shape, *, where: str) -> None:
+        """Refuse networks whose last operator gives another shape than the task takes.
+
+        Raises:
+            ConfigError: they do.
+        """
+        if len(self.outputs) == 1 and output != (wanted := self.outputs[0].shape):
+            raise ConfigError(
+                f"the networks give outputs of shape {output}, the task takes {wanted}",
+                where=where,
+                allowed=f"The last operator gives {self.terms.outputs} of the shape that the task takes",
+                do="Change the last stages of the space, or name another task",
+            )
+
+    def check_targets(self, training: Tensors, validation: Tensors, *, where: str) -> None:
+        """Refuse targets that networks cannot learn from, or on which the quality is undefined: here, none are.
+
+        Raises:
+            DataError: they are refused.
+        """
+        return
+
 
 def binomial_error(share: float, count: int) -> float:
     """Return the standard error of a share of `count` observations."""
     return math.sqrt(share * (1 - share) / count)
+
+
+def _resizable(shape: Shape, wanted: Shape) -> bool:
+    """Return whether inputs of a shape can be fitted to networks that take another one, see `Task.fitted`."""
+    from hwnas.tasks.resizing import RANKS
+
+    return shape == wanted or (len(shape) == len(wanted) and shape[0] == wanted[0] and len(shape) in RANKS)
 
 
 @lru_cache(maxsize=4096)
