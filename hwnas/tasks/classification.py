@@ -14,6 +14,7 @@ from hwnas.quantities import QUANTITIES, Quantity
 from hwnas.tasks.auroc import AUROC, auroc
 from hwnas.tasks.class_weights import ClassWeights, checked_weights, weights_of
 from hwnas.tasks.confusion import BALANCED_ACCURACY, MACRO_F1, balanced_accuracy, macro_f1
+from hwnas.tasks.ends import is_plain, shape_of, specs_of
 from hwnas.tasks.estimate import Estimate, LazyEstimates
 from hwnas.tasks.resizing import same_proportions
 from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms, binomial_error
@@ -51,10 +52,10 @@ class Classification(Task):
 
     @property
     def _of_images(self) -> bool:
-        return not self.inputs or len(self.inputs[0].shape) == 3
+        return not self.inputs or (len(self.inputs) == 1 and len(self.inputs[0].shape) == 3)
 
     def specs(self, shape: Shape, width: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-        return (TensorSpec("images" if len(shape) == 3 else "input", shape),), (TensorSpec("logits", (width,)),)
+        return specs_of(shape, "images" if len(shape) == 3 else "input"), (TensorSpec("logits", (width,)),)
 
     # --- learning ---
 
@@ -149,6 +150,8 @@ class Classification(Task):
         return torch.randint(self.outputs[0].shape[0], (count,), generator=generator)
 
     def check_data(self, shape: Shape, width: int, *, where: str) -> None:
+        if not is_plain(shape) or not is_plain(shape_of(self.inputs)):
+            return super().check_data(shape, width, where=where)
         channels, classes = self.inputs[0].shape[0], self.outputs[0].shape[0]
         if len(shape) != len(self.inputs[0].shape):
             own, data = ("x".join(map(str, size)) for size in (self.inputs[0].shape, shape))

@@ -15,28 +15,15 @@ from numpy.typing import NDArray
 from hwnas.errors import ConfigError
 from hwnas.quantities import Quantity
 from hwnas.registry import SourceFile, load_source, source_of
+from hwnas.tasks.ends import Shape as Shape
+from hwnas.tasks.ends import Tensors as Tensors
+from hwnas.tasks.ends import TensorSpec as TensorSpec
+from hwnas.tasks.ends import is_plain, shape_of, shape_text, specs_of
 from hwnas.tasks.estimate import Estimate
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-Shape = tuple[int, ...]
-Tensors = Any
-"""A tensor, or several in a tuple or a mapping: the task knows which."""
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """One input or output of a network."""
-
-    name: str
-    shape: Shape
-    """Without the batch axis; of any rank."""
-    dtype: str = "float32"
-    """numpy's name."""
-    below: int | None = None
-    """Of whole numbers, such as token ids: all of them are smaller, and none is negative."""
 
 
 class Batch(NamedTuple):
@@ -137,8 +124,8 @@ class Task(ABC):
         return bound
 
     def specs(self, shape: Shape, width: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-        """Return the inputs and the outputs of such networks: here, one of each, in float32."""
-        return (TensorSpec("input", shape),), (TensorSpec("output", (width,)),)
+        """Return the inputs and the outputs of such networks: here, those of the shape, and one output in float32."""
+        return specs_of(shape), (TensorSpec("output", (width,)),)
 
     # --- learning ---
 
@@ -223,7 +210,13 @@ class Task(ABC):
         """Return inputs as a network takes them whose input has this shape: here, signals and images are resized."""
         from hwnas.tasks.resizing import RANKS, resized
 
-        return resized(inputs, shape) if len(shape) in RANKS else inputs
+        if not isinstance(inputs, tuple):
+            return resized(inputs, shape) if is_plain(shape) and len(shape) in RANKS else inputs
+        parts = zip(inputs, specs_of(shape), strict=True)
+        return tuple(
+            resized(part, spec.shape) if part.is_floating_point() and len(spec.shape) in RANKS else part
+            for part, spec in parts
+        )
 
     @property
     def augmentations(self) -> Mapping[str, Any]:
@@ -271,11 +264,16 @@ class Task(ABC):
         Raises:
             ConfigError: they do not.
         """
-        (wanted,), (output,) = self.inputs, self.outputs
-        if not _resizable(shape, wanted.shape) or width != output.shape[0]:
+        wanted, output = self.inputs, self.outputs[0]
+        given = specs_of(shape)
+        fits = len(given) == len(wanted) and all(
+            one.dtype == other.dtype and _resizable(one.shape, other.shape)
+            for one, other in zip(given, wanted, strict=True)
+        )
+        if not fits or width != output.shape[0]:
             raise ConfigError(
-                f"the data has inputs of shape {shape} and {width} targets, the space expects {wanted.shape} and "
-                f"{output.shape[0]}",
+                f"the data has inputs of shape {shape_text(shape)} and {width} targets, the space expects "
+                f"{shape_text(shape_of(wanted))} and {output.shape[0]}",
                 where=where,
                 allowed="Data and space agree on shapes and on `outputs`",
                 do="Change `input` and `outputs` of the space, or choose other data",
@@ -287,9 +285,11 @@ class Task(ABC):
         Raises:
             ConfigError: they do.
         """
-        if len(self.outputs) == 1 and output != (wanted := self.outputs[0].shape):
+        given = specs_of(output)
+        if [spec.shape for spec in given] != [spec.shape for spec in self.outputs]:
             raise ConfigError(
-                f"the networks give outputs of shape {output}, the task takes {wanted}",
+                f"the networks give outputs of shape {shape_text(output)}, the task takes "
+                f"{shape_text(shape_of(self.outputs))}",
                 where=where,
                 allowed=f"The last operator gives {self.terms.outputs} of the shape that the task takes",
                 do="Change the last stages of the space, or name another task",

@@ -32,6 +32,7 @@ from hwnas.supernet.training.resume import (
 )
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask, check_recipe
 from hwnas.tasks import Tensors
+from hwnas.tasks.ends import call
 
 
 def train_standalone(
@@ -94,7 +95,7 @@ def _course(
     """Return the training_task of one network, which is the only one in each step."""
 
     def run(inputs: Tensors) -> Tensors:
-        return module(network.task.fitted(inputs, network.input_shape))
+        return call(module, network.task.fitted(inputs, network.input_shape))
 
     return TrainTask(
         module=module,

@@ -17,6 +17,7 @@ from hwnas.errors import ConfigError, raised, reason
 from hwnas.io.regular import read_regular
 from hwnas.network import Network, build
 from hwnas.tasks import Task, Tensors
+from hwnas.tasks.ends import call
 
 WHERE = "train: teacher"
 
@@ -32,7 +33,7 @@ class AtItsResolution(nn.Module):
 
     def forward(self, inputs: Tensors) -> Tensors:
         """Inputs of any size to outputs."""
-        return self.module(self.network.task.fitted(inputs, self.network.input_shape))
+        return call(self.module, self.network.task.fitted(inputs, self.network.input_shape))
 
 
 def teacher_of_weights(path: Path, network: Network) -> nn.Module:
