@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.errors import ConfigError, did_you_mean
+from hwnas.errors import ConfigError
 from hwnas.quantities import Quantity
 from hwnas.registry import SourceFile, load_source, source_of
 from hwnas.tasks.ends import Shape as Shape
@@ -220,19 +220,17 @@ class Task(ABC):
 
     @property
     def augmentations(self) -> Mapping[str, Any]:
-        """Random changes of inputs that keep their targets, by name; `none` changes nothing."""
-        return {"none": None}
+        """Random changes of inputs that keep their targets, by name; `none` changes nothing: those of the rank."""
+        from hwnas.tasks.augmentation import augmentations_of
+
+        rank = len(self.inputs[0].shape) if len(self.inputs) == 1 and self.inputs[0].dtype == "float32" else 0
+        return augmentations_of(rank)
 
     def augment(self, inputs: Tensors, generator: torch.Generator, kind: str) -> Tensors:
-        """Return inputs, each changed at random as the augmentation of that name says: here, `none` is the only one."""
-        if kind not in self.augmentations:
-            raise ConfigError(
-                f"unknown augmentation `{kind}`",
-                where="train",
-                allowed=did_you_mean(kind, self.augmentations),
-                do="Use a known augmentation",
-            )
-        return inputs
+        """Return inputs, each changed at random as the augmentation of that name says."""
+        from hwnas.tasks.augmentation import augmented
+
+        return augmented(inputs, generator, kind, self.augmentations)
 
     def as_targets(self, targets: Tensors, shape: Shape, *, where: str) -> Tensors:
         """Return targets (N, ...) of data as the loss takes them, for inputs of this shape: here, as they are.
