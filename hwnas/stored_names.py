@@ -28,7 +28,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
     },
     "search.plateau": {"trials": "patience", "gain": "min_delta"},
     "tiers.*": {"minimise": "minimize"},
-    "tiers.*.limits": {"confidence": "latency_quantile"},
+    "tiers.*.limits": {"confidence": "latency_quantile", "top1_confidence": "quality_confidence"},
     "timing": {
         "checks": "validation_networks",
         "retakes": "max_retries",

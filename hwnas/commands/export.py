@@ -173,7 +173,7 @@ def _manifest(
         "solved_for": list(front.solved_for),
         "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
         **({} if (quality := run.space.task.quality.name) == QUALITY else {"quality": quality}),
-        "test_images": run.dataset.test_images,
+        f"test_{(samples := run.task.terms.samples)}": run.dataset.test_indices(samples),
         "models": list(models),
         "experiment": published(resolved_experiment(run)).model_dump(mode="json"),
     }
@@ -246,7 +246,7 @@ def _export_point(
         "architecture": point.architecture.as_dict(),
         "input_shape": list(settled.network.input_shape),
         "preprocessing": run.dataset.preprocessing_at(settled.network.input_shape),
-        "classes": list(run.dataset.class_names),
+        **({"classes": list(names)} if (names := run.dataset.class_names) else {}),
         "scores": {
             metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
         },

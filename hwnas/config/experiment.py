@@ -18,7 +18,6 @@ from hwnas.errors import ConfigError, did_you_mean
 from hwnas.io.storage_url import public_url
 from hwnas.io.strict_model import StrictModel, parsed
 from hwnas.io.yaml import dump_yaml, read_yaml
-from hwnas.quantities import QUANTITIES
 from hwnas.stored_names import current
 from hwnas.words import brief
 
@@ -31,9 +30,7 @@ def _rule(text: str) -> str:
     from hwnas.selection import check_rule
 
     rule = re.sub(r"\s", "", text)
-    costs = [name for name, one in QUANTITIES.own.items() if "objective" in one.uses]
-    names = ["top1", "score", *costs, *(QUANTITIES.installed if ":" in rule else ())]
-    named = [Objective(name, "min") for name in names]
+    named = [Objective(name, "min") for name in dict.fromkeys(re.findall(r"[A-Za-z_]\w*(?==|,|$)", rule))]
     try:
         check_rule(rule, named, where="export.picks")
     except ConfigError as error:
@@ -99,8 +96,8 @@ class AccuracyConfig(StrictModel):
 
     source: str = "inherited"
     """A name in `hwnas.accuracy.PROXIES`, or a function of the user's: `file.py:function`."""
-    quantity: Literal["top1", "score"] | None = None
-    """Quantity that a user's function returns: an accuracy, 0 to 1, or a score of which only the order counts."""
+    quantity: Name | None = None
+    """Quantity that a user's function returns: a metric of the task, or `score`, of which only the order counts."""
     images: Positive | None = None
     """Number of validation images (the first ones of the split, which is in random order); all if left out."""
     calibration_batches: Positive = 8
@@ -310,10 +307,10 @@ class Experiment(StrictModel):
     @model_validator(mode="after")
     def _confidence_of_a_sampler_that_learns(self) -> Experiment:
         for name, tier in self.tiers.items():
-            if tier.limits.top1_confidence is not None and self.sampler_of(name) != "guided":
+            if tier.limits.quality_confidence is not None and self.sampler_of(name) != "guided":
                 raise ValueError(
-                    f"tiers.{name}: `top1_confidence` is asked of `{self.sampler_of(name)}`. Only the sampler `guided` "
-                    "predicts accuracies: use it, or leave that out"
+                    f"tiers.{name}: `quality_confidence` is asked of `{self.sampler_of(name)}`. Only the sampler "
+                    "`guided` predicts qualities: use it, or leave that out"
                 )
         return self
 

@@ -100,7 +100,7 @@ class ChoiceImportances(Framed):
             raise _nothing(f"too few networks of {tier.title} were tried", "importances of choices")
         color = plots.tier_color(index)
         looks = ((color, tier.accuracy.metric), ("--accent-2", tier.latency.metric))
-        entries = tuple((paint, units.label(metric)) for paint, metric in looks if metric in tier.importances)
+        entries = tuple((paint, tier.units.label(metric)) for paint, metric in looks if metric in tier.importances)
         return Chart(importances_figure(tier, color), f"{tier.title}: part of all differences by choice", entries)
 
 
@@ -125,7 +125,7 @@ class Front(Framed, Sequence[FrontPoint]):
         """Return accuracy over latency: everything that was tried, the limits, the front, its picks."""
         tier, index = self._facts()
         color = plots.tier_color(index)
-        latency = units.label(tier.latency.metric).lower()
+        latency = tier.units.in_sentence(tier.latency.metric)
         title = f"{tier.title}: {tier.accuracy.label} ({tier.accuracy.origin}), over {latency}"
         entries = ((color, "front"), ("--muted", "evaluated"))
         return Chart(front_figure(tier, color), title, entries)
@@ -165,7 +165,7 @@ class History(Framed):
                 raise _nothing("no supernet was trained", f"a curve of `{what}`")
             figure = (plots.loss_figure if what == "loss" else plots.learning_figure)(training)
             named = () if what == "loss" else (("--accent", "largest"), ("--accent-2", "smallest"))
-            title = "Training loss" if what == "loss" else f"{units.label(training.quality)} on validation samples"
+            title = "Training loss" if what == "loss" else f"{training.task.quality.label} on validation samples"
         if not figure.layers:
             raise _nothing("no network was tried", f"a curve of `{what}`")
         return Chart(figure, title, named)

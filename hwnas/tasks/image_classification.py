@@ -29,7 +29,7 @@ class ImageClassification(Task):
     elastic: ClassVar[tuple[str, ...]] = ("resolution",)
     width_key: ClassVar[str] = "classes"
     metrics: ClassVar[tuple[Quantity, ...]] = (QUANTITIES.own["top1"],)
-    terms: ClassVar[Terms] = Terms("image", "images", "logits", "names PyTorch's class")
+    terms: ClassVar[Terms] = Terms("image", "images", "logits", "names PyTorch's class", "Same top class")
 
     label_smoothing: float = 0.0
     """Share of a label that is spread over all classes in the loss."""

@@ -51,6 +51,8 @@ class Terms(NamedTuple):
     outputs: str = "outputs"
     same: str = "gives PyTorch's answer"
     """Predicate of a file on the samples that `Agreement.share` counts."""
+    agreement: str = "Same answer"
+    """Head of a column of these shares."""
 
 
 class Estimate(NamedTuple):

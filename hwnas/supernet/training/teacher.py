@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
@@ -14,7 +15,7 @@ from hwnas.data import Dataset
 from hwnas.errors import ConfigError, raised, reason
 from hwnas.io.regular import read_regular
 from hwnas.network import Network, build
-from hwnas.tasks import Tensors
+from hwnas.tasks import Task, Tensors
 
 WHERE = "train: teacher"
 
@@ -29,7 +30,7 @@ class AtItsResolution(nn.Module):
         self.network = network
 
     def forward(self, inputs: Tensors) -> Tensors:
-        """(N, C, H, W) to (N, classes)."""
+        """Inputs of the data's shape to the network's outputs."""
         return self.module(self.network.task.fitted(inputs, self.network.input_shape))
 
 
@@ -62,29 +63,42 @@ def teacher_of_weights(path: Path, network: Network) -> nn.Module:
     return AtItsResolution(module, network)
 
 
-def checked_teacher(teacher: object, dataset: Dataset, name: str) -> nn.Module:
-    """Return a user's teacher after a trial on two images.
+def checked_teacher(teacher: object, dataset: Dataset, task: Task, name: str) -> nn.Module:
+    """Return a user's teacher after a trial on two samples.
+
+    Args:
+        teacher: what the user's function returned.
+        dataset: whose samples it is tried on.
+        task: of the networks that it teaches, with their shapes.
+        name: of the teacher, for errors.
 
     Raises:
-        ConfigError: it is not a module, does not run, or returns something else than a row of logits for each image.
+        ConfigError: it is not a module, does not run, or returns outputs of other shapes than the networks'.
     """
-    problem = f"it is {type(teacher).__name__}"
+    problem, terms = f"it is {type(teacher).__name__}", task.terms
+    wanted = [(2, *spec.shape) for spec in task.outputs]
     if isinstance(teacher, nn.Module):
         try:
             with torch.no_grad():
-                logits = teacher.eval()(dataset.validation.batch(torch.arange(2)).to(_device(teacher)))
-            if tuple(logits.shape) == (2, dataset.classes) and logits.isfinite().all():
+                outputs = teacher.eval()(dataset.validation.batch(torch.arange(2)).to(_device(teacher)))
+            made = outputs if isinstance(outputs, tuple | list) else [outputs]
+            shapes = [tuple(output.shape) for output in made]
+            if shapes == wanted and all(bool(output.isfinite().all()) for output in made):
                 return teacher
-            problem = f"of two images it makes {tuple(logits.shape)}, or what is not finite"
+            problem = f"of two {terms.samples} it makes {_told(shapes)}, or what is not finite"
         except Exception as error:  # a user's own module
-            problem = f"it does not run on two images ({raised(error)})"
-    shape = (2, dataset.channels, dataset.resolution, dataset.resolution)
+            problem = f"it does not run on two {terms.samples} ({raised(error)})"
     raise ConfigError(
         problem,
         where=f"{WHERE} {name}",
-        allowed=f"A teacher is a torch.nn.Module that makes finite logits ({2}, {dataset.classes}) of images {shape}",
+        allowed=f"A teacher is a torch.nn.Module that makes finite {terms.outputs} {_told(wanted)} of {terms.samples} "
+        f"{(2, *dataset.shape)}",
         do="Correct the function, or name other weights",
     )
+
+
+def _told(shapes: Sequence[tuple[int, ...]]) -> str:
+    return " and ".join(map(str, shapes))
 
 
 def _device(module: nn.Module) -> torch.device:

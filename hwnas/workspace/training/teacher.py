@@ -19,7 +19,7 @@ def open_teacher(run: Workspace) -> nn.Module | None:
     """Return the module of `train.teacher`: what a user's function returns, or a network with weights from a file.
 
     Raises:
-        ConfigError, SpaceError: it leads nowhere, or does not fit the run's images.
+        ConfigError, SpaceError: it leads nowhere, or does not fit the run's data.
     """
     from hwnas.supernet.training.teacher import checked_teacher, teacher_of_weights
 
@@ -43,4 +43,4 @@ def open_teacher(run: Workspace) -> nn.Module | None:
         form = "A function without arguments that returns a torch.nn.Module"
         with calling(make, ConfigError, where="train: teacher", name=config.teacher, allowed=form):
             made = make()
-    return checked_teacher(made, run.dataset, config.teacher)
+    return checked_teacher(made, run.dataset, run.task, config.teacher)
