@@ -116,7 +116,9 @@ def _result_of(
     origin = source_of(rung.score, where=WHERE).origin
     errors = errors_of(last.evaluations, last.metric, accuracy, store)
     front = front_points(run, name, last.tier, last.evaluations, cost_models, origin, errors)
-    front = remeasure_front(run, front, tier_for_rung(run.objectives.tier(name, measured=True), last.tier.quality), reporter)
+    front = remeasure_front(
+        run, front, tier_for_rung(run.objectives.tier(name, measured=True), last.tier.quality), reporter
+    )
     named, metrics = tuple(rung.score for rung, _ in scores), tuple(run.space.task.metrics)
     result = HalvingResult(name, named, tuple(results), tuple(front), metrics)
     result = replace(result, front=passed_by(result, front))

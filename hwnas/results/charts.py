@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from hwnas.errors import RunError
 from hwnas.problem.fronts.loading import LoadedFront
-from hwnas.report import units
 from hwnas.report.charts import plots
 from hwnas.report.charts.chart_file import Chart
 from hwnas.report.charts.front_plot import front_figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from itertools import product
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hwnas.accuracy import AccuracySource, accuracy_metric, check_training_free, source_of
 from hwnas.config import Experiment
 from hwnas.errors import ConfigError
-from hwnas.network import Network, lower
+from hwnas.network import Network, bound_task, lower
 from hwnas.registry import plugin_files
 from hwnas.report.units import Units
 from hwnas.selection import check_rule
@@ -25,7 +25,7 @@ from hwnas.workspace.paths import RunPaths
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.published import PublishedTables
 from hwnas.workspace.references import as_begun, check_references, experiment_of, on_command_line
-from hwnas.workspace.spaces import check_opened, split_reference, unchecked_space
+from hwnas.workspace.spaces import check_opened, split_reference, task_in, unchecked_space
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -71,7 +71,7 @@ class Workspace:
     @cached_property
     def task(self) -> Task:
         """Task of the space's networks, with the shapes of the smallest one."""
-        return self.network(self.space.smallest()).task
+        return bound_task(self.space)
 
     @cached_property
     def units(self) -> Units:
@@ -168,7 +168,8 @@ def open_run(
     own = inside and (path.parent / split_reference(experiment.space)[0]).is_file()
     plugins = plugin_files(experiment.plugins, base=path.parent, where=str(path))
     named = path.parent / experiment.space if own else experiment.space
-    space, space_file = unchecked_space(named, base=path.parent, plugins=plugins)
+    task = task_in(experiment, base=path.parent, where=str(path))
+    space, space_file = unchecked_space(named, base=path.parent, plugins=plugins, task=task)
     folder = reference_path if inside else runs / experiment.name
     experiment = as_begun(experiment, folder / "experiment.yaml")
     called = on_command_line(reference) + ("" if inside or runs == Path("runs") else f" --runs {runs}")

@@ -25,7 +25,7 @@ from hwnas.registry import member, read_source
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.space import Space
 from hwnas.stored_names import current, stored
-from hwnas.workspace.results.halving_results import metric_of
+from hwnas.workspace.results.halving_results import objective_of
 from hwnas.workspace.workspace import Workspace
 
 OF_TIER = ("objectives", "limits", "setup", "latency")
