@@ -18,6 +18,8 @@ SOURCES: Mapping[str, str] = {"short": "finetuned", "alone": "standalone"}
 """Sources of accuracy. The stored name is the one after the @ of a metric, and that of a folder of weights."""
 KEYS: Mapping[str, Mapping[str, str]] = {
     "train": TRAIN,
+    "accuracy": {"images": "samples"},
+    "export": {"calibration_images": "calibration_samples"},
     "search": {
         "ladder": "successive_halving",
         "start": "warm_start",

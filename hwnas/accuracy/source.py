@@ -98,7 +98,7 @@ class Settings:
 
     source: str = "inherited"
     quantity: str | None = None
-    images: int | None = None
+    samples: int | None = None
     calibration_batches: int = 8
     batch_size: int = 128
     epochs: int | None = None
@@ -123,10 +123,10 @@ class AccuracyContext:
     """Folder of the run, for caches."""
     device: Callable[[], str]
     """Device on which PyTorch computes."""
-    images: bool
+    has_data: bool
     """True if the experiment names data."""
     dataset: Callable[[], Dataset]
-    """Data set without its test images."""
+    """Data set without its test samples."""
     recipe: Callable[[], Recipe]
     """Recipe by which the supernet is trained."""
     names: Names

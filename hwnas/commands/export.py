@@ -246,7 +246,7 @@ def _export_point(
         "architecture": point.architecture.as_dict(),
         "input_shape": list(settled.network.input_shape),
         "preprocessing": run.dataset.preprocessing_at(settled.network.input_shape),
-        **({"classes": list(names)} if (names := run.dataset.class_names) else {}),
+        **({"classes": list(classes)} if (classes := run.dataset.class_names) else {}),
         "scores": {
             metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
         },
@@ -285,7 +285,7 @@ def _settled(
         weights += ", trained on" if tuned.better else ""
     fitted = partial(network.task.fitted, shape=network.input_shape)
     inputs = fitted(test.every()).numpy()
-    seen = torch.cat(scored.calibration)[: run.experiment.export.calibration_images]
+    seen = torch.cat(scored.calibration)[: run.experiment.export.calibration_samples]
     batch = Batch(inputs, test.targets.numpy())
     return _Settled(module, weights, network, fitted(seen).numpy(), batch, outputs_of(module, inputs), entry)
 

@@ -98,8 +98,8 @@ class AccuracyConfig(StrictModel):
     """A name in `hwnas.accuracy.PROXIES`, or a function of the user's: `file.py:function`."""
     quantity: Name | None = None
     """Quantity that a user's function returns: a metric of the task, or `score`, of which only the order counts."""
-    images: Positive | None = None
-    """Number of validation images (the first ones of the split, which is in random order); all if left out."""
+    samples: Positive | None = None
+    """Number of validation samples (the first ones of the split, which is in random order); all if left out."""
     calibration_batches: Positive = 8
     batch_size: Positive = 128
     epochs: Positive | None = None
@@ -241,11 +241,11 @@ class ExportConfig(StrictModel):
     picks: tuple[Pick, ...] = ("best", "knee", "fastest")
     formats: tuple[FormatName, ...] = Field(default=("onnx", "tflite"), min_length=1)
     tolerance: float = Field(default=1e-4, gt=0)
-    """Largest allowed difference of an fp32 file's logits from PyTorch's."""
+    """Largest allowed difference of an fp32 file's outputs from PyTorch's."""
     agreement: float = Field(default=0.95, ge=0, le=1)
-    """Least allowed share of the test images on which an fp16 or int8 file names the same class as PyTorch."""
-    calibration_images: Positive = 128
-    """Number of training images that determine the ranges of an int8 file's activations."""
+    """Least allowed share of the test samples on which an fp16 or int8 file gives PyTorch's answer, as a class."""
+    calibration_samples: Positive = 128
+    """Number of training samples that determine the ranges of an int8 file's activations."""
     fine_tune_epochs: int = Field(default=0, ge=0)
     """Number of epochs that each pick is trained on from its inherited weights, before it is written."""
 
@@ -268,7 +268,7 @@ class Experiment(StrictModel):
     """Task of the networks, in place of the space's own: a name, a class of the user's as `file.py:Class`, or a
     section with its `name` and options."""
     data: str | dict[str, Any] | None = None
-    """May be left out where accuracies come without images; then no files are exported."""
+    """May be left out where accuracies come without data; then no files are exported."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     device: str = "auto"
     """Device on which PyTorch trains: auto, cpu, cuda, cuda:1, ..."""

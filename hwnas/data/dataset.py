@@ -123,7 +123,7 @@ class Dataset:
         return [float(min(ends)), float(max(ends))]
 
     def test_indices(self, samples: str = "images") -> dict[str, Any]:
-        """Return indices and origin of the test split, JSON-ready, with the word for samples in its keys; see `test`."""
+        """Return indices and origin of the test split, JSON-ready, the word for samples in its keys; see `test`."""
         own = self.test.inputs is not self.train.inputs
         return {
             "data": self.name,

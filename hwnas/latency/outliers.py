@@ -75,7 +75,8 @@ class Outlier:
 def facts_of(kind: str, knobs: Mapping[str, Any], shape: Sequence[int]) -> dict[str, Any]:
     """Return a row's operator and its input by name."""
     channels, *sizes = shape
-    named = dict(zip(("height", "width"), sizes, strict=True)) if len(sizes) == 2 else {"sizes": str(sizes)}
+    names = {1: ("length",), 2: ("height", "width")}.get(len(sizes))
+    named = {"sizes": str(sizes)} if names is None else dict(zip(names, sizes, strict=True))
     return {"op": kind, "in_channels": channels, **knobs, **named}
 
 

@@ -108,7 +108,8 @@ def _reach(tier: TierFacts, limit: Limit) -> str:
     line = f"{tier.units.limit(limit)}: broken by {broken:,} of {len(tier.points):,}"
     if not values:
         return line
-    return f"{line}; they reach {tier.units.scored(limit.metric, min(values))} to {tier.units.scored(limit.metric, max(values))}"
+    low, high = (tier.units.scored(limit.metric, end(values)) for end in (min, max))
+    return f"{line}; they reach {low} to {high}"
 
 
 def _axis_line(tier: TierFacts) -> Html:

@@ -121,7 +121,7 @@ class Front(Framed, Sequence[FrontPoint]):
         return len(self.loaded.points)
 
     def plot(self) -> Chart:
-        """Return accuracy over latency: everything that was tried, the limits, the front, its picks."""
+        """Return quality over latency: everything that was tried, the limits, the front, its picks."""
         tier, index = self._facts()
         color = plots.tier_color(index)
         latency = tier.units.in_sentence(tier.latency.metric)
@@ -147,8 +147,8 @@ class History(Framed):
         super().__init__("History of a run", lambda: [*_epochs(facts()), *_trials(facts())])
         self._facts = facts
 
-    def plot(self, what: Literal["accuracy", "loss", "hypervolume"] = "hypervolume") -> Chart:
-        """Return a curve: hypervolume by trial, or accuracy or loss by epoch.
+    def plot(self, what: Literal["quality", "loss", "hypervolume"] = "hypervolume") -> Chart:
+        """Return a curve: hypervolume by trial, or quality or loss by epoch.
 
         Raises:
             RunError: there is none.
@@ -160,7 +160,7 @@ class History(Framed):
             title = "Hypervolume after each trial, as a share of the last"
         else:
             training = facts.training
-            if training is None or not training.epochs or what not in ("accuracy", "loss"):
+            if training is None or not training.epochs or what not in ("quality", "loss"):
                 raise _nothing("no supernet was trained", f"a curve of `{what}`")
             figure = (plots.loss_figure if what == "loss" else plots.learning_figure)(training)
             named = () if what == "loss" else (("--accent", "largest"), ("--accent-2", "smallest"))
@@ -173,7 +173,7 @@ class History(Framed):
 def _epochs(facts: ReportFacts) -> Iterator[dict[str, object]]:
     training = facts.training
     for epoch in () if training is None else training.epochs:
-        smallest, largest = (f"{training.quality} {end}" for end in ("smallest", "largest"))  # type: ignore[union-attr]
+        smallest, largest = (f"{training.task.quality.name} {end}" for end in ("smallest", "largest"))  # type: ignore[union-attr]
         yield {
             "stage": "training",
             "step": epoch.epoch,

@@ -81,7 +81,7 @@ def check_limited(limits: LimitsConfig, source: AccuracySource, source_name: str
         ConfigError: there is one.
     """
     metrics = {metric.name: metric for metric in task.metrics}
-    known = [*limits.known_keys(), *metrics]
+    known = [*LimitsConfig.model_fields, *QUANTITIES.installed, *metrics]
     for name in limits.qualities:
         if name not in metrics and name not in QUANTITIES:
             raise ConfigError(

@@ -85,7 +85,7 @@ def conditions_of(
     producer: str = "",
     study: str = "",
 ) -> Conditions:
-    """Return the conditions of the experiment as it is now; of successive halving with its last rung or its objective."""
+    """Return the conditions of the experiment as it is now; of halving with its last rung or its objective."""
     wanted, accuracy = run.objectives.tier(tier), run.experiment.accuracy.model_dump(mode="json")
     if (quality := quality if rung is None else objective_of(rung.score, run.space.task)) is not None:
         wanted = tier_for_rung(wanted, quality)

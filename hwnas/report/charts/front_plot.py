@@ -35,8 +35,8 @@ def front_figure(tier: TierFacts, color: str) -> Figure:
         drawing.front(color),
     )
     words = (
-        f"{tier.units.label(tier.accuracy.metric)} over latency of tier {tier.title}: {len(tier.points):,} evaluated networks, {len(front)} on the "
-        "front. The same numbers stand in the table of front networks."
+        f"{tier.units.label(tier.accuracy.metric)} over latency of tier {tier.title}: {len(tier.points):,} evaluated "
+        f"networks, {len(front)} on the front. The same numbers stand in the table of front networks."
     )
     rules, tints = drawing.limits
     return Figure(
