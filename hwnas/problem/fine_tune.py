@@ -11,6 +11,7 @@ from hwnas.errors import TrainingError
 from hwnas.network import Network
 from hwnas.problem.accuracy import accuracy_context
 from hwnas.space import Architecture
+from hwnas.tasks import paired_difference
 from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def tune(
     folder = run.folder / "fine_tuned" / f"{architecture.key}-{weights_digest(start)}-{recipe.epochs}"
     judged = f"validation_{network.task.quality.name}"
     measured = partial(_measured, split=dataset.validation, samples=network.task.terms.samples)
-    scores = {"before": measured(estimate(before, network, dataset.validation))}
+    first = estimate(before, network, dataset.validation)
+    scores = {"before": measured(first)}
     try:
         after = train_standalone(
             network,
@@ -73,7 +75,8 @@ def tune(
         )
     except TrainingError as error:
         return FineTuneResult(before, {**entry, judged: scores, "shipped": "before", "failed": error.met}, False)
-    scores["after"] = measured(estimate(after, network, dataset.validation))
+    last = estimate(after, network, dataset.validation)
+    scores["after"], scores["difference"] = measured(last), measured(paired_difference(last, first))
     sign = 1 if network.task.quality.goal == "max" else -1
     better = sign * scores["after"]["value"] >= sign * scores["before"]["value"]
     entry |= {judged: scores, "shipped": "after" if better else "before"}

@@ -30,8 +30,10 @@ def load_dataset(experiment: Experiment, space: AnySpace, paths: RunPaths) -> Da
             do="Add `data`",
         )
     dataset = load_data(experiment.data, seed=experiment.seed, base=paths.base, task=bound_task(space))
-    for end in (space.smallest(), space.largest()):
-        lower(space, end).task.check_data(dataset.shape, dataset.width, where=where)
+    for network in (lower(space, space.smallest()), lower(space, space.largest())):
+        network.task.check_data(dataset.shape, dataset.width, where=where)
+        network.task.check_network(network.costs[-1].output_shape, where=where)
+        dataset.train.fit(network.task).check_targets(dataset.train.targets, dataset.validation.targets, where=where)
     return dataset
 
 

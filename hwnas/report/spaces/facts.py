@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hwnas.cost_ranges import Range
+from hwnas.tasks.ends import specs_of
 from hwnas.words import brief
 
 Value = int | float | str | bool
@@ -85,7 +86,7 @@ def sides(shapes: Iterable[tuple[int, ...]]) -> str:
     ('56 to 112', '49x10', '196 positions', 'vector')
     """
     kinds: dict[str, set[tuple[int, ...]]] = {}
-    for _, *sizes in shapes:
+    for _, *sizes in (spec.shape for one in shapes for spec in specs_of(one)):
         unit = {0: "vector", 1: " positions"}.get(len(sizes), "")
         kinds.setdefault(unit, set()).add(tuple(sizes))
     parts = []

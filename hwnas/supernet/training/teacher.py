@@ -9,13 +9,15 @@ from typing import final
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from hwnas.data import Dataset
 from hwnas.errors import ConfigError, raised, reason
 from hwnas.io.regular import read_regular
 from hwnas.network import Network, build
 from hwnas.tasks import Task, Tensors
+from hwnas.tasks.ends import call
 
 WHERE = "train: teacher"
 
@@ -30,8 +32,8 @@ class AtItsResolution(nn.Module):
         self.network = network
 
     def forward(self, inputs: Tensors) -> Tensors:
-        """Inputs of the data's shape to the network's outputs."""
-        return self.module(self.network.task.fitted(inputs, self.network.input_shape))
+        """Inputs of any size to outputs."""
+        return call(self.module, self.network.task.fitted(inputs, self.network.input_shape))
 
 
 def teacher_of_weights(path: Path, network: Network) -> nn.Module:
@@ -63,42 +65,61 @@ def teacher_of_weights(path: Path, network: Network) -> nn.Module:
     return AtItsResolution(module, network)
 
 
-def checked_teacher(teacher: object, dataset: Dataset, task: Task, name: str) -> nn.Module:
+@final
+class FromUnit(nn.Module):
+    """Module whose outputs are in the user's unit, as a teacher of networks that learn another scale."""
+
+    def __init__(self, module: nn.Module, task: Task) -> None:
+        super().__init__()
+        self.module = module
+        self.task = task
+
+    def forward(self, inputs: Tensors) -> Tensors:
+        """Inputs to outputs as the networks of the task give them."""
+        return self.task.from_unit(self.module(inputs))
+
+
+def checked_teacher(teacher: object, dataset: Dataset, name: str, task: Task) -> nn.Module:
     """Return a user's teacher after a trial on two samples.
 
     Args:
-        teacher: what the user's function returned.
-        dataset: whose samples it is tried on.
-        task: of the networks that it teaches, with their shapes.
+        teacher: the object that must be one.
+        dataset: data that it sees.
         name: of the teacher, for errors.
+        task: with the shapes of one of the networks that it teaches.
 
     Raises:
-        ConfigError: it is not a module, does not run, or returns outputs of other shapes than the networks'.
+        ConfigError: it is not a module, does not run, or returns something else than such outputs for each sample.
     """
-    problem, terms = f"it is {type(teacher).__name__}", task.terms
-    wanted = [(2, *spec.shape) for spec in task.outputs]
+    problem, samples = f"it is {type(teacher).__name__}", task.terms.samples
     if isinstance(teacher, nn.Module):
         try:
             with torch.no_grad():
                 outputs = teacher.eval()(dataset.validation.batch(torch.arange(2)).to(_device(teacher)))
-            made = outputs if isinstance(outputs, tuple | list) else [outputs]
-            shapes = [tuple(output.shape) for output in made]
-            if shapes == wanted and all(bool(output.isfinite().all()) for output in made):
+            leaves = tree_leaves(outputs)
+            if _fit(leaves, task) and all(bool(leaf.isfinite().all()) for leaf in leaves):
                 return teacher
-            problem = f"of two {terms.samples} it makes {_told(shapes)}, or what is not finite"
+            made = ", ".join(str(tuple(leaf.shape)) for leaf in leaves)
+            problem = f"of two {samples} it makes {made}, or what is not finite"
         except Exception as error:  # a user's own module
-            problem = f"it does not run on two {terms.samples} ({raised(error)})"
+            problem = f"it does not run on two {samples} ({raised(error)})"
+    shapes = ", ".join(str((2, *spec.shape)) for spec in task.outputs)
     raise ConfigError(
         problem,
         where=f"{WHERE} {name}",
-        allowed=f"A teacher is a torch.nn.Module that makes finite {terms.outputs} {_told(wanted)} of {terms.samples} "
-        f"{(2, *dataset.shape)}",
+        allowed=f"A teacher is a torch.nn.Module that makes finite {task.terms.outputs} {shapes} "
+        f"of {samples} {(2, *dataset.shape)}",
         do="Correct the function, or name other weights",
     )
 
 
-def _told(shapes: Sequence[tuple[int, ...]]) -> str:
-    return " and ".join(map(str, shapes))
+def _fit(outputs: Sequence[Tensor], task: Task) -> bool:
+    """Return whether outputs for two samples are those of the task; images may be of any size."""
+    shapes = [(2, *spec.shape) for spec in task.outputs]
+    return len(outputs) == len(shapes) and all(
+        output.ndim == len(shape) and tuple(output.shape[:2]) == shape[:2]
+        for output, shape in zip(outputs, shapes, strict=True)
+    )
 
 
 def _device(module: nn.Module) -> torch.device:
