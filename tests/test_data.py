@@ -25,7 +25,7 @@ from hwnas.data.batches import batches
 from hwnas.data.load import Options, split_source
 from hwnas.data.source import Pool, Source, Stored
 from hwnas.errors import ConfigError, DataError, HwnasError
-from hwnas.tasks.image_augmentation import AUGMENTATIONS, augment
+from hwnas.tasks.augmentation.images import AUGMENTATIONS, augment
 from tests.helpers.data_files import write_arrays, write_csv, write_ts, write_wav
 
 SPLITS = ("train", "validation", "test")

@@ -98,6 +98,13 @@ class Dataset:
         return self.train.inputs.shape
 
     @property
+    def largest_whole(self) -> int | None:
+        """Largest of the training inputs, if these are whole numbers such as tokens; else None."""
+        if not is_whole(self.train.inputs):
+            return None
+        return max(int(self.train.inputs.take(some).max()) for some in torch.split(self.train.indices, 1024))
+
+    @property
     def width(self) -> int:
         """Width of a network's output for such targets: the number of classes, or of numbers of a target."""
         return self.classes or self.train.targets[:1].numel()

@@ -118,6 +118,13 @@ class Segmentation(Task):
 
     # --- data ---
 
+    @property
+    def augmentations(self) -> Mapping[str, Any]:
+        """Those that move nothing: a target is at the place of its input."""
+        from hwnas.tasks.augmentation import augmentations_of
+
+        return augmentations_of(len(self.inputs[0].shape) if self.inputs else 0, moving=False)
+
     def as_targets(self, targets: Tensor, shape: Shape, *, where: str) -> Tensor:
         if tuple(targets.shape[1:]) != shape[1:] or targets.is_floating_point():
             raise DataError(

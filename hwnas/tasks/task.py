@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.errors import ConfigError, did_you_mean
+from hwnas.errors import ConfigError
 from hwnas.quantities import Quantity
 from hwnas.registry import SourceFile, load_source, source_of
 from hwnas.tasks.ends import Shape as Shape
@@ -222,19 +222,17 @@ class Task(ABC):
 
     @property
     def augmentations(self) -> Mapping[str, Any]:
-        """Random changes of inputs that keep their targets, by name; `none` changes nothing."""
-        return {"none": None}
+        """Random changes of inputs that keep their targets, by name; `none` changes nothing: those of the rank."""
+        from hwnas.tasks.augmentation import augmentations_of
+
+        rank = len(self.inputs[0].shape) if len(self.inputs) == 1 and self.inputs[0].dtype == "float32" else 0
+        return augmentations_of(rank)
 
     def augment(self, inputs: Tensors, generator: torch.Generator, kind: str) -> Tensors:
-        """Return inputs, each changed at random as the augmentation of that name says: here, `none` is the only one."""
-        if kind not in self.augmentations:
-            raise ConfigError(
-                f"unknown augmentation `{kind}`",
-                where="train",
-                allowed=did_you_mean(kind, self.augmentations),
-                do="Use a known augmentation",
-            )
-        return inputs
+        """Return inputs, each changed at random as the augmentation of that name says."""
+        from hwnas.tasks.augmentation import augmented
+
+        return augmented(inputs, generator, kind, self.augmentations)
 
     def as_targets(self, targets: Tensors, shape: Shape, *, where: str) -> Tensors:
         """Return targets (N, ...) of data as the loss takes them, for inputs of this shape: here, as they are.
@@ -268,11 +266,16 @@ class Task(ABC):
         Raises:
             ConfigError: they do not.
         """
-        wanted, output = shape_of(self.inputs), self.outputs[0]
-        if not _resizable(shape, wanted) or width != output.shape[0]:
+        wanted, output = self.inputs, self.outputs[0]
+        given = specs_of(shape)
+        fits = len(given) == len(wanted) and all(
+            one.dtype == other.dtype and _resizable(one.shape, other.shape)
+            for one, other in zip(given, wanted, strict=True)
+        )
+        if not fits or width != output.shape[0]:
             raise ConfigError(
                 f"the data has inputs of shape {shape_text(shape)} and {width} targets, the space expects "
-                f"{shape_text(wanted)} and {output.shape[0]}",
+                f"{shape_text(shape_of(wanted))} and {output.shape[0]}",
                 where=where,
                 allowed="Data and space agree on shapes and on `outputs`",
                 do="Change `input` and `outputs` of the space, or choose other data",
