@@ -156,16 +156,15 @@ class Dataset:
             ends += [taken.min(), taken.max()]
         return [float(min(ends)), float(max(ends))]
 
-    @property
-    def test_images(self) -> dict[str, Any]:
-        """Indices and origin of the images of the test split, JSON-ready; see `test`."""
+    def test_indices(self, samples: str = "images") -> dict[str, Any]:
+        """Return indices and origin of the test split, JSON-ready, the word for samples in its keys; see `test`."""
         own = self.test.inputs is not self.train.inputs
         return {
             "data": self.name,
             "pool": "test" if own else "train",
-            "pool_images": len(self.test.inputs),
+            f"pool_{samples}": len(self.test.inputs),
             "order": self.raw.order,
-            "images": len(self.test),
+            samples: len(self.test),
             "indices": spelled(self.test.indices.tolist()),
         }
 

@@ -48,7 +48,7 @@ class Classification(Task):
     @property
     def terms(self) -> Terms:
         words = ("image", "images") if self._of_images else ("sample", "samples")
-        return Terms(*words, "logits", "names PyTorch's class")
+        return Terms(*words, "logits", "names PyTorch's class", agreement="Same top class")
 
     @property
     def _of_images(self) -> bool:

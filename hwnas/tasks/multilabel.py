@@ -42,7 +42,7 @@ class Multilabel(Task):
 
     @property
     def terms(self) -> Terms:
-        return Terms(*super().terms[:2], "logits", "gives PyTorch's answer", "labels")
+        return Terms(*super().terms[:2], "logits", "gives PyTorch's answer", "labels", "Same labels")
 
     def specs(self, shape: Shape, width: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         return super().specs(shape, width)[0], (TensorSpec("logits", (width,)),)

@@ -39,7 +39,8 @@ class Reconstruction(Task):
 
     @property
     def terms(self) -> Terms:
-        return Terms(*super().terms[:2], "reconstructions", f"is within {ANSWER_TOLERANCE:.0%} of PyTorch's")
+        same = f"is within {ANSWER_TOLERANCE:.0%} of PyTorch's"
+        return Terms(*super().terms[:2], "reconstructions", same, agreement="Within tolerance")
 
     def specs(self, shape: Shape, width: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         return super().specs(shape, width)[0], (TensorSpec("reconstruction", specs_of(shape)[0].shape),)

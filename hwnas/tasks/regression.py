@@ -43,7 +43,8 @@ class Regression(Task):
 
     @property
     def terms(self) -> Terms:
-        return Terms(*super().terms[:2], "outputs", f"is within {ANSWER_TOLERANCE:g} deviations of PyTorch's answer")
+        same = f"is within {ANSWER_TOLERANCE:g} deviations of PyTorch's answer"
+        return Terms(*super().terms[:2], "outputs", same, agreement="Within tolerance")
 
     # --- learning ---
 

@@ -49,7 +49,7 @@ class Segmentation(Task):
 
     @property
     def terms(self) -> Terms:
-        return Terms("image", "images", "logits", "names PyTorch's class", "pixels")
+        return Terms("image", "images", "logits", "names PyTorch's class", "pixels", "Same class, pixels")
 
     def specs(self, shape: Shape, width: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         return super().specs(shape, width)[0], (TensorSpec("logits", (width, *specs_of(shape)[0].shape[1:])),)

@@ -43,6 +43,8 @@ class Terms(NamedTuple):
     """Predicate of a file on the share of `compared` that `Agreement.share` counts."""
     compared: str = ""
     """Things that answers are compared on, such as `pixels`; empty: the samples."""
+    agreement: str = "Same answer"
+    """Head of a column of these shares."""
 
 
 class Agreement(NamedTuple):
@@ -281,14 +283,13 @@ class Task(ABC):
         Raises:
             ConfigError: they do.
         """
-        given = specs_of(output)
-        if [spec.shape for spec in given] != [spec.shape for spec in self.outputs]:
+        given, taken = specs_of(output), self.outputs
+        if [spec.shape for spec in given] != [spec.shape for spec in taken]:
             raise ConfigError(
-                f"the networks give outputs of shape {shape_text(output)}, the task takes "
-                f"{shape_text(shape_of(self.outputs))}",
+                f"the last operator gives {shape_text(shape_of(given))}, the task takes {shape_text(shape_of(taken))}",
                 where=where,
-                allowed=f"The last operator gives {self.terms.outputs} of the shape that the task takes",
-                do="Change the last stages of the space, or name another task",
+                allowed=f"A network gives the {self.terms.outputs} that its task, `{type(self).__name__}`, learns",
+                do="Name the task that is meant, end with another operator, or correct `specs` of a task of your own",
             )
 
     def check_targets(self, training: Tensors, validation: Tensors, *, where: str) -> None:

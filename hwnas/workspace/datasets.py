@@ -49,7 +49,7 @@ def _check_values(dataset: Dataset, spec: TensorSpec, where: str) -> None:
         raise ConfigError(
             f"the data holds {held}, the networks take {taken}",
             where=where,
-            allowed="Tokens are whole numbers, for an input of `dtype: int64`; signals and images are floating-point ones",
+            allowed="Tokens are whole numbers, for an input of `dtype: int64`; all others are floating-point numbers",
             do="Change `input.dtype` of the space, or convert the data",
         )
     if largest is not None and spec.below is not None and largest >= spec.below:
