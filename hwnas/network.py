@@ -132,7 +132,7 @@ def lower(space: AnySpace, architecture: Architecture) -> Network:
     if isinstance(space, FunctionSpace):
         return _called(space, architecture)
     blueprint = space.blueprint(architecture)
-    shape = space.task.shape(blueprint.input)
+    shape = space.shape(blueprint.input)
     channels, operators = shape[0], list[Operator]()
     for layer in blueprint.layers:
         made = _MADE.get(layer)
@@ -158,6 +158,15 @@ def _called(space: FunctionSpace, architecture: Architecture) -> Network:
     """Return the network that the function builds for an architecture; cached, because calling and tracing are slow."""
     shape, chain = call(space, architecture)
     return Network(tuple(chain.values()), tuple(chain), shape, space.task)
+
+
+def bound_task(space: AnySpace) -> Task:
+    """Return the task of a space with the shapes of its smallest network; the ranks are those of all its networks."""
+    if isinstance(space, Space):
+        return space.task.at(
+            space.input_shapes({name: options[0] for name, options in space.shared.items()})[0], space.width
+        )
+    return lower(space, space.smallest()).task
 
 
 def known_operators(*spaces: AnySpace) -> Mapping[str, str]:

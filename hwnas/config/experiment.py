@@ -267,6 +267,9 @@ class Experiment(StrictModel):
     space: str
     plugins: tuple[str, ...] = ()
     """Python files with operators of a user's own, by paths from this file."""
+    task: str | dict[str, Any] | None = None
+    """Task of the networks, in place of the space's own: a name, a class of the user's as `file.py:Class`, or a
+    section with its `name` and options."""
     data: str | dict[str, Any] | None = None
     """May be left out where accuracies come without images; then no files are exported."""
     seed: int = Field(default=0, ge=0, lt=2**31)

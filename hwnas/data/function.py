@@ -17,7 +17,7 @@ from hwnas.data.names import class_names as checked_names
 from hwnas.data.source import Pool, Source, SplitName, Stored
 from hwnas.errors import DataError, reason
 from hwnas.registry import calling, named
-from hwnas.tasks import DEFAULT_TASK, ImageClassification, Task
+from hwnas.tasks import DEFAULT_TASK, Classification, Task
 
 _SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 _ALLOWED = (
@@ -67,7 +67,7 @@ def _pool(pair: Any, where: str, task: Task) -> Pool:
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise _error("a split is no pair of images and labels", where)
     images, labels = (_tensor(part, where) for part in pair)
-    if isinstance(task, ImageClassification):
+    if isinstance(task, Classification) and (not task.inputs or len(task.inputs[0].shape) == 3):
         return _images(images, labels, where)
     if len(images) != len(labels) or not all(bool(part.isfinite().all()) for part in (images, labels)):
         raise DataError(

@@ -17,9 +17,11 @@ from hwnas.space.architecture import LARGEST, MOST_LETTERS, MOST_OPTIONS, Value,
 from hwnas.space.canonical import Canonical
 from hwnas.space.space import Space
 from hwnas.space.stage import Block, Knob, Stage
-from hwnas.tasks import DEFAULT, Task, open_task
+from hwnas.tasks import WIDTH_KEYS, task_of
 
 _SPACE_KEYS = ("name", "source", "plugins", "notation", "canonical", "task", "input", "choices", "blocks", "stages")
+_SHORT = ("channels", "resolution")
+"""Keys of the input of square images."""
 _STAGE_KEYS = ("name", "op", "depth", "width", "stride", "per")
 MOST_LAYERS = 10_000
 """Most layers of the largest network: more would be a typing error, and take minutes to refuse."""
@@ -71,14 +73,17 @@ def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None)
         >>> parse_space(raw, where="example").count
         2
     """
-    task = open_task(_name(raw.get("task", DEFAULT), f"{where}: task"), where=f"{where}: task")
-    known_keys(raw, (*_SPACE_KEYS, task.width_key), where)
-    needed = ("name", "input", task.width_key, "stages")
+    known_keys(raw, (*_SPACE_KEYS, *WIDTH_KEYS), where)
+    width_key = _width_key(raw, where)
+    needed = ("name", "input", width_key, "stages")
     if missing := [key for key in needed if key not in raw]:
-        raise _error("the key `" + missing[0] + "` is missing", where, f"A space needs {', '.join(needed)}", "Add it")
+        key = "` or `".join(WIDTH_KEYS) if missing[0] == width_key else missing[0]
+        allowed = "A space needs name, input, classes or outputs, stages"
+        raise _error(f"the key `{key}` is missing", where, allowed, "Add it")
+    task = task_of(raw.get("task", WIDTH_KEYS[width_key]), base=base or Path(), where=f"{where}: task")
     name = _name(raw["name"], where)
-    reader = _Reader(where, _shared(raw.get("choices", {}), task.elastic, where))
-    sizes = reader.input(raw["input"], task)
+    reader = _Reader(where, _shared(raw.get("choices", {}), where))
+    sizes = reader.input(raw["input"])
     blocks = reader.blocks(raw.get("blocks", {}))
     if not isinstance(raw["stages"], Sequence) or isinstance(raw["stages"], str) or not raw["stages"]:
         raise _error("`stages` is no list of stages", where, "A space has at least one stage", "List the stages")
@@ -92,7 +97,7 @@ def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None)
         raise _error(
             f"the last stage `{names[-1]}` has a width",
             where,
-            f"The last stage is as wide as `{task.width_key}` says",
+            f"The last stage is as wide as `{width_key}` says",
             "Remove its `width`",
         )
     _refuse_idle_choices(stages, sizes.values(), where)
@@ -106,7 +111,7 @@ def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None)
     return Space(
         name=name,
         input=sizes,
-        width=_whole(raw[task.width_key], where, task.width_key),
+        width=_whole(raw[width_key], where, width_key),
         stages=stages,
         shared=reader.shared,
         source=str(raw.get("source", "")),
@@ -130,13 +135,13 @@ class _Reader:
     def __post_init__(self) -> None:
         self.used: set[str] = set()
 
-    def input(self, raw: Any, task: Task) -> dict[str, Knob]:
-        """Return the sizes of the input: by the task's own keys, or by `axis_1`, `axis_2`, ... from `shape`."""
-        where, keys = f"{self.where}: input", task.input_keys
+    def input(self, raw: Any) -> dict[str, Knob]:
+        """Return the sizes of the input: `channels` and `resolution`, or `axis_1`, `axis_2`, ... from `shape`."""
+        where = f"{self.where}: input"
         if not isinstance(raw, Mapping):
-            usual = "{channels: 3, resolution: 32}" if keys else "{shape: [3, 32, 32]}"
-            raise _error("`input` is no mapping", self.where, f"Write `input: {usual}`", "Correct it")
-        if not keys or "shape" in raw:
+            forms = "`input: {channels: 3, resolution: 32}` or `input: {shape: [6, 100]}`"
+            raise _error("`input` is no mapping", self.where, f"Write {forms}", "Correct it")
+        if "shape" in raw:
             known_keys(raw, ("shape",), where)
             shape = raw.get("shape")
             if not isinstance(shape, list) or not shape or isinstance(shape[0], list):
@@ -147,9 +152,9 @@ class _Reader:
                     "Write `shape: [6, 100]`, or `shape: [6, [50, 100]]`",
                 )
             return {f"axis_{n}": self.knob(size, where, f"axis_{n}", least=1) for n, size in enumerate(shape, 1)}
-        known_keys(raw, keys, where)
-        elastic = {key: self.knob(raw.get(key), where, key, least=1) for key in keys if key in task.elastic}
-        return {key: elastic.get(key) or Knob((_whole(raw.get(key), where, key),)) for key in keys}
+        known_keys(raw, (*_SHORT, "shape"), where)
+        resolution = self.knob(raw.get("resolution"), where, "resolution", least=1)
+        return {"channels": Knob((_whole(raw.get("channels"), where, "channels"),)), "resolution": resolution}
 
     def blocks(self, raw: Any) -> dict[str, Block]:
         where = f"{self.where}: blocks"
@@ -231,11 +236,24 @@ def known_keys(raw: Mapping[str, Any], known: Sequence[str], where: str) -> None
             raise _error(f"unknown key `{key}`", where, did_you_mean(str(key), known), "Correct or remove it")
 
 
-def _shared(raw: Any, reserved: Sequence[str], where: str) -> dict[str, tuple[Value, ...]]:
+def _width_key(raw: Mapping[str, Any], where: str) -> str:
+    """Return the key that gives the width of the last stage: `classes` or `outputs`."""
+    given = [key for key in WIDTH_KEYS if key in raw]
+    if len(given) > 1:
+        raise _error(
+            "`classes` and `outputs` are both there",
+            where,
+            "One of them is the width of the last stage",
+            "Remove one of them",
+        )
+    return given[0] if given else next(iter(WIDTH_KEYS))
+
+
+def _shared(raw: Any, where: str) -> dict[str, tuple[Value, ...]]:
     if not isinstance(raw, Mapping):
         raise _error("`choices` is no mapping", where, "Write `choices: {name: [option, option]}`", "Correct it")
     for name in raw:
-        if _name(name, f"{where}: choices") in reserved or _AXIS.fullmatch(name):
+        if _name(name, f"{where}: choices") in _SHORT or _AXIS.fullmatch(name):
             raise _error(f"a shared choice is named `{name}`", where, "That name is the input's own", "Rename it")
     shared = {name: _options(options, f"{where}: choices", name) for name, options in raw.items()}
     for name, options in shared.items():

@@ -44,7 +44,7 @@ class Space:
 
     name: str
     input: Mapping[str, Knob]
-    """Sizes of the input by the keys of the file's `input`, in their order; the task makes a shape of them."""
+    """Sizes of the input: `channels` and `resolution` of square images, else `axis_1`, `axis_2`, ...; see `shape`."""
     width: int
     """Width of the last stage, and so of a network's output."""
     stages: tuple[Stage, ...]
@@ -184,7 +184,13 @@ class Space:
     def input_shapes(self, shared: Picks) -> list[tuple[int, ...]]:
         """Return the shapes of its networks' inputs under picks of the shared choices, from small to large."""
         options = {name: open_options(knob, shared) for name, knob in self.input.items()}
-        return [self.task.shape(sizes) for sizes in combinations(options)]  # type: ignore[arg-type]
+        return [self.shape(sizes) for sizes in combinations(options)]  # type: ignore[arg-type]
+
+    def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """Return the shape of a network's input of these sizes, by the names in `input`."""
+        if "resolution" in sizes:
+            return sizes["channels"], sizes["resolution"], sizes["resolution"]
+        return tuple(sizes.values())
 
     @cached_property
     def choices(self) -> tuple[Choice, ...]:

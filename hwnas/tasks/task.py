@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.quantities import Quantity
+from hwnas.registry import SourceFile, load_source, source_of
 
 if TYPE_CHECKING:
     import torch
@@ -85,6 +86,10 @@ class Sums:
         return Sums(self.count + other.count, totals, samples)
 
 
+NO_OPTION: Mapping[str, Any] = {"key": None}
+"""Metadata of a field that is no option of a space or an experiment."""
+
+
 @dataclass(frozen=True)
 class Task(ABC):
     """Contract of what networks of a space learn. A subclass is final; its further fields are the task's options.
@@ -93,24 +98,28 @@ class Task(ABC):
     batch axis first. What a method is handed in `outputs` is what a network of the task returns.
     """
 
-    input_keys: ClassVar[tuple[str, ...]] = ()
-    """Keys of `input` in a space file, in place of `shape`."""
-    elastic: ClassVar[tuple[str, ...]] = ()
-    """Those of them that may be a choice."""
-    width_key: ClassVar[str] = "outputs"
-    """Key of a space file that gives the width of the last stage."""
     metrics: ClassVar[tuple[Quantity, ...]]
-    """Metrics by which a network is judged; the first is the quality that a search optimizes."""
-    terms: ClassVar[Terms] = Terms()
+    """Metrics by which a network is judged; a search optimizes the first, or that of the option `quality`."""
 
-    inputs: tuple[TensorSpec, ...] = ()
-    outputs: tuple[TensorSpec, ...] = ()
+    inputs: tuple[TensorSpec, ...] = field(default=(), metadata=NO_OPTION)
+    outputs: tuple[TensorSpec, ...] = field(default=(), metadata=NO_OPTION)
+    quality_metric: str = field(default="", metadata={"key": "quality"})
+    """Name of the metric that a search optimizes; the option is called `quality`."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Of a class in a user's file, another process loads the file: its module cannot be imported by name."""
+        source = source_of(type(self))
+        if source is None:
+            return super().__reduce_ex__(protocol)
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.init}
+        return _of_file, (source, type(self).__qualname__, values)
+
+    @property
+    def terms(self) -> Terms:
+        """Words for samples and outputs in messages and reports."""
+        return Terms()
 
     # --- shapes ---
-
-    def shape(self, sizes: Mapping[str, int]) -> Shape:
-        """Return the shape of a network's input, from one size for each key of a space's `input`."""
-        return tuple(sizes.values())
 
     def at(self, shape: Shape, width: int) -> Self:
         """Return the task of networks that take this shape and whose last operator is as wide as `width`."""
@@ -142,7 +151,7 @@ class Task(ABC):
     @property
     def quality(self) -> Quantity:
         """The metric that a search optimizes."""
-        return self.metrics[0]
+        return next((metric for metric in self.metrics if metric.name == self.quality_metric), self.metrics[0])
 
     def quality_text(self, value: float) -> str:
         """Return a quality with its unit, such as `71.3%`."""
@@ -168,8 +177,10 @@ class Task(ABC):
     # --- data ---
 
     def fitted(self, inputs: Tensors, shape: Shape) -> Tensors:
-        """Return inputs as a network takes them whose input has this shape: here, as they are."""
-        return inputs
+        """Return inputs as a network takes them whose input has this shape: here, signals and images are resized."""
+        from hwnas.tasks.resizing import RANKS, resized
+
+        return resized(inputs, shape) if len(shape) in RANKS else inputs
 
     @property
     def augmentations(self) -> Mapping[str, Any]:
@@ -213,14 +224,9 @@ class Task(ABC):
                 f"the data has inputs of shape {shape} and {width} targets, the space expects {wanted.shape} and "
                 f"{output.shape[-1]}",
                 where=where,
-                allowed=f"Data and space agree on shapes and on `{self.width_key}`",
-                do=f"Change `input` and `{self.width_key}` of the space, or choose other data",
+                allowed="Data and space agree on shapes and on `outputs`",
+                do="Change `input` and `outputs` of the space, or choose other data",
             )
-
-
-def no_task(name: str, value: Any) -> str | None:
-    """Return the fault of a member that is no class of tasks; None if it is one."""
-    return None if isinstance(value, type) and issubclass(value, Task) else f"is {value!r}, and a `Task` is needed"
 
 
 def binomial_error(share: float, count: int) -> float:
@@ -242,3 +248,8 @@ def _random(spec: TensorSpec, rng: np.random.Generator, batch: int) -> NDArray[A
         return rng.integers(0, 2, shape).astype(dtype)
     low, high = (np.iinfo(dtype).min, int(np.iinfo(dtype).max) + 1) if spec.below is None else (0, spec.below)
     return rng.integers(low, high, shape, dtype=dtype)
+
+
+def _of_file(source: SourceFile, name: str, values: dict[str, Any]) -> Task:
+    task: Task = getattr(load_source(source), name)(**values)
+    return task

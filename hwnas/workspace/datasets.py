@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hwnas.config import Experiment
 from hwnas.data import load_data
 from hwnas.errors import ConfigError, did_you_mean
-from hwnas.network import lower
+from hwnas.network import bound_task, lower
 from hwnas.space import AnySpace
 from hwnas.workspace.paths import RunPaths
 
@@ -29,7 +29,7 @@ def load_dataset(experiment: Experiment, space: AnySpace, paths: RunPaths) -> Da
             allowed="Training and exporting need data; a search does where its accuracies do",
             do="Add `data`",
         )
-    dataset = load_data(experiment.data, seed=experiment.seed, base=paths.base, task=space.task)
+    dataset = load_data(experiment.data, seed=experiment.seed, base=paths.base, task=bound_task(space))
     for end in (space.smallest(), space.largest()):
         lower(space, end).task.check_data(dataset.shape, dataset.width, where=where)
     return dataset
@@ -41,7 +41,7 @@ def check_augmentation(experiment: Experiment, space: AnySpace) -> None:
     Raises:
         ConfigError: it does not.
     """
-    known = space.task.augmentations
+    known = bound_task(space).augmentations
     if (augment := experiment.train.augment) not in known:
         raise ConfigError(
             f"`augment` is {augment!r}",

@@ -23,7 +23,7 @@ from hwnas.workspace.paths import RunPaths
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.published import PublishedTables
 from hwnas.workspace.references import as_begun, check_references, experiment_of, on_command_line
-from hwnas.workspace.spaces import check_opened, split_reference, unchecked_space
+from hwnas.workspace.spaces import check_opened, split_reference, task_in, unchecked_space
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -162,7 +162,8 @@ def open_run(
     own = inside and (path.parent / split_reference(experiment.space)[0]).is_file()
     plugins = plugin_files(experiment.plugins, base=path.parent, where=str(path))
     named = path.parent / experiment.space if own else experiment.space
-    space, space_file = unchecked_space(named, base=path.parent, plugins=plugins)
+    task = task_in(experiment, base=path.parent, where=str(path))
+    space, space_file = unchecked_space(named, base=path.parent, plugins=plugins, task=task)
     folder = reference_path if inside else runs / experiment.name
     experiment = as_begun(experiment, folder / "experiment.yaml")
     called = on_command_line(reference) + ("" if inside or runs == Path("runs") else f" --runs {runs}")

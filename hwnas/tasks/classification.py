@@ -1,9 +1,9 @@
-"""Images, each of one class."""
+"""Samples of one class each: images, signals, vectors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
@@ -11,36 +11,37 @@ from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError
 from hwnas.quantities import QUANTITIES, Quantity
-from hwnas.tasks.task import Agreement, Batch, Estimate, Shape, Sums, Task, TensorSpec, Terms, binomial_error
+from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Estimate, Shape, Sums, Task, TensorSpec, Terms, binomial_error
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from hwnas.tasks.image_augmentation import Augmentation
-
 
 @final
 @dataclass(frozen=True)
-class ImageClassification(Task):
-    """Square images (N, C, H, W) in float32, normalised; logits (N, classes); targets (N,) whole numbers."""
+class Classification(Task):
+    """Inputs (N, C, ...) in float32, normalised; logits (N, classes); targets (N,) whole numbers.
 
-    input_keys: ClassVar[tuple[str, ...]] = ("channels", "resolution")
-    elastic: ClassVar[tuple[str, ...]] = ("resolution",)
-    width_key: ClassVar[str] = "classes"
+    Inputs of three axes are images. A task without shapes speaks of images as well.
+    """
+
     metrics: ClassVar[tuple[Quantity, ...]] = (QUANTITIES.own["top1"],)
-    terms: ClassVar[Terms] = Terms("image", "images", "logits", "names PyTorch's class")
 
-    label_smoothing: float = 0.0
-    """Share of a label that is spread over all classes in the loss."""
+    label_smoothing: float = field(default=0.0, metadata=NO_OPTION)
+    """Share of a label that is spread over all classes in the loss; a training sets it."""
 
-    def shape(self, sizes: Mapping[str, int]) -> Shape:
-        if "resolution" not in sizes:
-            return super().shape(sizes)
-        return sizes["channels"], sizes["resolution"], sizes["resolution"]
+    @property
+    def terms(self) -> Terms:
+        words = ("image", "images") if self._of_images else ("sample", "samples")
+        return Terms(*words, "logits", "names PyTorch's class")
+
+    @property
+    def _of_images(self) -> bool:
+        return not self.inputs or len(self.inputs[0].shape) == 3
 
     def specs(self, shape: Shape, width: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-        return (TensorSpec("images", shape),), (TensorSpec("logits", (width,)),)
+        return (TensorSpec("images" if len(shape) == 3 else "input", shape),), (TensorSpec("logits", (width,)),)
 
     # --- learning ---
 
@@ -59,7 +60,7 @@ class ImageClassification(Task):
 
         return cross_entropy(outputs / temperature, (teacher_outputs / temperature).softmax(1)) * temperature**2
 
-    def smoothed(self, share: float) -> ImageClassification:
+    def smoothed(self, share: float) -> Classification:
         return replace(self, label_smoothing=share)
 
     # --- judging ---
@@ -84,22 +85,18 @@ class ImageClassification(Task):
 
     # --- data ---
 
-    def fitted(self, inputs: Tensor, shape: Shape) -> Tensor:
-        """Return the images, resized bilinearly if the network's resolution is another one."""
-        size = shape[1:]
-        if tuple(inputs.shape[-len(size) :]) == size:
-            return inputs
-        from torch.nn.functional import interpolate
-
-        return interpolate(inputs, size=size, mode="bilinear", antialias=True, align_corners=False)
-
     @property
-    def augmentations(self) -> Mapping[str, Augmentation]:
+    def augmentations(self) -> Mapping[str, Any]:
+        if not self._of_images:
+            return super().augmentations
         from hwnas.tasks.image_augmentation import AUGMENTATIONS
 
         return AUGMENTATIONS
 
     def augment(self, inputs: Tensor, generator: torch.Generator, kind: str) -> Tensor:
+        if not self._of_images:
+            unchanged: Tensor = super().augment(inputs, generator, kind)
+            return unchanged
         from hwnas.tasks.image_augmentation import augment
 
         return augment(inputs, generator, kind)
@@ -116,6 +113,14 @@ class ImageClassification(Task):
 
     def check_data(self, shape: Shape, width: int, *, where: str) -> None:
         channels, classes = self.inputs[0].shape[0], self.outputs[0].shape[0]
+        if len(shape) != len(self.inputs[0].shape):
+            own, data = ("x".join(map(str, size)) for size in (self.inputs[0].shape, shape))
+            raise ConfigError(
+                f"the data has inputs of {data}, the networks take inputs of {own}",
+                where=where,
+                allowed="Images have three axes (channels, height, width), signals two (channels, length)",
+                do="Change `input` of the space, or choose other data",
+            )
         if (shape[0], width) != (channels, classes):
             raise ConfigError(
                 f"the data has {shape[0]} channels and {width} classes, the space expects {channels} and {classes}",
@@ -123,7 +128,7 @@ class ImageClassification(Task):
                 allowed="Data and space agree on channels and classes",
                 do="Change `input.channels` and `classes` of the space, or choose other data",
             )
-        if len(set(sides := self.inputs[0].shape[1:])) > 1:
+        if self._of_images and len(set(sides := self.inputs[0].shape[1:])) > 1:
             own, data = ("x".join(map(str, size)) for size in (sides, shape[1:]))
             raise ConfigError(
                 f"the networks take images of {own}, the data has images of {data}",
