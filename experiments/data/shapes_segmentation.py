@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
 from hwnas.data.cache import Arrays, cached_arrays
-from hwnas.data.idx import read
+from hwnas.data.readers.idx import read
 
 CLASSES = ("background", "garment", "trousers", "footwear", "bag")
 CLASS_OF_LABEL = np.array([1, 2, 1, 1, 1, 3, 1, 3, 4, 3])

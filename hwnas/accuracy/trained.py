@@ -107,6 +107,7 @@ class TrainedAccuracy:
             "seed": self.seed,
             "images": len(self.split),
             **own,
+            **({"task": self.task.options} if self.task.options else {}),
         }
         return " ".join(["trained", *(f"{name}={value}" for name, value in facts.items())])
 

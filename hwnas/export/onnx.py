@@ -9,6 +9,7 @@ from torch import nn
 
 from hwnas.export import FORMATS, check_precision
 from hwnas.export.draft import drafted
+from hwnas.export.fold import folded
 from hwnas.export.quantize import Images, prepared
 from hwnas.export.quantize_onnx import halve_onnx, quantize_onnx
 from hwnas.ops import Shape
@@ -45,6 +46,8 @@ def export_onnx(
         batches: list[Images] = []
         if precision == "int8":
             module, batches = prepared(module, calibration, input_shape, batch)
+        if any(isinstance(child, nn.BatchNorm1d) for child in module.modules()):
+            module = folded(module, convolutions=False)  # those the exporter folds
         torch.onnx.export(
             module,
             (torch.zeros(batch, *input_shape),),

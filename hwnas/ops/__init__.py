@@ -20,6 +20,7 @@ OPERATORS = Family(
         "cell": "hwnas.ops.cell:Cell",
         "reduction": "hwnas.ops.reduction:Reduction",
         "readout": "hwnas.ops.readout:Readout",
+        "logmel": "hwnas.ops.logmel:LogMel",
         "conv1d": "hwnas.ops.conv1d:Conv1d",
         "dsconv1d": "hwnas.ops.dsconv1d:DSConv1d",
         "tcn": "hwnas.ops.tcn:TCN",

@@ -10,6 +10,7 @@ from hwnas.errors import TrainingError
 from hwnas.network import Network
 from hwnas.problem.accuracy import accuracy_context
 from hwnas.space import Architecture
+from hwnas.tasks import paired_difference
 from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def tune(
     entry: dict[str, Any] = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
     folder = run.folder / "fine_tuned" / f"{architecture.key}-{weights_digest(start)}-{recipe.epochs}"
     judged = f"validation_{network.task.quality.name}"
-    scores = {"before": _measured(estimate(before, network, dataset.validation), dataset.validation)}
+    first = estimate(before, network, dataset.validation)
+    scores = {"before": _measured(first, dataset.validation)}
     try:
         after = train_standalone(
             network,
@@ -71,7 +73,9 @@ def tune(
         )
     except TrainingError as error:
         return FineTuneResult(before, {**entry, judged: scores, "shipped": "before", "failed": error.met}, False)
-    scores["after"] = _measured(estimate(after, network, dataset.validation), dataset.validation)
+    last = estimate(after, network, dataset.validation)
+    scores["after"] = _measured(last, dataset.validation)
+    scores["difference"] = _measured(paired_difference(last, first), dataset.validation)
     sign = 1 if network.task.quality.goal == "max" else -1
     better = sign * scores["after"]["value"] >= sign * scores["before"]["value"]
     entry |= {judged: scores, "shipped": "after" if better else "before"}

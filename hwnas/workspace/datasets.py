@@ -9,6 +9,7 @@ from hwnas.data import load_data
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.network import bound_task, lower
 from hwnas.space import AnySpace
+from hwnas.space_checks import check_outputs
 from hwnas.workspace.paths import RunPaths
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ def load_dataset(experiment: Experiment, space: AnySpace, paths: RunPaths) -> Da
         )
     dataset = load_data(experiment.data, seed=experiment.seed, base=paths.base, task=bound_task(space))
     for end in (space.smallest(), space.largest()):
-        lower(space, end).task.check_data(dataset.shape, dataset.width, where=where)
+        network = lower(space, end)
+        check_outputs(network, where=where)
+        network.task.check_data(dataset.shape, dataset.width, where=where)
+        dataset.train.fit(network.task).check_targets(dataset.train.targets, dataset.validation.targets, where=where)
     return dataset
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hwnas.cost_ranges import Range
+from hwnas.tasks.ends import specs_of
 from hwnas.words import brief
 
 Value = int | float | str | bool
@@ -81,7 +82,7 @@ class SpaceView:
 def sides(shapes: Iterable[tuple[int, ...]]) -> str:
     """Describe shapes (channels, ...) apart from their channels: `112`, `56 to 112`, `196 tokens`, `vector`."""
     kinds: dict[str, set[int]] = {}
-    for shape in shapes:
+    for shape in (spec.shape for one in shapes for spec in specs_of(one)):
         unit = {1: "vector", 2: " tokens"}.get(len(shape), "")
         kinds.setdefault(unit, set()).add(shape[-1])
     parts = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Sequence
 
@@ -11,6 +10,7 @@ from hwnas.errors import ConfigError
 from hwnas.latency.building.model_files import free_bytes
 from hwnas.network import Network, costs
 from hwnas.ops import Operator, Shape
+from hwnas.tasks.ends import elements_of
 
 MEMORY_SHARE = 0.8
 """Largest share of the free memory that is used: the process that times needs some, and so do others."""
@@ -45,8 +45,8 @@ def check_batch(config: SetupConfig, operators: Iterable[tuple[Operator, Shape]]
     """
     if config.host or config.accelerator != "cpu" or config.batch == 1:
         return
-    inputs = [4 * math.prod(shape) for _, shape in operators]
-    whole = [4 * math.prod(network.input_shape) + costs(network).activation_bytes for network in networks]
+    inputs = [4 * elements_of(shape) for _, shape in operators]
+    whole = [4 * elements_of(network.input_shape) + costs(network).activation_bytes for network in networks]
     each, left = max([*inputs, *whole], default=0), min(free_bytes(), default=None)
     if left is not None and each * config.batch > MEMORY_SHARE * left:
         most = int(MEMORY_SHARE * left / each)
