@@ -24,7 +24,7 @@ from hwnas.tasks import DEFAULT_TASK, Task
 
 STATISTICS_IMAGES = 10_000
 """Training samples that mean and standard deviation are computed of (the first ones, and their order is random)."""
-UNNAMED = ("path", "function", "class_names")
+UNNAMED = ("path", "package", "function", "class_names")
 """Options that leave the inputs and the targets as they are, so they are no part of a data set's name."""
 
 
