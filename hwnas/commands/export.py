@@ -174,7 +174,7 @@ def _manifest(
         "solved_for": list(front.solved_for),
         "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
         **({} if (quality := run.space.task.quality.name) == QUALITY else {"quality": quality}),
-        "test_images": run.dataset.test_images,
+        f"test_{(samples := run.task.terms.samples)}": run.dataset.test_indices(samples),
         "models": list(models),
         "experiment": published(resolved_experiment(run)).model_dump(mode="json"),
     }
@@ -250,7 +250,7 @@ def _export_point(
         "architecture": point.architecture.as_dict(),
         "input_shape": input_form(settled.network.input_shape),
         "preprocessing": run.dataset.preprocessing_at(settled.network.input_shape),
-        "classes": list(run.dataset.class_names),
+        **({"classes": list(classes)} if (classes := run.dataset.class_names) else {}),
         "scores": {
             metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
         },
@@ -296,7 +296,7 @@ def _settled(
         weights += ", trained on" if tuned.better else ""
     task = run.dataset.train.fit(network.task)
     module, fitted = task.finished(module), partial(task.fitted, shape=network.input_shape)
-    count = run.experiment.export.calibration_images
+    count = run.experiment.export.calibration_samples
     seen = tree_map(lambda *parts: torch.cat(parts)[:count], *scored.calibration)
     inputs, calibration = (tree_map(torch.Tensor.numpy, fitted(some)) for some in (test.every(), seen))
     batch = Batch(inputs, test.targets.numpy())

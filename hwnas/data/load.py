@@ -25,7 +25,7 @@ from hwnas.tasks.ends import is_plain, shape_text
 
 STATISTICS_IMAGES = 10_000
 """Training samples that mean and standard deviation are computed of (the first ones, and their order is random)."""
-UNNAMED = ("path", "function", "class_names")
+UNNAMED = ("path", "package", "function", "class_names")
 """Options that leave the inputs and the targets as they are, so they are no part of a data set's name."""
 
 

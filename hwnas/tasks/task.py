@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.errors import ConfigError, did_you_mean
+from hwnas.errors import ConfigError
 from hwnas.quantities import Quantity
 from hwnas.registry import SourceFile, load_source, source_of
 from hwnas.tasks.ends import Shape as Shape
 from hwnas.tasks.ends import Tensors as Tensors
 from hwnas.tasks.ends import TensorSpec as TensorSpec
 from hwnas.tasks.ends import is_plain, shape_of, shape_text, specs_of
-from hwnas.tasks.estimate import Estimate
+from hwnas.tasks.metrics.estimate import Estimate
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +43,8 @@ class Terms(NamedTuple):
     """Predicate of a file on the share of `compared` that `Agreement.share` counts."""
     compared: str = ""
     """Things that answers are compared on, such as `pixels`; empty: the samples."""
+    agreement: str = "Same answer"
+    """Head of a column of these shares."""
 
 
 class Agreement(NamedTuple):
@@ -225,19 +227,17 @@ class Task(ABC):
 
     @property
     def augmentations(self) -> Mapping[str, Any]:
-        """Random changes of inputs that keep their targets, by name; `none` changes nothing."""
-        return {"none": None}
+        """Random changes of inputs that keep their targets, by name; `none` changes nothing: those of the rank."""
+        from hwnas.tasks.augmentation import augmentations_of
+
+        rank = len(self.inputs[0].shape) if len(self.inputs) == 1 and self.inputs[0].dtype == "float32" else 0
+        return augmentations_of(rank)
 
     def augment(self, inputs: Tensors, generator: torch.Generator, kind: str) -> Tensors:
-        """Return inputs, each changed at random as the augmentation of that name says: here, `none` is the only one."""
-        if kind not in self.augmentations:
-            raise ConfigError(
-                f"unknown augmentation `{kind}`",
-                where="train",
-                allowed=did_you_mean(kind, self.augmentations),
-                do="Use a known augmentation",
-            )
-        return inputs
+        """Return inputs, each changed at random as the augmentation of that name says."""
+        from hwnas.tasks.augmentation import augmented
+
+        return augmented(inputs, generator, kind, self.augmentations)
 
     def as_targets(self, targets: Tensors, shape: Shape, *, where: str) -> Tensors:
         """Return targets (N, ...) of data as the loss takes them, for inputs of this shape: here, as they are.
@@ -272,8 +272,8 @@ class Task(ABC):
             ConfigError: they do not.
         """
         wanted, output = self.inputs, self.outputs[0]
-        given = specs_of(shape)
-        fits = len(given) == len(wanted) and all(map(_resizable, given, wanted))
+        specs = specs_of(shape)
+        fits = len(specs) == len(wanted) and all(map(_resizable, specs, wanted))
         if not fits or (len(self.outputs) == 1 and width != output.shape[0]):
             raise ConfigError(
                 f"the data has inputs of shape {shape_text(shape)} and {width} targets, the space expects "
@@ -289,14 +289,13 @@ class Task(ABC):
         Raises:
             ConfigError: they do.
         """
-        given = specs_of(output)
-        if [spec.shape for spec in given] != [spec.shape for spec in self.outputs]:
+        given, taken = specs_of(output), self.outputs
+        if [spec.shape for spec in given] != [spec.shape for spec in taken]:
             raise ConfigError(
-                f"the networks give outputs of shape {shape_text(output)}, the task takes "
-                f"{shape_text(shape_of(self.outputs))}",
+                f"the last operator gives {shape_text(shape_of(given))}, the task takes {shape_text(shape_of(taken))}",
                 where=where,
-                allowed=f"The last operator gives {self.terms.outputs} of the shape that the task takes",
-                do="Change the last stages of the space, or name another task",
+                allowed=f"A network gives the {self.terms.outputs} that its task, `{type(self).__name__}`, learns",
+                do="Name the task that is meant, end with another operator, or correct `specs` of a task of your own",
             )
 
     def check_targets(self, training: Tensors, validation: Tensors, *, where: str) -> None:
@@ -313,13 +312,13 @@ def binomial_error(share: float, count: int) -> float:
     return math.sqrt(share * (1 - share) / count)
 
 
-def _resizable(given: TensorSpec, wanted: TensorSpec) -> bool:
+def _resizable(data: TensorSpec, wanted: TensorSpec) -> bool:
     """Return whether an input can be fitted to networks that take another one, see `Task.fitted`."""
     from hwnas.tasks.resizing import RANKS
 
-    if ("int" in given.dtype) != ("int" in wanted.dtype):
+    if ("int" in data.dtype) != ("int" in wanted.dtype):
         return False
-    own, other = given.shape, wanted.shape
+    own, other = data.shape, wanted.shape
     resized = len(own) == len(other) and own[0] == other[0] and len(own) in RANKS and "int" not in wanted.dtype
     return own == other or resized
 
