@@ -336,9 +336,9 @@ def test_a_quality_with_a_unit_is_told_with_it() -> None:
 
 
 def test_metrics_of_tasks_are_shown_by_label_and_unit(installed: None) -> None:
-    own = units.label("abs_error@inherited"), units.scored("abs_error@inherited", 0.5)
+    own = units.Units().label("abs_error@inherited"), units.Units().scored("abs_error@inherited", 0.5)
     assert own == ("Mean absolute error", "0.500 K")
-    assert (units.label("top1@inherited"), units.scored("top1@inherited", 0.5)) == ("Top-1 accuracy", "50.00 %")
+    assert (units.Units().label("top1@inherited"), units.Units().scored("top1@inherited", 0.5)) == ("Top-1 accuracy", "50.00 %")
 
 
 def test_a_file_and_a_manifest_name_the_tasks_quality() -> None:
