@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import html
 import json
+import random
 import re
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from safetensors.torch import save_file
 from hwnas import cli, pipeline, results
 from hwnas.errors import ConfigError
 from hwnas.network import build, lower
+from hwnas.problem.accuracy import accuracy_of
 from hwnas.problem.cost_models import load_cost_models
 from hwnas.problem.population_costs import make_surrogate_spec
 from hwnas.search.fronts import read_front
@@ -49,7 +51,8 @@ EXPERIMENT: dict[str, Any] = {
     "setups": {"cpu": {"runtime": "onnxruntime"}},
     "tiers": {"edge": {"setup": "cpu", "limits": {"mae": 25, "quality_confidence": 0.6}}},
     "search": {
-        "trials": 14, "sampler": "guided", "zero_cost_init": {"proxies": ["params", "synflow"], "networks": 8, "keep": 2},
+        "trials": 14, "sampler": "guided",
+        "zero_cost_init": {"proxies": ["params", "synflow"], "networks": 8, "keep": 2},
         "successive_halving": [
             {"score": "synflow", "networks": 6}, {"score": "inherited", "networks": 4},
             {"score": "finetuned", "networks": 2, "epochs": 1},
@@ -221,9 +224,8 @@ def test_a_function_may_give_any_metric_of_the_task(top: Path) -> None:
     (top / "judge.py").write_text("def judge(architecture, network):\n    return float(len(network.operators))\n")
     accuracy = {"source": "judge.py:judge", "quantity": "rmse"}
     path = top / "judged.yaml"
-    plain = {**EXPERIMENT, "name": "judged", "accuracy": accuracy, "tiers": {"edge": {"setup": "cpu"}}}
-    del plain["train"]["teacher"], plain["train"]["teacher_space"]
-    plain["export"] = {}
+    plain = {key: value for key, value in EXPERIMENT.items() if key not in ("train", "export")}
+    plain |= {"name": "judged", "accuracy": accuracy, "tiers": {"edge": {"setup": "cpu"}}}
     path.write_text(yaml.safe_dump(plain))
     run = open_run(path, runs=top / "runs")
     assert (run.accuracy, run.objectives.goal) == ("rmse@judge", "min")
@@ -240,3 +242,25 @@ def test_a_users_own_metrics_are_limited_and_shown_in_their_unit(top: Path) -> N
     (limit,) = run.objectives.tier("edge").limits
     assert str(limit) == "abs_error@inherited <= 0.5"
     assert run.units.limit(limit) == "Mean absolute error ≤ 0.5 K"
+
+
+def test_a_table_of_errors_is_taken_in_their_unit(top: Path) -> None:
+    space, _ = pipeline.open_space(top / "space.yaml")
+    found = {space.random(random.Random(seed)) for seed in range(8)} | {space.smallest(), space.largest()}
+    rows = [f"{architecture.key},{3 + 2 * number}" for number, architecture in enumerate(sorted(found, key=str))]
+    (top / "errors.csv").write_text("\n".join(["key,error", *rows]) + "\n")
+    accuracy = {"source": "table", "file": "errors.csv", "column": "error", "key": "key"}
+    path = top / "table.yaml"
+    plain = {key: value for key, value in EXPERIMENT.items() if key not in ("train", "search", "export")}
+    plain["tiers"] = {"edge": {"setup": "cpu"}}
+    for more, refused in (({}, False), ({"scale": "percent"}, True)):
+        path.write_text(
+            yaml.safe_dump({**plain, "accuracy": {**accuracy, **more}, "tiers": {"edge": {"setup": "cpu"}}})
+        )
+        run = open_run(path, runs=top / "runs")
+        if refused:
+            with pytest.raises(ConfigError, match="`mae` is no share"):
+                accuracy_of(run, None)
+        else:
+            assert max(accuracy_of(run, None)(architecture) for architecture in found) == 1 + 2 * len(found)
+            assert run.objectives.goal == "min"

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError
 from hwnas.registry import Family, member
 from hwnas.tasks.classification import Classification
 from hwnas.tasks.estimate import Estimate, LazyEstimates, paired_difference
