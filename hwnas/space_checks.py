@@ -17,6 +17,7 @@ from hwnas.registry import member
 from hwnas.space import AnySpace, Block, Choice, FunctionSpace, Space, Value
 from hwnas.space.architecture import ascends
 from hwnas.space.together import layers_of
+from hwnas.tasks.ends import is_plain, shape_text, specs_of
 
 Progress = Callable[[float, float], None]
 TRIED_AXES = (2, 1)
@@ -95,18 +96,26 @@ def _run(space: AnySpace, network: Network) -> None:
     """Run a network on the meta device, operator by operator."""
     from hwnas.ops.costs import operator_costs
 
-    shape = network.input_shape
+    shape, last = network.input_shape, network.slots[-1]
     for slot, operator in zip(network.slots, network.operators, strict=True):
         with _at(space, slot):
             stride = operator.knobs.get("stride", 1)
-            if isinstance(stride, int) and min(shape[1:], default=stride) < stride:
+            sides = [side for spec in specs_of(shape) for side in spec.shape[1:]]
+            if isinstance(stride, int) and min(sides, default=stride) < stride:
                 raise SpaceError(
-                    f"`{slot}` strides {stride} at resolution {min(shape[1:])}",
+                    f"`{slot}` strides {stride} at resolution {min(sides)}",
                     where=operator.describe(),
                     allowed="A stride is at most the resolution that reaches it",
                     do="Use a larger input resolution, or stride 1 there",
                 )
             shape = operator_costs(operator, shape).output_shape
+            if slot != last and not is_plain(shape):
+                raise SpaceError(
+                    f"`{slot}` gives {shape_text(shape)}",
+                    where=operator.describe(),
+                    allowed="Between operators runs one float32 tensor; the last one may give several",
+                    do="Put it last, or have it give one tensor",
+                )
 
 
 @contextmanager

@@ -15,9 +15,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from hwnas.accuracy.zero_cost_proxies.scorer import training_free_scorer
+from hwnas.accuracy.zero_cost_proxies.scorer import check_holds, training_free_scorer
 from hwnas.data import Dataset, load_data
-from hwnas.errors import ConfigError, RunError, SpaceError
+from hwnas.errors import ConfigError, NoScore, RunError, SpaceError
 from hwnas.export import format_named
 from hwnas.export.bundle import Criterion, FileRecord, compare, outputs_of
 from hwnas.export.onnx import export_onnx
@@ -41,7 +41,10 @@ from hwnas.supernet import (
     train,
 )
 from hwnas.tasks import TASKS, Batch, Classification, Task, TensorSpec, open_task, task_of
+from hwnas.tasks.multilabel import Multilabel
+from hwnas.tasks.reconstruction import Reconstruction
 from hwnas.tasks.regression import Regression
+from hwnas.tasks.segmentation import Segmentation
 from hwnas.testing import TaskContract
 from tests.helpers.spaces import HEAD, mb, space_of
 from tests.vector_task import VectorRegression
@@ -76,6 +79,26 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 class TestClassification(TaskContract):
     task = Classification()
     shape, width = (3, 8, 8), 7
+
+
+class TestSignalClassification(TaskContract):
+    task = Classification(class_weights="balanced")
+    shape, width = (6, 20), 3
+
+
+class TestMultilabel(TaskContract):
+    task = Multilabel()
+    shape, width = (6, 20), 4
+
+
+class TestSegmentation(TaskContract):
+    task = Segmentation(ignore_index=1)
+    shape, width = (3, 8, 6), 4
+
+
+class TestReconstruction(TaskContract):
+    task = Reconstruction()
+    shape, width = (2, 20), 2
 
 
 class TestVectorRegression(TaskContract):
@@ -263,7 +286,7 @@ def test_its_data_are_split_and_normalised_without_classes(data: Dataset) -> Non
 
 def test_data_that_do_not_fit_are_refused(space: Space) -> None:
     task = lower(space, space.smallest()).task
-    with pytest.raises(ConfigError, match=r"inputs of shape \(6,\) and 2 targets") as error:
+    with pytest.raises(ConfigError, match="inputs of shape 6 and 2 targets") as error:
         task.check_data((6,), 2, where="experiment `x`")
     assert "`outputs`" in error.value.allowed
 
@@ -327,13 +350,25 @@ def test_a_file_and_a_manifest_name_the_tasks_quality() -> None:
     assert {"mae_agreement": 1.0, "test_mae": 0.7}.items() <= record.as_dict("mae").items()
 
 
-def test_proxies_take_the_tasks_loss(space: Space, data: Dataset) -> None:
-    scores = [
-        training_free_scorer("grad_norm", partial(lower, space), dataset, seed=0, batch=16)(space.largest())
-        for dataset in (data, None)
-    ]
+def test_proxies_of_labels_take_the_tasks_loss() -> None:
+    scores = []
+    for weights in ("none", (1.0, 8.0, 1.0, 1.0)):
+        task = Classification(class_weights=weights)
+        network = replace(lower(space := space_of(mb()), space.largest()), kind=task.fit(torch.tensor([0, 1, 2, 3])))
+        scores.append(
+            training_free_scorer("grad_norm", lambda one, to=network: to, None, seed=0, batch=16)(space.largest())
+        )
     assert all(score > 0 for score in scores)
     assert scores[0] != scores[1]
+
+
+@pytest.mark.parametrize("name", ["grad_norm", "snip", "grasp", "fisher", "zico"])
+def test_proxies_of_labels_refuse_a_task_without_labels(name: str, space: Space) -> None:
+    scorer = training_free_scorer(name, partial(lower, space), None, seed=0)
+    with pytest.raises(NoScore, match="cross-entropy of labels, and the task has no labels"):
+        scorer(space.largest())
+    with pytest.raises(ConfigError, match="does not hold for the networks of this space"):
+        check_holds(scorer, (space.smallest(), space.largest()))
 
 
 def test_every_task_in_the_table_has_a_contract_here() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from hwnas.data.facts import Raw, described, resizing, spelled
 from hwnas.data.source import Inputs
 from hwnas.errors import DataError
+from hwnas.tasks import Task
 from hwnas.words import brief
 
 
@@ -27,34 +28,52 @@ class Split:
     """(N, ...): labels, int64, where samples belong to classes."""
     mean: Tensor
     std: Tensor
+    training_targets: Tensor | None = None
+    """Targets of the training split; None: those of this one."""
+    _tasks: dict[Task, Task] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def batch(self, indices: Tensor) -> Tensor:
-        """Return inputs (N, ...) in float32, normalised; `indices` count within the split."""
-        return numbers(self.inputs, self.indices[indices]).sub_(self.mean).div_(self.std)
+        """Return inputs (N, ...) in float32, normalised; `indices` count within the split. Whole numbers are int64."""
+        taken = numbers(self.inputs, self.indices[indices])
+        return taken.sub_(self.mean).div_(self.std) if taken.is_floating_point() else taken
 
     def first(self, count: int) -> Split:
         """Return the first `count` samples; the order is random, so they are a fair sample."""
-        return replace(self, indices=self.indices[:count], targets=self.targets[:count])
+        own = self.targets if self.training_targets is None else self.training_targets
+        return replace(self, indices=self.indices[:count], targets=self.targets[:count], training_targets=own)
 
     def every(self) -> Tensor:
         """Return all inputs as one batch."""
         return self.batch(torch.arange(len(self)))
 
+    def fit(self, task: Task) -> Task:
+        """Return a task that knows the training targets, see `Task.fit`."""
+        if task not in self._tasks:
+            self._tasks[task] = task.fit(self.targets if self.training_targets is None else self.training_targets)
+        return self._tasks[task]
+
 
 def numbers(inputs: Inputs, indices: Tensor) -> Tensor:
-    """Return (N, ...) float32; bytes are scaled to 0..1."""
+    """Return (N, ...) float32, bytes scaled to 0..1; or int64, as it is."""
     taken = inputs.take(indices)
+    if taken.dtype == torch.int64:
+        return taken
     return taken.float().div_(255) if taken.dtype == torch.uint8 else taken.float()  # `take` made a copy
+
+
+def is_whole(inputs: Inputs) -> bool:
+    """Return True if inputs are whole numbers, such as tokens, which are not normalised."""
+    return inputs.take(torch.tensor([0])).dtype == torch.int64
 
 
 @brief
 @final
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Inputs with targets in three splits; of images, square ones (channels, resolution, resolution) in classes.
+    """Inputs with targets in three splits; of images (channels, height, width) in classes, for example.
 
     `name` tells unlike data apart: it holds every option that is not at its default.
     """
@@ -66,7 +85,7 @@ class Dataset:
     held_back: Split | None
     """The test split; None in the data set of a search."""
     raw: Raw = field(default_factory=Raw)
-    """Processing of the pixels before they stood in `inputs` of the splits."""
+    """Processing of the values before they stood in `inputs` of the splits."""
 
     @property
     def classes(self) -> int:
@@ -77,6 +96,13 @@ class Dataset:
     def shape(self) -> tuple[int, ...]:
         """Shape of one input."""
         return self.train.inputs.shape
+
+    @property
+    def largest_whole(self) -> int | None:
+        """Largest of the training inputs, if these are whole numbers such as tokens; else None."""
+        if not is_whole(self.train.inputs):
+            return None
+        return max(int(self.train.inputs.take(some).max()) for some in torch.split(self.train.indices, 1024))
 
     @property
     def width(self) -> int:
@@ -95,7 +121,7 @@ class Dataset:
 
     @property
     def preprocessing(self) -> dict[str, Any]:
-        """Steps from a raw image to one of a batch, JSON-ready: in words, in numbers, and step by step."""
+        """Steps from a raw sample to one of a batch, JSON-ready: in words, in numbers, and step by step."""
         return self.preprocessing_at(self.shape)
 
     def preprocessing_at(self, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -104,12 +130,20 @@ class Dataset:
         taken = self.train.inputs.take(self.train.indices[:1])
         scale = 255 if taken.dtype == torch.uint8 else 1
         steps = [*self.raw.steps, *([{"step": "divide", "by": scale}] if scale != 1 else [])]
-        steps.append({"step": "normalise", **moments})
+        if taken.dtype != torch.int64:
+            steps.append({"step": "normalise", **moments})
         if shape[1:] != tuple(taken.shape[2:]):
             steps.append(resizing(*shape[1:]))
-        pixels_ = {"range": self._span(), "colour": self.raw.color}
-        form = described(steps, "pixel" if len(shape) == 3 else "value")
-        return {"form": form, **moments, "divide_by": scale, "pixels": pixels_, "steps": steps}
+        images = len(shape) == 3 and self.raw.rate_hz is None
+        form = described(steps, "pixel" if images else "value") or "as they are"
+        values = {"pixels": {"range": self._span(), "colour": self.raw.color}} if images else {"values": self._values()}
+        notes = {"notes": list(self.raw.notes)} if self.raw.notes else {}
+        return {"form": form, **moments, "divide_by": scale, **values, "steps": steps, **notes}
+
+    def _values(self) -> dict[str, Any]:
+        rate = {"rate_hz": self.raw.rate_hz} if self.raw.rate_hz is not None else {}
+        names = {"channels": list(self.raw.channels)} if self.raw.channels else {}
+        return {"range": self._span(), **rate, **names}
 
     def _span(self) -> list[float]:
         if self.raw.span is not None:
@@ -122,16 +156,15 @@ class Dataset:
             ends += [taken.min(), taken.max()]
         return [float(min(ends)), float(max(ends))]
 
-    @property
-    def test_images(self) -> dict[str, Any]:
-        """Indices and origin of the images of the test split, JSON-ready; see `test`."""
+    def test_indices(self, samples: str = "images") -> dict[str, Any]:
+        """Return indices and origin of the test split, JSON-ready, the word for samples in its keys; see `test`."""
         own = self.test.inputs is not self.train.inputs
         return {
             "data": self.name,
             "pool": "test" if own else "train",
-            "pool_images": len(self.test.inputs),
+            f"pool_{samples}": len(self.test.inputs),
             "order": self.raw.order,
-            "images": len(self.test),
+            samples: len(self.test),
             "indices": spelled(self.test.indices.tolist()),
         }
 

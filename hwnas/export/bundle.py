@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hwnas.errors import ExportError
-from hwnas.tasks import DEFAULT_TASK, Batch, Task
+from hwnas.tasks import DEFAULT_TASK, Batch, Estimate, Task
 
 Array = NDArray[np.float32]
 
@@ -77,8 +77,13 @@ def outputs_of(module: nn.Module, inputs: Array, *, batch_size: int = 256) -> Ar
 
 def quality_of(task: Task, outputs: Array, batch: Batch) -> float:
     """Return the quality of outputs for a batch of arrays."""
+    return metrics_of(task, outputs, batch)[task.quality.name].value
+
+
+def metrics_of(task: Task, outputs: Array, batch: Batch) -> Mapping[str, Estimate]:
+    """Return all metrics of outputs, in the user's unit, for a batch of arrays."""
     tensors = Batch(*map(torch.from_numpy, batch))
-    return task.values(task.statistics(torch.from_numpy(outputs), tensors))[task.quality.name].value
+    return task.values(task.statistics(torch.from_numpy(outputs), tensors))
 
 
 @dataclass(frozen=True)
@@ -116,22 +121,23 @@ def compare(
         )
     agreement = task.agreement(expected, got)
     limit = np.finfo(np.float32).max if criterion.tolerance is None else criterion.tolerance
-    if not agreement.max_difference <= limit:
+    if not agreement.max_difference <= limit * agreement.scale:
+        of = "" if agreement.scale == 1 else f" of their scale, {agreement.scale:.3g}"
         raise ExportError(
             f"its {terms.outputs} differ from PyTorch's by up to {agreement.max_difference:.3g}",
             where=str(path),
-            allowed=f"A shipped file agrees within {limit:g}",
+            allowed=f"A shipped file agrees within {limit:g}{of}",
             do="Look at the operators that the converter replaced, or raise `export.tolerance` knowingly",
         )
     quality = quality_of(task, got, batch)
     if agreement.share < criterion.agreement:
         now, before = (task.quality_text(value) for value in (quality, quality_of(task, expected, batch)))
         raise ExportError(
-            f"it {terms.same} on {agreement.share:.1%} of the {terms.samples} "
+            f"it {terms.same} on {agreement.share:.1%} of the {terms.compared or terms.samples} "
             f"({task.quality.label} {now}, PyTorch's {before})",
             where=str(path),
             allowed=f"A shipped file of a lower precision agrees on at least {criterion.agreement:.1%}",
-            do="Raise `export.calibration_images`, ship the tier in fp32, or lower `export.agreement` knowingly",
+            do="Raise `export.calibration_samples`, ship the tier in fp32, or lower `export.agreement` knowingly",
         )
     return Parity(agreement.max_difference, agreement.share, quality)
 

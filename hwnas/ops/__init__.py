@@ -32,6 +32,7 @@ OPERATORS = Family(
         "mlp": "hwnas.ops.mlp:MLP",
         "densehead": "hwnas.ops.densehead:DenseHead",
         "regressor": "hwnas.ops.regressor:Regressor",
+        "logmel": "hwnas.ops.logmel:LogMel",
     },
     "hwnas.ops.plugins:fault_of_member",
 )

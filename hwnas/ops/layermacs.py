@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.ops.operator import Operator, Shape, new_module
+from hwnas.tasks.ends import examples
 
 
 @cache
@@ -26,5 +27,5 @@ def layer_macs(operator: Operator, input_shape: Shape) -> tuple[int, ...]:
     for layer in layers:
         layer.register_forward_hook(note)
     with torch.no_grad():
-        module(torch.empty(1, *input_shape, device="meta"))
+        module(*examples(input_shape, 1, "meta"))
     return tuple(macs[layer] for layer in layers)

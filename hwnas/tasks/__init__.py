@@ -12,12 +12,12 @@ from hwnas.quantities import QUANTITIES, Quantity
 from hwnas.quantities import shown_as as quantity_shown_as
 from hwnas.registry import Family, member
 from hwnas.tasks.classification import Classification
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, paired_difference
 from hwnas.tasks.options import named_spec, user_task, with_options
 from hwnas.tasks.task import (
     NO_OPTION,
     Agreement,
     Batch,
-    Estimate,
     Sums,
     Task,
     Tensors,
@@ -30,7 +30,10 @@ TASKS = Family(
     "tasks",
     {  # name in YAML -> its class
         "classification": "hwnas.tasks.classification:Classification",
+        "multilabel": "hwnas.tasks.multilabel:Multilabel",
         "regression": "hwnas.tasks.regression:Regression",
+        "segmentation": "hwnas.tasks.segmentation:Segmentation",
+        "reconstruction": "hwnas.tasks.reconstruction:Reconstruction",
     },
     "hwnas.tasks.options:fault_of",
 )
@@ -47,6 +50,7 @@ __all__ = [
     "Batch",
     "Classification",
     "Estimate",
+    "LazyEstimates",
     "Sums",
     "Task",
     "TensorSpec",
@@ -55,6 +59,7 @@ __all__ = [
     "binomial_error",
     "metric_named",
     "open_task",
+    "paired_difference",
     "shown_as",
     "task_of",
 ]
