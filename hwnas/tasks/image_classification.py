@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError
 from hwnas.quantities import QUANTITIES, Quantity
+from hwnas.tasks.confidence import class_confidences, fit_temperature
 from hwnas.tasks.task import Agreement, Batch, Estimate, Shape, Sums, Task, TensorSpec, Terms, binomial_error
 
 if TYPE_CHECKING:
@@ -81,6 +82,16 @@ class ImageClassification(Task):
         """Return the largest difference of a logit, and the share of images of which both name the same class."""
         same = outputs.argmax(1) == reference.argmax(1)
         return Agreement(float(np.abs(outputs - reference).max()), float(same.mean()))
+
+    # --- deferring ---
+
+    def deferral_scores(self, outputs: NDArray[Any], temperature: float = 1.0) -> Mapping[str, NDArray[Any]]:
+        """Return `max_prob`, `margin` and `entropy` of the probabilities at a temperature."""
+        return class_confidences(outputs, temperature)
+
+    def fitted_temperature(self, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+        """Return the temperature at which the labels are most likely."""
+        return fit_temperature(outputs, targets)
 
     # --- data ---
 

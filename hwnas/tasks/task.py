@@ -165,6 +165,35 @@ class Task(ABC):
     def agreement(self, reference: NDArray[Any], outputs: NDArray[Any]) -> Agreement:
         """Compare outputs of an exported file with those of the network that it was made of."""
 
+    # --- deferring ---
+
+    def deferral_scores(self, outputs: NDArray[Any], temperature: float = 1.0) -> Mapping[str, NDArray[Any]]:
+        """Return (N,) confidences in outputs by the name of the rule, high where they are likely right: here, none.
+
+        An edge that is not confident hands a sample over to the cloud; without a rule it never does.
+        """
+        return {}
+
+    def fitted_temperature(self, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+        """Return the temperature at which confidences fit the targets: here 1, which changes nothing."""
+        return 1.0
+
+    def sample_scores(self, outputs: Tensors, batch: Batch) -> NDArray[Any]:
+        """Return (N,) numbers from 0 to 1 whose mean is the quality: here, the quality's row for each sample.
+
+        Raises:
+            ConfigError: the task's statistics hold none.
+        """
+        rows = self.statistics(outputs, batch).samples.get(self.quality.name)
+        if rows is None or rows.ndim != 1 or rows.min(initial=0) < 0 or rows.max(initial=0) > 1:
+            raise ConfigError(
+                f"`{self.quality.name}` is no mean over samples of numbers from 0 to 1",
+                where=f"task `{type(self).__name__}`",
+                allowed="A cascade is judged sample by sample",
+                do="Let the task return such numbers from `sample_scores`",
+            )
+        return np.asarray(rows, dtype=float)
+
     # --- data ---
 
     def fitted(self, inputs: Tensors, shape: Shape) -> Tensors:
