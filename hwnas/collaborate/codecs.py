@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from hwnas.collaborate.wire import Shape, TensorFormat
 from hwnas.errors import MissingExtra
+from hwnas.registry import optional
 
 Array = NDArray[Any]
 Precision = Literal["fp32", "fp16", "int8"]
 
 JPEG_QUALITIES = (95, 85, 75, 50)
 ZSTD_LEVEL = 3
-LEVELS = 255
+BYTE_STEPS = 255
 """Steps of the eight bits that a boundary is rounded to."""
 DTYPES = {"fp32": "float32", "fp16": "float16", "int8": "uint8"}
 TIMED_SAMPLES = 5
@@ -56,7 +57,7 @@ class BoundaryCodec:
     def scale(self) -> float:
         """Step of the bytes; 0 lies on one of them."""
         low, high = min(self.low, 0.0), max(self.high, 0.0)
-        return max(high - low, 1e-12) / LEVELS
+        return max(high - low, 1e-12) / BYTE_STEPS
 
     @property
     def zero_point(self) -> int:
@@ -83,7 +84,7 @@ class BoundaryCodec:
         if self.precision != "int8":
             return boundary.astype(DTYPES[self.precision])
         steps = np.round(boundary / self.scale) + self.zero_point
-        return np.clip(steps, 0, LEVELS).astype(np.uint8)
+        return np.clip(steps, 0, BYTE_STEPS).astype(np.uint8)
 
     def restored(self, numbers: Array) -> Array:
         """Return float32 from the numbers that were sent."""
@@ -174,13 +175,4 @@ def _image(sample: Array) -> Any:
 
 
 def _zstd() -> Any:
-    try:
-        import zstandard
-    except ImportError as error:
-        raise MissingExtra(
-            "the package `zstandard` is not installed",
-            where="codec `zstd`",
-            allowed="Boundaries are packed by it",
-            do="Run `pip install hwnas[zstd]`, or leave these codecs out",
-        ) from error
-    return zstandard
+    return optional("zstandard", extra="zstd", why="codec `zstd`")

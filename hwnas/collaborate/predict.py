@@ -16,7 +16,7 @@ from hwnas.latency.posterior import Floats
 
 WORLDS, REQUESTS = 40, 500
 """Draws of what is not known, and requests in each."""
-LEVELS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+QUANTILE_LEVELS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 INTERVAL_OF_QUANTILES = 0.05, 0.95
 MILLION, HOUR_MS, GB = 1e6, 3.6e6, 1e9
 
@@ -128,13 +128,14 @@ def simulate(candidate: Candidate, worlds: Worlds, queue: Queue) -> Requests:
 def quantiles_of(requests: Requests) -> PlanLatency:
     """Return the quantiles over all worlds, with the intervals in which those of single worlds lie."""
     total = requests.total
-    pooled = {name: float(np.quantile(total, q)) for name, q in LEVELS.items()}
+    pooled = {name: float(np.quantile(total, q)) for name, q in QUANTILE_LEVELS.items()}
     intervals = {}
-    for name, q in LEVELS.items():
+    for name, q in QUANTILE_LEVELS.items():
         low, high = np.quantile(np.quantile(total, q, axis=1), INTERVAL_OF_QUANTILES)
         intervals[name] = (min(float(low), pooled[name]), max(float(high), pooled[name]))
-    return PlanLatency(**pooled, low=intervals["p50"][0], high=intervals["p50"][1], intervals=intervals,
-                       waterfall=requests.waterfall)  # fmt: skip
+    return PlanLatency(
+        **pooled, low=intervals["p50"][0], high=intervals["p50"][1], intervals=intervals, waterfall=requests.waterfall
+    )
 
 
 def predict(candidate: Candidate, link: LinkModel, worlds: Worlds, load: Load) -> Plan | None:
@@ -167,7 +168,7 @@ def clients_within(candidate: Candidate, requests: Requests, worlds: Worlds, loa
         if queue.load >= 1:
             return False
         waited = np.where(requests.escalated, queue.wait_ms(worlds.uniforms[2]), 0.0)
-        return float(np.quantile(alone + waited, LEVELS["p99"])) <= limit
+        return float(np.quantile(alone + waited, QUANTILE_LEVELS["p99"])) <= limit
 
     return most_clients(holds)
 
@@ -199,12 +200,12 @@ def money_per_million(candidate: Candidate, link: LinkModel) -> tuple[float | No
     """Return what a million requests cost, traffic and the cloud's time, or None and which prices are missing."""
     if not candidate.uses_cloud:
         return 0.0, ""
-    prices = link.prices
+    tariff = link.tariff
     amounts: Mapping[str, float] = {
         "gb_up": float(candidate.sent_bytes.mean()) / GB,
         "gb_down": candidate.answer_bytes / GB,
         "server_hour": candidate.tail.ms / HOUR_MS,
     }
-    if missing := [name for name in amounts if getattr(prices, name) is None]:
+    if missing := [name for name in amounts if getattr(tariff, name) is None]:
         return None, f"prices are missing: {', '.join(missing)}"
-    return MILLION * candidate.escalated * sum(amounts[name] * getattr(prices, name) for name in amounts), ""
+    return MILLION * candidate.escalated * sum(amounts[name] * getattr(tariff, name) for name in amounts), ""

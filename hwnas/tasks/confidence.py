@@ -63,10 +63,10 @@ def fit_temperature(logits: NDArray[Any], labels: NDArray[Any]) -> float:
 
 def calibration_error(confidence: Floats, right: NDArray[Any], bins: int = CONFIDENCE_BINS) -> float:
     """Return the expected calibration error: over bins of confidence, how far its mean is from the share of hits."""
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
     error = 0.0
     for number in range(bins):
-        inside = place == number
+        inside = bin_of == number
         if inside.any():
             error += float(inside.mean() * abs(confidence[inside].mean() - right[inside].mean()))
     return error

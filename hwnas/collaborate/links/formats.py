@@ -17,7 +17,7 @@ from hwnas.latency.posterior import Floats
 Side = Literal["up", "down"]
 
 UNITS = {"bits/sec": 1e-6, "kbits/sec": 1e-3, "mbits/sec": 1.0, "gbits/sec": 1e3}
-COLUMNS = {"up_mbps": "up", "down_mbps": "down", "rtt_ms": "rtt"}
+TRACE_COLUMNS = {"up_mbps": "up", "down_mbps": "down", "rtt_ms": "rtt"}
 """Columns of a CSV file with a header, beside `seconds`."""
 MAHIMAHI_BYTES, MAHIMAHI_MS = 1500, 100.0
 """Bytes of one of mahimahi's packets; the interval over which they become a rate."""
@@ -75,9 +75,9 @@ def _check(path: Path, name: str, steps: Steps) -> None:
         raise _refused(path, f"`{name}` is 0 all the time: nothing would ever arrive")
 
 
-def _refused(path: Path, met: str) -> ConfigError:
+def _refused(path: Path, problem: str) -> ConfigError:
     return ConfigError(
-        met,
+        problem,
         where=str(path),
         allowed="A trace is a CSV file with the header `seconds` and any of `up_mbps`, `down_mbps`, `rtt_ms`; lines "
         "`value,unit` or `seconds Mbps`; mahimahi's; or round trips in a column `delay(ms)`",
@@ -97,13 +97,15 @@ def _one_way(steps: Steps, side: Side) -> LinkSeries:
 
 def _named_columns(lines: Sequence[str], side: Side) -> LinkSeries:
     names = [name.strip() for name in lines[0].lower().split(",")]
-    if unknown := set(names) - {"seconds", *COLUMNS}:
+    if unknown := set(names) - {"seconds", *TRACE_COLUMNS}:
         raise ValueError(f"unknown column `{sorted(unknown)[0]}`")
     rows = np.array([[float(value) for value in line.split(",")] for line in lines[1:]])
     columns = {name: rows[:, names.index(name)] for name in names}
     if len(rows) < 2 or len(names) < 2:
         raise ValueError("there are fewer than two rows or columns")
-    return LinkSeries(**{COLUMNS[name]: _steps(columns["seconds"], columns[name]) for name in names if name in COLUMNS})
+    return LinkSeries(
+        **{TRACE_COLUMNS[name]: _steps(columns["seconds"], columns[name]) for name in names if name in TRACE_COLUMNS}
+    )
 
 
 def _values_with_units(lines: Sequence[str], side: Side) -> LinkSeries:

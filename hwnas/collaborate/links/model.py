@@ -24,7 +24,7 @@ QUICK_DRAWS = 64
 
 
 @dataclass(frozen=True)
-class Prices:
+class Tariff:
     """Money for traffic and for the cloud's time; a price that is None is not known, and what needs it is refused."""
 
     currency: str = "USD"
@@ -51,7 +51,7 @@ class LinkModel:
         promotion_ms: time that a sleeping radio takes to wake.
         origins: for each of the above, where it comes from.
         radio: power of the edge's radio; None where it is not known.
-        prices: money.
+        tariff: money.
 
     Example:
         >>> from hwnas.collaborate.links.presets import PRESETS
@@ -69,7 +69,7 @@ class LinkModel:
     promotion_ms: float = 0.0
     origins: Mapping[str, str] = field(default_factory=dict)
     radio: Radio | None = None
-    prices: Prices = field(default_factory=Prices)
+    tariff: Tariff = field(default_factory=Tariff)
 
     @classmethod
     def of_preset(cls, name: str, preset: Preset, **changes: Any) -> LinkModel:
@@ -110,7 +110,7 @@ class LinkModel:
         )
 
     def quick_draws(self, seed: int, count: int = QUICK_DRAWS) -> LinkDraws:
-        """Return the link as `count` requests meet it, over records as they are: the states that plans are enumerated over."""
+        """Return the link as `count` requests meet it; plans are enumerated over these states."""
         period = self.series.period_ms if self.series.records else 0.0
         rng = np.random.default_rng(seed)
         order = [rng.permutation(count) for _ in range(3)]
@@ -157,7 +157,7 @@ class LinkModel:
             "promotion_ms": self.promotion_ms,
             "recorded_s": self.series.period_ms / 1e3 if self.series.records else None,
             "radio": None if self.radio is None else vars(self.radio),
-            "prices": vars(self.prices),
+            "tariff": vars(self.tariff),
         }
 
 

@@ -54,7 +54,7 @@ ERRANT = "published, ERRANT sample of speed tests in Norway and Sweden"
 NUWINS = "published, NUWiNS measurements in six countries, means of cells"
 ATC = "published, profile of facebook/augmented-traffic-control"
 S20U = "Samsung Galaxy S20 Ultra, whole phone with its screen on, Verizon"
-FITTED = "least-squares fit to MN-Transfer_combined.csv of the SIGCOMM 2021 5G artifact"
+RADIO_FIT = "least-squares fit to MN-Transfer_combined.csv of the SIGCOMM 2021 5G artifact"
 
 PRESETS: Mapping[str, Preset] = {
     "wired": Preset(
@@ -89,7 +89,7 @@ PRESETS: Mapping[str, Preset] = {
             "down_mbps": f"median {ERRANT}; ends estimated, in the ratio of those up",
             "rtt_ms": f"{ERRANT}, 909 tests",
         },
-        radio=Radio(S20U, 2021, f"published, {FITTED}", 2926.0, 76.7, 2839.0, 11.5),
+        radio=Radio(S20U, 2021, f"published, {RADIO_FIT}", 2926.0, 76.7, 2839.0, 11.5),
     ),
     "5g": Preset(
         "5G below 6 GHz",
@@ -102,7 +102,7 @@ PRESETS: Mapping[str, Preset] = {
             "in the ratio of those up",
             "rtt_ms": f"{NUWINS}, 2,029 cells",
         },
-        radio=Radio(S20U, 2021, f"published, {FITTED}, low band", 3199.0, 32.2, 3059.0, 11.5),
+        radio=Radio(S20U, 2021, f"published, {RADIO_FIT}, low band", 3199.0, 32.2, 3059.0, 11.5),
     ),
     "3g": Preset(
         "3G",
