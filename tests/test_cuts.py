@@ -6,6 +6,7 @@ import json
 import math
 import random
 import time
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 
@@ -51,14 +52,15 @@ def sizes_of(costs: ChainCosts) -> np.ndarray:
 
 def test_enumeration_equals_brute_force_on_a_thousand_chains_and_eight_links() -> None:
     rng = random.Random(0)
+    quick = [link.quick_draws(0, 1) for link in LINKS]
     unlike = 0
-    for number in range(1000):
+    for _ in range(1000):
         costs = random_chain(rng)
         sizes = sizes_of(costs)
         listed = [[None if math.isinf(size) else size for size in row] for row in sizes.tolist()]
-        for link in LINKS:
-            draws = link.quick_draws(number, 1)
-            start = float(draws.start_ms[0])
+        for link, one in zip(LINKS, quick, strict=True):
+            start = rng.uniform(0, 60_000)
+            draws = replace(one, start_ms=np.array([start]))
 
             def way(size: float, tail: float, link: LinkModel = link, start: float = start) -> float:
                 return slow_transfer_ms(link, start, size, 300.0, tail) - tail

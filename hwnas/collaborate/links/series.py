@@ -141,7 +141,7 @@ class LinkSeries:
     down: Steps | None = None
     rtt: Steps | None = None
 
-    @property
+    @cached_property
     def records(self) -> dict[str, Steps]:
         """Those that there are, by name."""
         each = {"up": self.up, "down": self.down, "rtt": self.rtt}
