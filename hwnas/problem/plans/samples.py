@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hwnas.collaborate.cascades import Answers, Parts, split_held_out
 from hwnas.collaborate.codecs import BoundaryCodec, InputCodec, Precision, encode_ms
+from hwnas.collaborate.halves import split_module
 from hwnas.io.atomic import write_file
 from hwnas.network import Network
 from hwnas.problem.accuracy import accuracy_context
@@ -140,21 +141,21 @@ class HeldOutSamples:
         """Return the answers of a network that is cut after an operator, and the sizes of its boundary."""
         import torch
 
-        network, module = self.run.network(architecture), self._module(side, architecture)
-        children = list(module.children())
+        network = self.run.network(architecture)
+        head, tail = split_module(self._module(side, architecture), cut)
 
         def answer() -> Array:
             outputs = []
             with torch.no_grad():
                 for some in torch.split(self._inputs(), BATCH):
-                    boundary = _through(children[:cut], self._fitted(network, some)).numpy()
+                    boundary = head(self._fitted(network, some)).numpy()
                     seen = codec.restored(codec.rounded(boundary))
-                    outputs.append(_through(children[cut:], torch.from_numpy(seen)).numpy())
+                    outputs.append(tail(torch.from_numpy(seen)).numpy())
             return np.concatenate(outputs)
 
         with torch.no_grad():
             first = self._fitted(network, self._inputs()[self.parts.judging[:SIZED_SAMPLES]])
-            boundaries = list(_through(children[:cut], first).numpy())
+            boundaries = list(head(first).numpy())
         sizes = np.array([len(codec.encode(one)) for one in (boundaries if codec.packed else boundaries[:1])])
         if codec.precision == "fp32":
             answers = self.whole(side, architecture)
@@ -279,9 +280,3 @@ def exported_file(side: Side, key: str) -> tuple[Path, str] | None:
             if bundle.is_own(file) and file.name not in bundle.wrong:
                 return side.front.folder / file.name, file.sha256[:12]
     return None
-
-
-def _through(children: Sequence[Any], boundary: Tensor) -> Tensor:
-    for child in children:
-        boundary = child(boundary)
-    return boundary

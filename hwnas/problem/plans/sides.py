@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from hwnas.collaborate.halves import split_network
 from hwnas.errors import ConfigError, TableError, did_you_mean
 from hwnas.latency.energy_model import EnergyModel
 from hwnas.latency.model import LatencyModel
@@ -65,9 +66,9 @@ class Side:
             return 0.0 if self.energy is not None else None
         if self.energy is None:
             return None
-        head = Network(network.operators[:operators], network.slots[:operators], network.input_shape, network.kind)
+        part = network if operators == len(network.operators) else split_network(network, operators)[0]
         try:
-            return self.energy.predict_mj(head)
+            return self.energy.predict_mj(part)
         except TableError:
             return None
 
