@@ -38,7 +38,7 @@ from hwnas.space_checks import check_space
 from hwnas.supernet.distributed import LAUNCHERS
 from hwnas.supernet.strategies import STRATEGIES
 from hwnas.supernet.training.schedules import SCHEDULES
-from hwnas.tasks.image_augmentation import AUGMENTATIONS
+from hwnas.tasks.augmentation.images import AUGMENTATIONS
 from tests.helpers.pages import fences, file_name
 from tests.helpers.repository import REPOSITORY
 

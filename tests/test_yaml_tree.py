@@ -14,7 +14,7 @@ from hwnas.io.resources import find_file
 from hwnas.network import lower
 from hwnas.space import read_space
 from hwnas.space_checks import check_space
-from hwnas.tasks.image_augmentation import AUGMENTATIONS
+from hwnas.tasks.augmentation.images import AUGMENTATIONS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -173,7 +173,7 @@ def _manifest(
         "solved_for": list(front.solved_for),
         "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
         **({} if (quality := run.space.task.quality.name) == QUALITY else {"quality": quality}),
-        "test_images": run.dataset.test_images,
+        f"test_{(samples := run.task.terms.samples)}": run.dataset.test_indices(samples),
         "models": list(models),
         "experiment": published(resolved_experiment(run)).model_dump(mode="json"),
     }
@@ -249,7 +249,7 @@ def _export_point(
         "architecture": point.architecture.as_dict(),
         "input_shape": list(settled.network.input_shape),
         "preprocessing": run.dataset.preprocessing_at(settled.network.input_shape),
-        "classes": list(run.dataset.class_names),
+        **({"classes": list(classes)} if (classes := run.dataset.class_names) else {}),
         "scores": {
             metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
         },
@@ -295,7 +295,7 @@ def _settled(
     task = run.dataset.train.fit(network.task)
     module, fitted = task.finished(module), partial(task.fitted, shape=network.input_shape)
     inputs = fitted(test.every()).numpy()
-    seen = torch.cat(scored.calibration)[: run.experiment.export.calibration_images]
+    seen = torch.cat(scored.calibration)[: run.experiment.export.calibration_samples]
     batch = Batch(inputs, test.targets.numpy())
     return _Settled(module, weights, network, task, fitted(seen).numpy(), batch, outputs_of(module, inputs), entry)
 

@@ -98,6 +98,13 @@ class Dataset:
         return self.train.inputs.shape
 
     @property
+    def largest_whole(self) -> int | None:
+        """Largest of the training inputs, if these are whole numbers such as tokens; else None."""
+        if not is_whole(self.train.inputs):
+            return None
+        return max(int(self.train.inputs.take(some).max()) for some in torch.split(self.train.indices, 1024))
+
+    @property
     def width(self) -> int:
         """Width of a network's output for such targets: the number of classes, or of numbers of a target."""
         return self.classes or self.train.targets[:1].numel()
@@ -149,16 +156,15 @@ class Dataset:
             ends += [taken.min(), taken.max()]
         return [float(min(ends)), float(max(ends))]
 
-    @property
-    def test_images(self) -> dict[str, Any]:
-        """Indices and origin of the images of the test split, JSON-ready; see `test`."""
+    def test_indices(self, samples: str = "images") -> dict[str, Any]:
+        """Return indices and origin of the test split, JSON-ready, the word for samples in its keys; see `test`."""
         own = self.test.inputs is not self.train.inputs
         return {
             "data": self.name,
             "pool": "test" if own else "train",
-            "pool_images": len(self.test.inputs),
+            f"pool_{samples}": len(self.test.inputs),
             "order": self.raw.order,
-            "images": len(self.test),
+            samples: len(self.test),
             "indices": spelled(self.test.indices.tolist()),
         }
 

@@ -137,7 +137,7 @@ def compare(
             f"({task.quality.label} {now}, PyTorch's {before})",
             where=str(path),
             allowed=f"A shipped file of a lower precision agrees on at least {criterion.agreement:.1%}",
-            do="Raise `export.calibration_images`, ship the tier in fp32, or lower `export.agreement` knowingly",
+            do="Raise `export.calibration_samples`, ship the tier in fp32, or lower `export.agreement` knowingly",
         )
     return Parity(agreement.max_difference, agreement.share, quality)
 

@@ -13,7 +13,7 @@ from hwnas.errors import DataError
 from hwnas.quantities import Quantity
 from hwnas.tasks.class_weights import ClassWeights, checked_weights, weights_of
 from hwnas.tasks.ends import specs_of
-from hwnas.tasks.estimate import Estimate, LazyEstimates, mean_of_ratios
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, mean_of_ratios
 from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Segmentation(Task):
 
     @property
     def terms(self) -> Terms:
-        return Terms("image", "images", "logits", "names PyTorch's class", "pixels")
+        return Terms("image", "images", "logits", "names PyTorch's class", "pixels", "Same class, pixels")
 
     def specs(self, shape: Shape, width: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         return super().specs(shape, width)[0], (TensorSpec("logits", (width, *specs_of(shape)[0].shape[1:])),)
@@ -118,6 +118,13 @@ class Segmentation(Task):
         return Agreement(float(np.abs(outputs - reference).max()), float(same.mean()))
 
     # --- data ---
+
+    @property
+    def augmentations(self) -> Mapping[str, Any]:
+        """Those that move nothing: a target is at the place of its input."""
+        from hwnas.tasks.augmentation import augmentations_of
+
+        return augmentations_of(len(self.inputs[0].shape) if self.inputs else 0, moving=False)
 
     def as_targets(self, targets: Tensor, shape: Shape, *, where: str) -> Tensor:
         if tuple(targets.shape[1:]) != shape[1:] or targets.is_floating_point():

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.errors import ConfigError, did_you_mean
+from hwnas.errors import ConfigError
 from hwnas.quantities import Quantity
 from hwnas.registry import SourceFile, load_source, source_of
 from hwnas.tasks.ends import Shape as Shape
 from hwnas.tasks.ends import Tensors as Tensors
 from hwnas.tasks.ends import TensorSpec as TensorSpec
 from hwnas.tasks.ends import is_plain, shape_of, shape_text, specs_of
-from hwnas.tasks.estimate import Estimate
+from hwnas.tasks.metrics.estimate import Estimate
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +43,8 @@ class Terms(NamedTuple):
     """Predicate of a file on the share of `compared` that `Agreement.share` counts."""
     compared: str = ""
     """Things that answers are compared on, such as `pixels`; empty: the samples."""
+    agreement: str = "Same answer"
+    """Head of a column of these shares."""
 
 
 class Agreement(NamedTuple):
@@ -220,19 +222,17 @@ class Task(ABC):
 
     @property
     def augmentations(self) -> Mapping[str, Any]:
-        """Random changes of inputs that keep their targets, by name; `none` changes nothing."""
-        return {"none": None}
+        """Random changes of inputs that keep their targets, by name; `none` changes nothing: those of the rank."""
+        from hwnas.tasks.augmentation import augmentations_of
+
+        rank = len(self.inputs[0].shape) if len(self.inputs) == 1 and self.inputs[0].dtype == "float32" else 0
+        return augmentations_of(rank)
 
     def augment(self, inputs: Tensors, generator: torch.Generator, kind: str) -> Tensors:
-        """Return inputs, each changed at random as the augmentation of that name says: here, `none` is the only one."""
-        if kind not in self.augmentations:
-            raise ConfigError(
-                f"unknown augmentation `{kind}`",
-                where="train",
-                allowed=did_you_mean(kind, self.augmentations),
-                do="Use a known augmentation",
-            )
-        return inputs
+        """Return inputs, each changed at random as the augmentation of that name says."""
+        from hwnas.tasks.augmentation import augmented
+
+        return augmented(inputs, generator, kind, self.augmentations)
 
     def as_targets(self, targets: Tensors, shape: Shape, *, where: str) -> Tensors:
         """Return targets (N, ...) of data as the loss takes them, for inputs of this shape: here, as they are.
@@ -275,6 +275,21 @@ class Task(ABC):
                 where=where,
                 allowed="Data and space agree on shapes and on `outputs`",
                 do="Change `input` and `outputs` of the space, or choose other data",
+            )
+
+    def check_network(self, output: Shape, *, where: str) -> None:
+        """Refuse networks whose last operator gives another shape than the task takes.
+
+        Raises:
+            ConfigError: they do.
+        """
+        given, taken = specs_of(output), self.outputs
+        if [spec.shape for spec in given] != [spec.shape for spec in taken]:
+            raise ConfigError(
+                f"the last operator gives {shape_text(shape_of(given))}, the task takes {shape_text(shape_of(taken))}",
+                where=where,
+                allowed=f"A network gives the {self.terms.outputs} that its task, `{type(self).__name__}`, learns",
+                do="Name the task that is meant, end with another operator, or correct `specs` of a task of your own",
             )
 
     def check_targets(self, training: Tensors, validation: Tensors, *, where: str) -> None:

@@ -145,7 +145,7 @@ def _of_length(series: _Series, length: int | None) -> list[NDArray[np.float32]]
             f"series have {min(lengths)} to {max(lengths)} values",
             where=f"{series.where}:{series.lines[other]}",
             allowed="All series have one length, unless the option `length` is set",
-            do=f"Set `length`, to {max(lengths)} for example: longer ones are cut, shorter ones repeat their last value",
+            do=f"Set `length`, to {max(lengths)} for example: longer ones are cut, shorter ones continued",
         )
     if length is None:
         return series.values
