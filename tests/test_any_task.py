@@ -42,7 +42,8 @@ EXPERIMENT: dict[str, Any] = {
     "setups": {"cpu": {"runtime": "onnxruntime"}},
     "tiers": {"edge": {"setup": "cpu", "limits": {"abs_error": 1.5, "quality_confidence": 0.6}}},
     "search": {
-        "trials": 14, "sampler": "guided", "zero_cost_init": {"proxies": ["params", "snip"], "networks": 8, "keep": 2},
+        "trials": 14, "sampler": "guided",
+        "zero_cost_init": {"proxies": ["params", "synflow"], "networks": 8, "keep": 2},
         "successive_halving": [
             {"score": "synflow", "networks": 6}, {"score": "inherited", "networks": 4},
             {"score": "finetuned", "networks": 2, "epochs": 1},
