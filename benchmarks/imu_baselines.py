@@ -113,7 +113,10 @@ def main() -> None:
     }
     if args.run:
         own = [trained_top1(args.run, inputs, labels, tested) for tested in folds(people)]
-        result |= {"network_folds_top1": [round(v, 4) for v in own], "network_folds_mean": round(float(np.mean(own)), 4)}
+        result |= {
+            "network_folds_top1": [round(v, 4) for v in own],
+            "network_folds_mean": round(float(np.mean(own)), 4),
+        }
     result |= {"processor_seconds": round(time.process_time() - start), "machine": dict(machine())}
     text = json.dumps({**result, "versions": versions(), "date": time.strftime("%Y-%m-%d")}, indent=1)
     print(text)

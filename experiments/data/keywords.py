@@ -76,7 +76,9 @@ class Utterance:
 
 def load() -> dict[str, Any]:
     """Return log-mel frames (N, 1, 49, 10) and classes of each split."""
-    arrays = cached_arrays("keywords", {"version": VERSION, "espeak": _espeak()[1], "clips": CLIPS}, lambda: make(CLIPS))
+    arrays = cached_arrays(
+        "keywords", {"version": VERSION, "espeak": _espeak()[1], "clips": CLIPS}, lambda: make(CLIPS)
+    )
     pairs = {split: (arrays[f"x_{split}"], arrays[f"y_{split}"]) for split in VOICES}
     return {**pairs, "class_names": CLASSES}
 
