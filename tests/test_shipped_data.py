@@ -146,7 +146,9 @@ def test_words_are_mixed_the_same_each_time(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_no_voice_speaks_in_two_splits() -> None:
     splits = data_of("keywords").VOICES
-    families = [{voice.rstrip("0123456789") if len(voice) > 2 else voice for voice in one} for one in splits.values()]
+    families = [
+        {voice.rstrip("0123456789") if len(voice) > 2 else voice for voice in one.split()} for one in splits.values()
+    ]
     assert sum(map(len, families)) == len(set().union(*families))
 
 
