@@ -3,9 +3,10 @@
     python benchmarks/imu_baselines.py [--run runs/imu] [--output docs/results/imu_baselines.json]
 
 Two protocols. On the experiment's own split, the forest learns from the people that train the supernet and is tested
-on the same two people. In five folds by person, two people each, as Burns et al. judged theirs (arXiv:1802.01489v1, ten
-people: 87.3 %, by a random forest, the best of four methods), it is fitted five times. With `--run`, the pick `best` of
-the edge's front is trained alone in each fold, by the experiment's recipe and seed. No choice was made by these figures.
+on the same two people. In five folds by person, two people each, as Burns et al. judged theirs (arXiv:1802.01489v1,
+ten people: 87.3 %, by a random forest, the best of four methods), it is fitted five times. With `--run`, the pick `best`
+of the edge's front is trained alone in each fold, by the experiment's recipe and seed. No choice was made by these
+figures.
 """
 
 from __future__ import annotations
