@@ -3,10 +3,10 @@
     python benchmarks/imu_baselines.py [--run runs/imu] [--output docs/results/imu_baselines.json]
 
 Two protocols. On the experiment's own split, the forest learns from the people that train the supernet and is tested
-on the same two people. In five folds by person, two people each, as Burns et al. judged theirs (arXiv:1802.01489v1,
-ten people: 87.3 %, by a random forest, the best of four methods), it is fitted five times. With `--run`, the pick `best`
-of the edge's front is trained alone in each fold, by the experiment's recipe and seed. No choice was made by these
-figures.
+on the same two people. In five folds by person, two people each, as Burns et al. judged theirs
+(arXiv:1802.01489v1, ten people: 87.3 %, by a random forest, the best of four methods), it is fitted five times. With
+`--run`, the pick `best` of the edge's front is trained alone in each fold, by the experiment's recipe and seed. No
+choice was made by these figures.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from sklearn.ensemble import RandomForestClassifier
 
-from hwnas.data import Dataset, Pool, Source, Stored, load_data
+from hwnas.data import Dataset, Pool, Source, Stored
 from hwnas.io.resources import shipped_folder
 from hwnas.search.fronts import read_front
 from hwnas.workspace.environment import machine, versions
@@ -95,13 +95,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="a JSON file to write the result to")
     args = parser.parse_args()
     start = time.process_time()
-    data = load_data(f"{DATA}:load", seed=0)
-    split = {
-        name: (part.inputs.take(part.indices).numpy(), part.targets.numpy())
-        for name, part in {"train": data.train, "validation": data.validation, "test": data.test}.items()
-    }
-    both = tuple(np.concatenate([split["train"][k], split["validation"][k]]) for k in (0, 1))
     module = imu()
+    split = {name: part for name, part in module.load().items() if name != "class_names"}
+    both = tuple(np.concatenate([split["train"][k], split["validation"][k]]) for k in (0, 1))
     inputs, labels, people = module.windows(module.recordings())
     forests = [forest_top1((inputs[~t], labels[~t]), (inputs[t], labels[t])) for t in folds(people)]
     result: dict[str, Any] = {
