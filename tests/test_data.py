@@ -668,7 +668,7 @@ def test_facts_and_raw_data_give_the_test_images(name: str, resolution: int | No
         spec = {**spec, "resolution": 10 if name == "digits" else resolution}
     dataset = load_data(spec, seed=3)
     size = dataset.resolution + 3
-    told, how = dataset.test_images, dataset.preprocessing_at((1, size, size))
+    told, how = dataset.test_indices(), dataset.preprocessing_at((1, size, size))
     assert json.loads(json.dumps([told, how])) == [told, how]
     raw, labels = RAW[name](tmp_path)
     chosen = numbers(told["indices"])

@@ -224,7 +224,7 @@ def test_a_tier_of_int8_ships_int8_files_calibrated_on_training_images(
         quantize(path, batches, whole=whole)
 
     setups = {"cpu": {"runtime": "onnxruntime", "precision": "int8"}}
-    export = {"picks": ["best"], "formats": ["onnx"], "agreement": 0.5, "calibration_images": 20}
+    export = {"picks": ["best"], "formats": ["onnx"], "agreement": 0.5, "calibration_samples": 20}
     path = written(tmp_path, FEW, setups=setups, search={"trials": 4}, export=export)
     for verb in (pipeline.train, pipeline.bench, pipeline.search):
         verb(path, runs=tmp_path / "runs")

@@ -79,6 +79,8 @@ class Feasible:
     networks: int
     inside: int
     """Number of the distinct networks looked at that are inside."""
+    metrics: tuple[Quantity, ...] = ()
+    """Metrics of the task, one of which may be limited."""
 
     @property
     def whole(self) -> bool:
@@ -241,7 +243,7 @@ def _judged(
         for limit in tier.limits
     )
     judged = [(limit, sampled) for limit in tier.limits if (sampled := seen[limit.metric]) is not None]
-    return Feasible(name, tier.limits, reaches, *_share(judged, sample))
+    return Feasible(name, tier.limits, reaches, *_share(judged, sample), tuple(run.space.task.metrics))
 
 
 def _seen(

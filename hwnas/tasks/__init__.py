@@ -12,7 +12,7 @@ from hwnas.quantities import QUANTITIES, Quantity
 from hwnas.quantities import shown_as as quantity_shown_as
 from hwnas.registry import Family, member
 from hwnas.tasks.classification import Classification
-from hwnas.tasks.estimate import Estimate, LazyEstimates, paired_difference
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, paired_difference
 from hwnas.tasks.options import named_spec, user_task, with_options
 from hwnas.tasks.task import (
     NO_OPTION,

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError, DataError
 from hwnas.quantities import QUANTITIES, Quantity
-from hwnas.tasks.auroc import AUROC, auroc
 from hwnas.tasks.class_weights import ClassWeights, checked_weights, weights_of
-from hwnas.tasks.confusion import BALANCED_ACCURACY, MACRO_F1, balanced_accuracy, macro_f1
 from hwnas.tasks.ends import is_plain, shape_of, specs_of
-from hwnas.tasks.estimate import Estimate, LazyEstimates
+from hwnas.tasks.metrics.auroc import AUROC, auroc
+from hwnas.tasks.metrics.confusion import BALANCED_ACCURACY, MACRO_F1, balanced_accuracy, macro_f1
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates
 from hwnas.tasks.resizing import same_proportions
 from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms, binomial_error
 
@@ -48,7 +48,7 @@ class Classification(Task):
     @property
     def terms(self) -> Terms:
         words = ("image", "images") if self._of_images else ("sample", "samples")
-        return Terms(*words, "logits", "names PyTorch's class")
+        return Terms(*words, "logits", "names PyTorch's class", agreement="Same top class")
 
     @property
     def _of_images(self) -> bool:

@@ -19,7 +19,7 @@ from hwnas.tasks.ends import Shape as Shape
 from hwnas.tasks.ends import Tensors as Tensors
 from hwnas.tasks.ends import TensorSpec as TensorSpec
 from hwnas.tasks.ends import is_plain, shape_of, shape_text, specs_of
-from hwnas.tasks.estimate import Estimate
+from hwnas.tasks.metrics.estimate import Estimate
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +43,8 @@ class Terms(NamedTuple):
     """Predicate of a file on the share of `compared` that `Agreement.share` counts."""
     compared: str = ""
     """Things that answers are compared on, such as `pixels`; empty: the samples."""
+    agreement: str = "Same answer"
+    """Head of a column of these shares."""
 
 
 class Agreement(NamedTuple):
@@ -210,13 +212,18 @@ class Task(ABC):
         """Return inputs as a network takes them whose input has this shape: here, signals and images are resized."""
         from hwnas.tasks.resizing import RANKS, resized
 
+        def one(tensor: torch.Tensor, spec: TensorSpec) -> torch.Tensor:
+            if spec.dtype != "float32":
+                return tensor.to(getattr(torch, spec.dtype))
+            return resized(tensor, spec.shape) if len(spec.shape) in RANKS else tensor
+
+        if is_plain(shape):
+            return resized(inputs, shape) if len(shape) in RANKS else inputs
+        import torch
+
         if not isinstance(inputs, tuple):
-            return resized(inputs, shape) if is_plain(shape) and len(shape) in RANKS else inputs
-        parts = zip(inputs, specs_of(shape), strict=True)
-        return tuple(
-            resized(part, spec.shape) if part.is_floating_point() and len(spec.shape) in RANKS else part
-            for part, spec in parts
-        )
+            return one(inputs, shape[0])
+        return tuple(map(one, inputs, shape))
 
     @property
     def augmentations(self) -> Mapping[str, Any]:
@@ -265,18 +272,15 @@ class Task(ABC):
             ConfigError: they do not.
         """
         wanted, output = self.inputs, self.outputs[0]
-        given = specs_of(shape)
-        fits = len(given) == len(wanted) and all(
-            one.dtype == other.dtype and _resizable(one.shape, other.shape)
-            for one, other in zip(given, wanted, strict=True)
-        )
-        if not fits or width != output.shape[0]:
+        specs = specs_of(shape)
+        fits = len(specs) == len(wanted) and all(map(_resizable, specs, wanted))
+        if not fits or (len(self.outputs) == 1 and width != output.shape[0]):
             raise ConfigError(
                 f"the data has inputs of shape {shape_text(shape)} and {width} targets, the space expects "
                 f"{shape_text(shape_of(wanted))} and {output.shape[0]}",
                 where=where,
-                allowed="Data and space agree on shapes and on `outputs`",
-                do="Change `input` and `outputs` of the space, or choose other data",
+                allowed="Data and space agree on shapes, and on `classes` or `outputs`",
+                do="Change these and `input` of the space, or choose other data",
             )
 
     def check_network(self, output: Shape, *, where: str) -> None:
@@ -285,14 +289,13 @@ class Task(ABC):
         Raises:
             ConfigError: they do.
         """
-        given = specs_of(output)
-        if [spec.shape for spec in given] != [spec.shape for spec in self.outputs]:
+        given, taken = specs_of(output), self.outputs
+        if [spec.shape for spec in given] != [spec.shape for spec in taken]:
             raise ConfigError(
-                f"the networks give outputs of shape {shape_text(output)}, the task takes "
-                f"{shape_text(shape_of(self.outputs))}",
+                f"the last operator gives {shape_text(shape_of(given))}, the task takes {shape_text(shape_of(taken))}",
                 where=where,
-                allowed=f"The last operator gives {self.terms.outputs} of the shape that the task takes",
-                do="Change the last stages of the space, or name another task",
+                allowed=f"A network gives the {self.terms.outputs} that its task, `{type(self).__name__}`, learns",
+                do="Name the task that is meant, end with another operator, or correct `specs` of a task of your own",
             )
 
     def check_targets(self, training: Tensors, validation: Tensors, *, where: str) -> None:
@@ -309,11 +312,15 @@ def binomial_error(share: float, count: int) -> float:
     return math.sqrt(share * (1 - share) / count)
 
 
-def _resizable(shape: Shape, wanted: Shape) -> bool:
-    """Return whether inputs of a shape can be fitted to networks that take another one, see `Task.fitted`."""
+def _resizable(data: TensorSpec, wanted: TensorSpec) -> bool:
+    """Return whether an input can be fitted to networks that take another one, see `Task.fitted`."""
     from hwnas.tasks.resizing import RANKS
 
-    return shape == wanted or (len(shape) == len(wanted) and shape[0] == wanted[0] and len(shape) in RANKS)
+    if ("int" in data.dtype) != ("int" in wanted.dtype):
+        return False
+    own, other = data.shape, wanted.shape
+    resized = len(own) == len(other) and own[0] == other[0] and len(own) in RANKS and "int" not in wanted.dtype
+    return own == other or resized
 
 
 @lru_cache(maxsize=4096)

@@ -65,7 +65,7 @@ def _subject(
         inputs = torch.randn(definition.batch, *shape, generator=generator)
     elif inputs.shape[1] != channels:
         raise ConfigError(
-            f"the images have {inputs.shape[1]} channels, the network takes {channels}",
+            f"the inputs have {inputs.shape[1]} channels, the network takes {channels}",
             where="training-free proxies",
             allowed="Data and space agree on channels",
             do="Choose other data, or score without data",
