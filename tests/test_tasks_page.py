@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from hwnas import pipeline
 from hwnas.errors import ConfigError, HwnasError
 from hwnas.tasks import task_of
+from hwnas.workspace.references import Edited
 from hwnas.workspace.workspace import open_run
 from tests.helpers.pages import fences, file_name
 from tests.helpers.repository import REPOSITORY
@@ -67,7 +69,9 @@ def test_a_runs_folder_holds_the_task(ran: Path, folder: Path, monkeypatch: pyte
         away.rename(task)
 
 
-def test_a_training_is_not_continued_with_another_task(ran: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_is_not_continued_with_another_task(
+    ran: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(folder)
     task = folder / "my_task.py"
     before = task.read_text()
@@ -83,10 +87,18 @@ def test_a_training_is_not_continued_with_another_task(ran: Path, folder: Path, 
     ("was", "now", "problem"),
     [
         (".square().mean() for", ".square() for", r"`MyTask.distill` returns|`MyTask.distill` raised"),
-        ("return cross_entropy(activity, labels) +", "return outputs[2] +", r"my_task.py:\d+: `MyTask.loss` raised Ind"),
-        ("return Sums(len(hits),", "return Sums(len(hits) + 1,", r"my_task.py:\d+: `MyTask.statistics` returns the sums"),
+        (
+            "return cross_entropy(activity, labels) +",
+            "return outputs[2] +",
+            r"my_task.py:\d+: `MyTask.loss` raised Ind",
+        ),
+        (
+            "return Sums(len(hits),",
+            "return Sums(len(hits) + 1,",
+            r"my_task.py:\d+: `MyTask.statistics` returns the sums",
+        ),
         ('("rate_mae", sums.samples["off"])', "", r"my_task.py:\d+: `MyTask.values` returns no value .* `rate_mae`"),
-        ('TensorSpec("rate", (1,))', 'TensorSpec("rate", (2,))', r"outputs of shape output_1 3 .*takes activity 3 \+ rate 2"),
+        ('TensorSpec("rate", (1,))', 'TensorSpec("rate", (2,))', r"gives output_1 3 .*takes activity 3 \+ rate 2"),
         ("rate_weight: float = 1.0", 'rate_weight: str = "a"', "`rate_weight` is 2.0.*is of type text"),
     ],
 )
@@ -99,12 +111,12 @@ def test_what_is_wrong_is_told_with_its_line(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(HwnasError) as error:
         pipeline.train("wrist.yaml")
-    assert __import__("re").search(problem, str(error.value)), str(error.value)
+    assert re.search(problem, str(error.value)), str(error.value)
 
 
 def test_an_experiment_overrides_by_a_setting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    edited = pipeline.edited("wrist.yaml", ["task={name: 'my_task.py:MyTask', quality: rate_mae}"])
+    edited = Edited("wrist.yaml", ["task={name: 'my_task.py:MyTask', quality: rate_mae}"])
     assert open_run(edited).space.task.quality.name == "rate_mae"
     with pytest.raises(ConfigError, match="has no metric `rate_mea`") as error:
         task_of({"name": "my_task.py:MyTask", "quality": "rate_mea"}, base=folder, where="x: task")
