@@ -126,7 +126,7 @@ def test_an_experiment_overrides_by_a_setting(folder: Path, monkeypatch: pytest.
 def test_files_take_the_inputs_by_name(ran: Path) -> None:
     import onnxruntime
 
-    (path,) = ran.rglob("*.onnx")
+    (path,) = ran.rglob("best.onnx")
     session = onnxruntime.InferenceSession(path)
     shapes = {tensor.name: tensor.shape for tensor in session.get_inputs()}
     outputs = session.run(["rate"], {name: np.zeros(shape, np.float32) for name, shape in shapes.items()})

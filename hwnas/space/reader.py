@@ -213,15 +213,15 @@ class _Reader:
 
 def _width_key(raw: Mapping[str, Any], where: str) -> str:
     """Return the key that gives the width of the last stage: `classes` or `outputs`."""
-    given = [key for key in WIDTH_KEYS if key in raw]
-    if len(given) > 1:
+    named = [key for key in WIDTH_KEYS if key in raw]
+    if len(named) > 1:
         raise space_error(
             "`classes` and `outputs` are both there",
             where,
             "One of them is the width of the last stage",
             "Remove one of them",
         )
-    return given[0] if given else next(iter(WIDTH_KEYS))
+    return named[0] if named else next(iter(WIDTH_KEYS))
 
 
 def _shared(raw: Any, where: str) -> dict[str, tuple[Value, ...]]:

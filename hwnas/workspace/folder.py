@@ -75,8 +75,8 @@ def _task_spec(task: Task, source: SourceFile) -> dict[str, Any]:
     """Return a task of a user's file as the experiment in the folder names it: the copied file, and all options."""
     kind = type(task)
     options = {key: getattr(task, field.name) for key, field in options_of(kind).items()}
-    given = {key: value for key, value in options.items() if key != "quality" or value}
-    return {"name": f"{TASK_FOLDER}/{source.path.name}:{kind.__qualname__}", **given}
+    stated = {key: value for key, value in options.items() if key != "quality" or value}
+    return {"name": f"{TASK_FOLDER}/{source.path.name}:{kind.__qualname__}", **stated}
 
 
 def _copy_space(run: Workspace) -> None:
