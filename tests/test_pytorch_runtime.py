@@ -240,7 +240,7 @@ def test_what_is_timed_is_channel_last(block: Path) -> None:
     loaded = open_runtime("pytorch").load(block)
     assert isinstance(loaded, CpuModel)
     assert loaded.given[0].is_contiguous(memory_format=torch.channels_last)
-    assert loaded.module(loaded.given).is_contiguous(memory_format=torch.channels_last)
+    assert loaded.module(*loaded.given).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_file_stays_as_it_is_given(block: Path) -> None:

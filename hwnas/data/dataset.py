@@ -113,12 +113,15 @@ class Dataset:
             return inputs.shape
         return (TensorSpec("input", inputs.shape, "int64"),)
 
-    @property
-    def largest_whole(self) -> int | None:
-        """Largest of the training inputs, if these are whole numbers such as tokens; else None."""
-        if not is_whole(self.train.inputs):
-            return None
-        return max(int(self.train.inputs.take(some).max()) for some in torch.split(self.train.indices, 1024))
+    def ends(self, index: int = 0) -> tuple[int, int]:
+        """Return the smallest and the largest number of an input, a token for example, over all splits."""
+        low, high = 0, 0
+        for split in (self.train, self.validation, *([] if self.held_back is None else [self.held_back])):
+            for some in torch.split(split.indices, 1024):
+                taken: Any = split.inputs.take(some)
+                part = taken[index] if isinstance(taken, tuple) else taken
+                low, high = min(low, int(part.min())), max(high, int(part.max()))
+        return low, high
 
     @property
     def width(self) -> int:

@@ -23,6 +23,7 @@ CACHE_BYTES = 2 * 1024**3
 """Decoded inputs are kept in memory up to this size of all of them; larger sets are decoded each time."""
 
 SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
 class Inputs(Protocol):

@@ -15,12 +15,11 @@ from hwnas.data.conversion import as_inputs
 from hwnas.data.dataset import Dataset
 from hwnas.data.facts import Raw
 from hwnas.data.names import class_names as checked_names
-from hwnas.data.source import Inputs, Pool, Several, Source, SplitName, Stored
+from hwnas.data.source import SPLITS, Inputs, Pool, Several, Source, Stored
 from hwnas.errors import DataError, reason
 from hwnas.registry import calling, named
 from hwnas.tasks import DEFAULT_TASK, Task
 
-_SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 _ALLOWED = (
     'It returns a hwnas.data.Dataset, or {"train": (images, labels)} with, if there are any, "validation", "test" and '
     '"class_names"'
@@ -45,9 +44,9 @@ def read(
         return replace(returned, class_names=checked_names(class_names, returned.classes, base))
     if not isinstance(returned, Mapping) or "train" not in returned:
         raise _error(f"the function returns {type(returned).__name__} without `train`", function)
-    if unknown := sorted(str(key) for key in returned if key not in (*_SPLITS, "class_names")):
+    if unknown := sorted(str(key) for key in returned if key not in (*SPLITS, "class_names")):
         raise _error(f"the function returns a split `{unknown[0]}`", function)
-    pools = {split: _pool(returned[split], f"{function}: {split}", task) for split in _SPLITS if split in returned}
+    pools = {split: _pool(returned[split], f"{function}: {split}", task) for split in SPLITS if split in returned}
     classes = max(task.class_count(pool.targets) for pool in pools.values())
     raw = Raw(order="as the function returns them")
     if not classes:
