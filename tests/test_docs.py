@@ -294,7 +294,8 @@ def test_every_operator_stands_on_the_page_with_its_knobs() -> None:
     for cells in rows(DOCS / "reference/spaces.md"):
         if len(cells) == 4:
             operator, knob, default = (cell.strip("`") for cell in cells[:3])
-            found.setdefault(operator or list(found)[-1], {})[knob] = default
+            knobs = found.setdefault(operator or list(found)[-1], {})
+            knobs |= {knob: default} if knob else {}
     for kind in OPERATORS:
         fields = dataclasses.fields(member(OPERATORS, kind, what="operator", where="docs"))[2:]  # after the channels
         defaults = {f.name: "required" if f.default is dataclasses.MISSING else str(f.default).lower() for f in fields}
