@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from hwnas.config import Experiment
 from hwnas.data import DATA_SETS
-from hwnas.data.load import Options
 from hwnas.notation import NOTATIONS
 from hwnas.ops import OPERATORS
 from hwnas.registry import member
@@ -75,6 +74,8 @@ def _experiment() -> Schema:
 
 def _data() -> Schema:
     """Return the schema of a data set with options, the parameters of its reader; one of a distribution takes any."""
+    from hwnas.data.load import Options
+
     common = {name: _of_type(hint) for name, hint in typing.get_type_hints(Options).items()}
     cases = []
     for name in DATA_SETS.own:
