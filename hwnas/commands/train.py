@@ -90,6 +90,8 @@ def train_run(run: Workspace, reporter: Reporter) -> Trained:
 
     if (notice := resizing(run.space, run.dataset.shape[1:])) is not None:
         reporter.info(notice)
+    for note in run.dataset.raw.notes:
+        reporter.info(f"data: {note}")
     adopt_weights(run)
     supernet, recipe = new_supernet(run), recipe_of(run)
     with adding_elapsed(run.paths.elapsed, "training"), reporter.bar("training the supernet") as bar:

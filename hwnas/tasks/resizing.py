@@ -23,3 +23,9 @@ def resized(inputs: Tensor, shape: tuple[int, ...]) -> Tensor:
     return interpolate(
         inputs.unsqueeze(-2), size=(1, *size), mode="bilinear", antialias=True, align_corners=False
     ).squeeze(-2)
+
+
+def same_proportions(size: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Return True if an image of one (height, width) keeps its proportions at the other, to the pixel."""
+    (height, width), (high, wide) = size, other
+    return abs(height * wide - width * high) <= max(height, width, high, wide) / 2

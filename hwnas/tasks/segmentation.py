@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from hwnas.errors import DataError
 from hwnas.quantities import Quantity
 from hwnas.tasks.class_weights import ClassWeights, checked_weights, weights_of
-from hwnas.tasks.estimate import Estimate, LazyEstimates, mean_of_ratios
+from hwnas.tasks.ends import specs_of
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, mean_of_ratios
 from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Segmentation(Task):
         return Terms("image", "images", "logits", "names PyTorch's class", "pixels", "Same class, pixels")
 
     def specs(self, shape: Shape, width: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-        return super().specs(shape, width)[0], (TensorSpec("logits", (width, *shape[1:])),)
+        return super().specs(shape, width)[0], (TensorSpec("logits", (width, *specs_of(shape)[0].shape[1:])),)
 
     # --- learning ---
 
@@ -118,6 +119,13 @@ class Segmentation(Task):
 
     # --- data ---
 
+    @property
+    def augmentations(self) -> Mapping[str, Any]:
+        """Those that move nothing: a target is at the place of its input."""
+        from hwnas.tasks.augmentation import augmentations_of
+
+        return augmentations_of(len(self.inputs[0].shape) if self.inputs else 0, moving=False)
+
     def as_targets(self, targets: Tensor, shape: Shape, *, where: str) -> Tensor:
         if tuple(targets.shape[1:]) != shape[1:] or targets.is_floating_point():
             raise DataError(
@@ -151,11 +159,6 @@ class Segmentation(Task):
     def check_data(self, shape: Shape, width: int, *, where: str) -> None:
         classes = self.outputs[0].shape[0]  # of which the data may lack the last ones
         super().check_data(shape, max(width, classes), where=where)
-
-    def check_network(self, output: Shape, *, where: str) -> None:
-        size = self.outputs[0].shape[1:]
-        fits = len(output) == 1 + len(size)  # of whatever size, to which targets are compared by resizing
-        super().check_network((*output[:1], *size) if fits else output, where=where)
 
 
 def _sized(outputs: Tensor, like: Tensor) -> Tensor:

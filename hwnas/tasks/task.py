@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.errors import ConfigError, did_you_mean
+from hwnas.errors import ConfigError
 from hwnas.quantities import Quantity
 from hwnas.registry import SourceFile, load_source, source_of
 from hwnas.tasks.ends import Shape as Shape
 from hwnas.tasks.ends import Tensors as Tensors
 from hwnas.tasks.ends import TensorSpec as TensorSpec
 from hwnas.tasks.ends import is_plain, shape_of, shape_text, specs_of
-from hwnas.tasks.estimate import Estimate
+from hwnas.tasks.metrics.estimate import Estimate
 
 if TYPE_CHECKING:
     import torch
@@ -80,6 +80,7 @@ class Sums:
         return cls(sum(part.count for part in parts), totals, samples)
 
 
+_ROUNDING = 1e-9
 ANSWER_TOLERANCE = 0.05
 """Largest difference of numbers, as a share of their spread, at which two networks give the same answer."""
 NO_OPTION: Mapping[str, Any] = {"key": None}
@@ -206,35 +207,68 @@ class Task(ABC):
     def agreement(self, reference: NDArray[Any], outputs: NDArray[Any]) -> Agreement:
         """Compare outputs of an exported file with those of the network that it was made of, in the user's unit."""
 
+    # --- deferring ---
+
+    def deferral_scores(self, outputs: NDArray[Any], temperature: float = 1.0) -> Mapping[str, NDArray[Any]]:
+        """Return (N,) confidences in outputs by the name of the rule, high where they are likely right: here, none.
+
+        An edge that is not confident hands a sample over to the cloud; without a rule it never does.
+        """
+        return {}
+
+    def fitted_temperature(self, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+        """Return the temperature at which confidences fit the targets: here 1, which changes nothing."""
+        return 1.0
+
+    def sample_scores(self, outputs: Tensors, batch: Batch) -> NDArray[Any]:
+        """Return (N,) numbers from 0 to 1 whose mean is the quality: here, its value plus its influence function.
+
+        Raises:
+            ConfigError: the quality is no mean of such numbers.
+        """
+        estimate = self.values(self.statistics(outputs, batch))[self.quality.name]
+        rows = None if estimate.influence is None else estimate.value + estimate.influence
+        if rows is None or rows.min(initial=0) < -_ROUNDING or rows.max(initial=0) > 1 + _ROUNDING:
+            raise ConfigError(
+                f"`{self.quality.name}` is no mean over samples of numbers from 0 to 1",
+                where=f"task `{type(self).__name__}`",
+                allowed="A cascade is judged sample by sample",
+                do="Choose another `quality` of the task, or let the task return such numbers from `sample_scores`",
+            )
+        return np.asarray(rows.clip(0, 1), dtype=float)
+
     # --- data ---
 
     def fitted(self, inputs: Tensors, shape: Shape) -> Tensors:
         """Return inputs as a network takes them whose input has this shape: here, signals and images are resized."""
         from hwnas.tasks.resizing import RANKS, resized
 
+        def one(tensor: torch.Tensor, spec: TensorSpec) -> torch.Tensor:
+            if spec.dtype != "float32":
+                return tensor.to(getattr(torch, spec.dtype))
+            return resized(tensor, spec.shape) if len(spec.shape) in RANKS else tensor
+
+        if is_plain(shape):
+            return resized(inputs, shape) if len(shape) in RANKS else inputs
+        import torch
+
         if not isinstance(inputs, tuple):
-            return resized(inputs, shape) if is_plain(shape) and len(shape) in RANKS else inputs
-        parts = zip(inputs, specs_of(shape), strict=True)
-        return tuple(
-            resized(part, spec.shape) if part.is_floating_point() and len(spec.shape) in RANKS else part
-            for part, spec in parts
-        )
+            return one(inputs, shape[0])
+        return tuple(map(one, inputs, shape))
 
     @property
     def augmentations(self) -> Mapping[str, Any]:
-        """Random changes of inputs that keep their targets, by name; `none` changes nothing."""
-        return {"none": None}
+        """Random changes of inputs that keep their targets, by name; `none` changes nothing: those of the rank."""
+        from hwnas.tasks.augmentation import augmentations_of
+
+        rank = len(self.inputs[0].shape) if len(self.inputs) == 1 and self.inputs[0].dtype == "float32" else 0
+        return augmentations_of(rank)
 
     def augment(self, inputs: Tensors, generator: torch.Generator, kind: str) -> Tensors:
-        """Return inputs, each changed at random as the augmentation of that name says: here, `none` is the only one."""
-        if kind not in self.augmentations:
-            raise ConfigError(
-                f"unknown augmentation `{kind}`",
-                where="train",
-                allowed=did_you_mean(kind, self.augmentations),
-                do="Use a known augmentation",
-            )
-        return inputs
+        """Return inputs, each changed at random as the augmentation of that name says."""
+        from hwnas.tasks.augmentation import augmented
+
+        return augmented(inputs, generator, kind, self.augmentations)
 
     def as_targets(self, targets: Tensors, shape: Shape, *, where: str) -> Tensors:
         """Return targets (N, ...) of data as the loss takes them, for inputs of this shape: here, as they are.
@@ -268,14 +302,16 @@ class Task(ABC):
         Raises:
             ConfigError: they do not.
         """
-        wanted, output = shape_of(self.inputs), self.outputs[0]
-        if not _resizable(shape, wanted) or width != output.shape[0]:
+        wanted, output = self.inputs, self.outputs[0]
+        specs = specs_of(shape)
+        fits = len(specs) == len(wanted) and all(map(_resizable, specs, wanted))
+        if not fits or (len(self.outputs) == 1 and width != output.shape[0]):
             raise ConfigError(
                 f"the data has inputs of shape {shape_text(shape)} and {width} targets, the space expects "
-                f"{shape_text(wanted)} and {output.shape[0]}",
+                f"{shape_text(shape_of(wanted))} and {output.shape[0]}",
                 where=where,
-                allowed="Data and space agree on shapes and on `outputs`",
-                do="Change `input` and `outputs` of the space, or choose other data",
+                allowed="Data and space agree on shapes, and on `classes` or `outputs`",
+                do="Change these and `input` of the space, or choose other data",
             )
 
     def check_network(self, output: Shape, *, where: str) -> None:
@@ -307,11 +343,15 @@ def binomial_error(share: float, count: int) -> float:
     return math.sqrt(share * (1 - share) / count)
 
 
-def _resizable(shape: Shape, wanted: Shape) -> bool:
-    """Return whether inputs of a shape can be fitted to networks that take another one, see `Task.fitted`."""
+def _resizable(data: TensorSpec, wanted: TensorSpec) -> bool:
+    """Return whether an input can be fitted to networks that take another one, see `Task.fitted`."""
     from hwnas.tasks.resizing import RANKS
 
-    return shape == wanted or (len(shape) == len(wanted) and shape[0] == wanted[0] and len(shape) in RANKS)
+    if ("int" in data.dtype) != ("int" in wanted.dtype):
+        return False
+    own, other = data.shape, wanted.shape
+    resized = len(own) == len(other) and own[0] == other[0] and len(own) in RANKS and "int" not in wanted.dtype
+    return own == other or resized
 
 
 @lru_cache(maxsize=4096)
