@@ -1,10 +1,11 @@
-"""A run of a task of a user's own, low is good and kelvins are the unit, from training to report: nowhere is it spoken
-of as of images in classes, and nothing takes high for good."""
+"""A run of signals with a temperature each, from training to report: low is good, errors are in kelvins, and nowhere is
+it spoken of images in classes."""
 
 from __future__ import annotations
 
 import html
 import json
+import random
 import re
 import sys
 from pathlib import Path
@@ -17,39 +18,48 @@ from safetensors.torch import save_file
 from hwnas import cli, pipeline, results
 from hwnas.errors import ConfigError
 from hwnas.network import build, lower
+from hwnas.problem.accuracy import accuracy_of
 from hwnas.problem.cost_models import load_cost_models
 from hwnas.problem.population_costs import make_surrogate_spec
 from hwnas.search.fronts import read_front
 from hwnas.workspace.workspace import Workspace, open_run
 
-TASK = "tests.vector_task:VectorRegression"
 SPACE: dict[str, Any] = {
-    "name": "vectors", "input": {"shape": [5]}, "outputs": 2,
-    "plugins": [str(Path(__file__).with_name("vector_task.py"))],
+    "name": "waves", "input": {"shape": [2, 16]}, "outputs": 1,
     "stages": [
-        {"name": "s1", "op": "dense", "width": [4, 8, 16], "depth": [1, 2]},
-        {"name": "s2", "op": "dense", "width": [4, 8, 12]},
+        {"name": "s1", "op": "conv1d", "width": [4, 8, 16], "kernel": [3, 5], "stride": 2},
+        {"name": "s2", "op": "conv1d", "width": [4, 8], "kernel": 3, "depth": [1, 2]},
         {"name": "head", "op": "regressor"},
     ],
 }  # fmt: skip
+WAVES = """\
+import numpy as np
+
+def load():
+    rng = np.random.default_rng(0)
+    kelvins = rng.uniform(280, 320, (400, 1)).astype(np.float32)
+    waves = rng.normal(0, 0.3, (400, 2, 16)) + (kelvins[:, :, None] - 300) / 10
+    return {"train": (waves.astype(np.float32), kelvins)}
+"""
 EXPERIMENT: dict[str, Any] = {
-    "name": "vec", "space": "space.yaml", "task": TASK, "data": "tests.vector_task:load",
+    "name": "waves", "space": "space.yaml", "task": {"name": "regression", "unit": "K"}, "data": "waves.py:load",
     "train": {
         "epochs": 2, "batch_size": 40, "ema_decay": 0.8,
         "teacher": "teacher.safetensors", "teacher_space": "space.yaml",
     },
     "accuracy": {"calibration_batches": 2},
     "setups": {"cpu": {"runtime": "onnxruntime"}},
-    "tiers": {"edge": {"setup": "cpu", "limits": {"abs_error": 1.5, "quality_confidence": 0.6}}},
+    "tiers": {"edge": {"setup": "cpu", "limits": {"mae": 25, "quality_confidence": 0.6}}},
     "search": {
-        "trials": 14, "sampler": "guided", "zero_cost_init": {"proxies": ["params", "snip"], "networks": 8, "keep": 2},
+        "trials": 14, "sampler": "guided",
+        "zero_cost_init": {"proxies": ["params", "synflow"], "networks": 8, "keep": 2},
         "successive_halving": [
             {"score": "synflow", "networks": 6}, {"score": "inherited", "networks": 4},
             {"score": "finetuned", "networks": 2, "epochs": 1},
         ],
     },
     "timing": {"rounds": 3, "warm_up_ms": 0, "min_sample_ms": 0.1, "validation_networks": 2},
-    "export": {"formats": ["onnx"], "picks": ["best", "weights:abs_error=2,latency_ms=1"], "fine_tune_epochs": 1},
+    "export": {"formats": ["onnx"], "picks": ["best", "weights:mae=2,latency_ms=1"], "fine_tune_epochs": 1},
 }  # fmt: skip
 FOREIGN = re.compile(r"top-?1|\bimages?\b|\bclass(es)?\b|\blogits?\b|\bpixels?\b|\baccurac(y|ies)\b", re.IGNORECASE)
 """Words of image classification."""
@@ -59,7 +69,8 @@ FOREIGN = re.compile(r"top-?1|\bimages?\b|\bclass(es)?\b|\blogits?\b|\bpixels?\b
 def top(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("any_task")
     (folder / "space.yaml").write_text(yaml.safe_dump(SPACE))
-    (folder / "vec.yaml").write_text(yaml.safe_dump(EXPERIMENT))
+    (folder / "waves.yaml").write_text(yaml.safe_dump(EXPERIMENT))
+    (folder / "waves.py").write_text(WAVES)
     space, _ = pipeline.open_space(folder / "space.yaml")
     teacher = build(lower(space, space.largest()))
     save_file(teacher.state_dict(), folder / "teacher.safetensors")
@@ -69,7 +80,7 @@ def top(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(top: Path) -> Path:
     """A run that was trained, searched, halved, compared with networks trained alone, exported and reported."""
-    path, runs = top / "vec.yaml", top / "runs"
+    path, runs = top / "waves.yaml", top / "runs"
     pipeline.bench(path, runs=runs)
     pipeline.train(path, runs=runs)
     pipeline.search(path, runs=runs)
@@ -77,7 +88,7 @@ def run(top: Path) -> Path:
     pipeline.fidelity(path, runs=runs, networks=3, epochs=1)
     pipeline.export(path, runs=runs)
     pipeline.report(path, runs=runs)
-    return runs / "vec"
+    return runs / "waves"
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +119,7 @@ def test_no_page_speaks_of_images_in_classes(run: Path, page: str) -> None:
 
 def test_the_report_has_the_tasks_unit_wherever_its_quality_is(run: Path) -> None:
     text = without_config(visible(run / "report.html"))
-    assert "Mean absolute error ≤ 1.5 K" in text
+    assert "Mean absolute error ≤ 25 K" in text
     assert "Mean absolute error, validation (K)" in text
     assert "lower is better" in text
     assert re.search(r"on test samples", text)
@@ -119,7 +130,7 @@ def test_the_report_has_the_tasks_unit_wherever_its_quality_is(run: Path) -> Non
 
 def test_the_best_is_the_lowest(opened: Workspace, run: Path) -> None:
     metric = opened.accuracy
-    assert metric == "abs_error@inherited"
+    assert metric == "mae@inherited"
     front = [point for point in read_front(run / "fronts" / "edge.json") if point.kept is not False]
     values = [point.expected[metric] for point in front]
     assert "best" in front[values.index(min(values))].picks
@@ -130,16 +141,16 @@ def test_the_best_is_the_lowest(opened: Workspace, run: Path) -> None:
 
 def test_what_halving_promotes_is_low_in_error(run: Path) -> None:
     rungs = json.loads((run / "ladder" / "edge.json").read_text())["rungs"]
-    assert [rung["metric"] for rung in rungs] == ["score@synflow", "abs_error@inherited", "abs_error@short"]
+    assert [rung["metric"] for rung in rungs] == ["score@synflow", "mae@inherited", "mae@short"]
     second = rungs[1]["evaluations"]
-    best = min(second, key=lambda one: one["scores"].get("abs_error@inherited", 9.0))
+    best = min(second, key=lambda one: one["scores"].get("mae@inherited", 9.0))
     assert best["promoted"]
 
 
 def test_the_guide_holds_the_limit_on_the_side_of_the_goal(opened: Workspace) -> None:
     guide = make_surrogate_spec(opened, "edge", load_cost_models(opened))
     assert guide is not None
-    assert (guide.bound, guide.confidence) == (1.5, 0.6)
+    assert (guide.bound, guide.confidence) == (25, 0.6)
 
 
 def test_fidelity_takes_low_for_good_and_tells_errors_in_the_unit(run: Path) -> None:
@@ -154,16 +165,15 @@ def test_fidelity_takes_low_for_good_and_tells_errors_in_the_unit(run: Path) -> 
 
 def test_a_manifest_has_the_tasks_words_and_its_files_agree(run: Path) -> None:
     manifest = json.loads((run / "bundle" / "edge" / "manifest.json").read_text())
-    del manifest["experiment"]
-    text = json.dumps({key: value for key, value in manifest.items() if key not in ("machine", "versions")})
+    text = json.dumps({key: value for key, value in manifest.items() if key not in ("experiment", "conditions")})
     assert not FOREIGN.findall(text)
-    assert manifest["quality"] == "abs_error"
+    assert manifest["quality"] == "mae"
     assert manifest["test_samples"]["samples"] == 80
     for model in manifest["models"]:
-        assert model["fine_tuned"]["validation_abs_error"]["before"]["samples"] == 40
+        assert model["fine_tuned"]["validation_mae"]["before"]["samples"] == 40
         (file,) = model["files"]
-        assert file["abs_error_agreement"] == 1
-        assert file["test_abs_error"] == pytest.approx(model["test_abs_error"]["value"], rel=1e-4)
+        assert file["mae_agreement"] == 1
+        assert file["test_mae"] == pytest.approx(model["test_mae"]["value"], rel=1e-4)
 
 
 @pytest.mark.parametrize("command", ["train", "search", "halving", "fidelity", "export", "feasible", "doctor", "show"])
@@ -182,19 +192,19 @@ def test_no_command_speaks_of_images_in_classes(
 
 
 def test_a_limit_on_the_tasks_metric_is_solved_for(run: Path) -> None:
-    solved = pipeline.solve(run, limits=["abs_error=1.4", "params<=400"])
-    assert list(map(str, solved.tier.limits)) == ["params <= 400", "abs_error@inherited <= 1.4"]
-    assert all(point.scores["abs_error@inherited"] <= 1.4 for point in solved.front)
-    with pytest.raises(ConfigError, match=r"meets the limits abs_error@inherited <= 0\.001"):
-        pipeline.solve(run, limits=["abs_error=0.001"])
+    solved = pipeline.solve(run, limits=["mae=20", "params<=500"])
+    assert list(map(str, solved.tier.limits)) == ["params <= 500", "mae@inherited <= 20"]
+    assert all(point.scores["mae@inherited"] <= 20 for point in solved.front)
+    with pytest.raises(ConfigError, match=r"meets the limits mae@inherited <= 0\.001"):
+        pipeline.solve(run, limits=["mae=0.001"])
 
 
 @pytest.mark.parametrize(
     ("limit", "met", "allowed"),
     [
-        ("abs_eror=1", "unknown key `abs_eror`", "Did you mean `abs_error`"),
-        ("rms_error=1", "`rms_error` is limited, but `inherited` gives `abs_error`", "networks are scored by"),
-        ("top1=0.9", "`top1` is limited, but `inherited` gives `abs_error`", "networks are scored by"),
+        ("rmes=1", "unknown key `rmes`", "Did you mean `rmse`"),
+        ("rmse=1", "`rmse` is limited, but `inherited` gives `mae`", "networks are scored by"),
+        ("top1=0.9", "`top1` is limited, but `inherited` gives `mae`", "networks are scored by"),
     ],
 )
 def test_a_limit_on_what_is_not_scored_is_refused(run: Path, limit: str, met: str, allowed: str) -> None:
@@ -212,14 +222,45 @@ def test_results_in_python_have_the_unit(run: Path) -> None:
 
 def test_a_function_may_give_any_metric_of_the_task(top: Path) -> None:
     (top / "judge.py").write_text("def judge(architecture, network):\n    return float(len(network.operators))\n")
-    accuracy = {"source": "judge.py:judge", "quantity": "rms_error"}
+    accuracy = {"source": "judge.py:judge", "quantity": "rmse"}
     path = top / "judged.yaml"
-    plain = {**EXPERIMENT, "name": "judged", "accuracy": accuracy, "tiers": {"edge": {"setup": "cpu"}}}
-    del plain["train"]["teacher"], plain["train"]["teacher_space"]
-    plain["export"] = {}
+    plain = {key: value for key, value in EXPERIMENT.items() if key not in ("train", "export")}
+    plain |= {"name": "judged", "accuracy": accuracy, "tiers": {"edge": {"setup": "cpu"}}}
     path.write_text(yaml.safe_dump(plain))
     run = open_run(path, runs=top / "runs")
-    assert (run.accuracy, run.objectives.goal) == ("rms_error@judge", "min")
+    assert (run.accuracy, run.objectives.goal) == ("rmse@judge", "min")
     path.write_text(yaml.safe_dump({**plain, "accuracy": {**accuracy, "quantity": "rms"}}))
     with pytest.raises(ConfigError, match="`rms` is no metric of the task"):
         open_run(path, runs=top / "runs")
+
+
+def test_a_users_own_metrics_are_limited_and_shown_in_their_unit(top: Path) -> None:
+    path, tier = top / "own.yaml", {"setup": "cpu", "limits": {"abs_error": {"at_most": 0.5}}}
+    plain = {key: value for key, value in EXPERIMENT.items() if key not in ("train", "search", "export")}
+    path.write_text(yaml.safe_dump({**plain, "task": "tests.vector_task:VectorRegression", "tiers": {"edge": tier}}))
+    run = open_run(path, runs=top / "runs")
+    (limit,) = run.objectives.tier("edge").limits
+    assert str(limit) == "abs_error@inherited <= 0.5"
+    assert run.units.limit(limit) == "Mean absolute error ≤ 0.5 K"
+
+
+def test_a_table_of_errors_is_taken_in_their_unit(top: Path) -> None:
+    space, _ = pipeline.open_space(top / "space.yaml")
+    found = {space.random(random.Random(seed)) for seed in range(8)} | {space.smallest(), space.largest()}
+    rows = [f"{architecture.key},{3 + 2 * number}" for number, architecture in enumerate(sorted(found, key=str))]
+    (top / "errors.csv").write_text("\n".join(["key,error", *rows]) + "\n")
+    accuracy = {"source": "table", "file": "errors.csv", "column": "error", "key": "key"}
+    path = top / "table.yaml"
+    plain = {key: value for key, value in EXPERIMENT.items() if key not in ("train", "search", "export")}
+    plain["tiers"] = {"edge": {"setup": "cpu"}}
+    for more, refused in (({}, False), ({"scale": "percent"}, True)):
+        path.write_text(
+            yaml.safe_dump({**plain, "accuracy": {**accuracy, **more}, "tiers": {"edge": {"setup": "cpu"}}})
+        )
+        run = open_run(path, runs=top / "runs")
+        if refused:
+            with pytest.raises(ConfigError, match="`mae` is no share"):
+                accuracy_of(run, None)
+        else:
+            assert max(accuracy_of(run, None)(architecture) for architecture in found) == 1 + 2 * len(found)
+            assert run.objectives.goal == "min"

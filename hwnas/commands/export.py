@@ -16,6 +16,7 @@ from hwnas.export.manifest import MANIFEST, QUALITY, write_manifest
 from hwnas.export.staging import staged
 from hwnas.io.checksum import sha256_of
 from hwnas.measure.device_lock import LockWait, exclusive_device
+from hwnas.measure.table_lines import input_form
 from hwnas.measure.timing import measure
 from hwnas.network import Network, costs
 from hwnas.pareto import Objective
@@ -247,7 +248,7 @@ def _export_point(
         "picks": list(names),
         "key": point.architecture.key,
         "architecture": point.architecture.as_dict(),
-        "input_shape": list(settled.network.input_shape),
+        "input_shape": input_form(settled.network.input_shape),
         "preprocessing": run.dataset.preprocessing_at(settled.network.input_shape),
         **({"classes": list(classes)} if (classes := run.dataset.class_names) else {}),
         "scores": {
@@ -274,6 +275,7 @@ def _settled(
     run: Workspace, front: LoadedFront, point: FrontPoint, trained: Trained, show: Callable[[int, int], None]
 ) -> _Settled:
     import torch
+    from torch.utils._pytree import tree_map
 
     from hwnas.accuracy.inherited import inherited
     from hwnas.export.bundle import outputs_of
@@ -294,10 +296,11 @@ def _settled(
         weights += ", trained on" if tuned.better else ""
     task = run.dataset.train.fit(network.task)
     module, fitted = task.finished(module), partial(task.fitted, shape=network.input_shape)
-    inputs = fitted(test.every()).numpy()
-    seen = torch.cat(scored.calibration)[: run.experiment.export.calibration_samples]
+    count = run.experiment.export.calibration_samples
+    seen = tree_map(lambda *parts: torch.cat(parts)[:count], *scored.calibration)
+    inputs, calibration = (tree_map(torch.Tensor.numpy, fitted(some)) for some in (test.every(), seen))
     batch = Batch(inputs, test.targets.numpy())
-    return _Settled(module, weights, network, task, fitted(seen).numpy(), batch, outputs_of(module, inputs), entry)
+    return _Settled(module, weights, network, task, calibration, batch, outputs_of(module, inputs), entry)
 
 
 def _export_file(
@@ -314,7 +317,13 @@ def _export_file(
         settled.module,
         settled.network.input_shape,
         path,
-        exporter_for(file_format, setup.batch, setup.precision, calibration=settled.calibration),
+        exporter_for(
+            file_format,
+            setup.batch,
+            setup.precision,
+            calibration=settled.calibration,
+            outputs=[spec.name for spec in settled.task.outputs],
+        ),
     )
     seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, queue)
     ends = ends_of(path, file_format, setup.batch, settled.network.input_shape)

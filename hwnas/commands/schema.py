@@ -15,7 +15,7 @@ from hwnas.config import Experiment
 from hwnas.notation import NOTATIONS
 from hwnas.ops import OPERATORS
 from hwnas.registry import member
-from hwnas.tasks import WIDTH_KEYS
+from hwnas.tasks import TASKS, WIDTH_KEYS, open_task
 
 Kind = Literal["space", "experiment"]
 Schema = dict[str, Any]
@@ -58,6 +58,13 @@ def schema_text(kind: Kind) -> str:
 
 def _experiment() -> Schema:
     content = Experiment.model_json_schema()
+    limits, bound = content["$defs"]["LimitsConfig"]["properties"], content["$defs"]["SidesConfig"]["title"]
+    for task in TASKS.own:
+        for metric in open_task(task, where="schema").metrics:
+            number: Schema = {"minimum": 0, "maximum": 1} if metric.unit == "fraction" else {}
+            forms = [{**number, "type": "number"}, {"$ref": f"#/$defs/{bound}"}, {"type": "null"}]
+            about = f"{metric.label}, of task {task}: at {'most' if metric.goal == 'min' else 'least'}"
+            limits.setdefault(metric.name, {"anyOf": forms, "default": None, "description": about})
     return {"$schema": DIALECT, **content, "title": "hwnas experiment"}
 
 

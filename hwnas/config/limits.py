@@ -104,6 +104,13 @@ def _fields(names: Iterable[str]) -> dict[str, Any]:
     return fields
 
 
+def _is_metric(name: Any, bound: Any) -> bool:
+    """Return whether a key may be a metric of a task: it is a name, and its value has the form of a limit."""
+    sides = isinstance(bound, dict) and bound and bound.keys() <= SidesConfig.model_fields.keys()
+    number = isinstance(bound, int | float | str) and not isinstance(bound, bool)
+    return str(name).isidentifier() and bool(sides or number)
+
+
 @lru_cache
 def _with(installed: tuple[str, ...], metrics: tuple[str, ...]) -> type[_Limits]:
     bounds: dict[str, Any] = {name: (_Bound | None, Field(default=None)) for name in metrics}
@@ -117,7 +124,7 @@ def _of_others_too(raw: Any) -> Any:
     """
     names = [name for name in raw if name not in LimitsConfig.model_fields] if isinstance(raw, dict) else []
     installed = tuple(sorted(name for name in names if name in QUANTITIES))
-    metrics = tuple(sorted(name for name in names if name not in QUANTITIES and str(name).isidentifier()))
+    metrics = tuple(sorted(name for name in names if name not in QUANTITIES and _is_metric(name, raw[name])))
     return _with(installed, metrics).model_validate(raw) if installed or metrics else raw
 
 

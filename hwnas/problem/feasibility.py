@@ -276,7 +276,7 @@ def _seen(
 def _unjudged(run: Workspace, tier: str, limit: Limit, reasons: Mapping[str, str]) -> str:
     setup = run.experiment.tiers[tier].setup
     if limit.metric == run.accuracy:
-        return "accuracies come with the search"
+        return "it is known once the search has scored them"
     if run.objectives.is_live(tier):
         return "candidates are timed during the search"
     return reasons.get(setup, f"the table of `{setup}` does not tell it")

@@ -89,7 +89,7 @@ class TrainingFacts:
 
     epochs: tuple[EpochFacts, ...]
     task: Task
-    """What the networks learn, and are judged by."""
+    """Task of the networks, by whose quality they are judged."""
     data: str = ""
     """The data set and its split, such as `digits: 1,078 train, 359 validation, 360 test images`."""
 
@@ -198,7 +198,7 @@ class TierFacts:
     name: str
     setup: Mapping[str, str | int | float]
     task: Task
-    """What the networks learn; files are judged by its quality on test samples."""
+    """Task of the networks, by whose quality files are judged on test samples."""
     accuracy: ObjectiveFacts
     latency: ObjectiveFacts
     limits: tuple[Limit, ...] = ()

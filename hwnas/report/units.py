@@ -174,7 +174,7 @@ class Units:
     def in_sentence(self, metric: str) -> str:
         """The same within a sentence: `latency`, `top-1 accuracy`, and `MACs` as it is."""
         label = self.label(metric)
-        return label if label[1:2].isupper() else f"{label[:1].lower()}{label[1:]}"
+        return f"{label[:1].lower()}{label[1:]}" if label[1:2].islower() else label
 
     def with_source(self, metric: str) -> str:
         """`Top-1 accuracy, inherited` of `top1@inherited`, `Parameters` of `params`."""

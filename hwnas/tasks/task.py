@@ -212,13 +212,18 @@ class Task(ABC):
         """Return inputs as a network takes them whose input has this shape: here, signals and images are resized."""
         from hwnas.tasks.resizing import RANKS, resized
 
+        def one(tensor: torch.Tensor, spec: TensorSpec) -> torch.Tensor:
+            if spec.dtype != "float32":
+                return tensor.to(getattr(torch, spec.dtype))
+            return resized(tensor, spec.shape) if len(spec.shape) in RANKS else tensor
+
+        if is_plain(shape):
+            return resized(inputs, shape) if len(shape) in RANKS else inputs
+        import torch
+
         if not isinstance(inputs, tuple):
-            return resized(inputs, shape) if is_plain(shape) and len(shape) in RANKS else inputs
-        parts = zip(inputs, specs_of(shape), strict=True)
-        return tuple(
-            resized(part, spec.shape) if part.is_floating_point() and len(spec.shape) in RANKS else part
-            for part, spec in parts
-        )
+            return one(inputs, shape[0])
+        return tuple(map(one, inputs, shape))
 
     @property
     def augmentations(self) -> Mapping[str, Any]:
@@ -266,15 +271,16 @@ class Task(ABC):
         Raises:
             ConfigError: they do not.
         """
-        wanted, output, specs = shape_of(self.inputs), self.outputs[0], specs_of(shape)
-        fits = len(specs) == len(self.inputs) and all(map(_resizable, specs, self.inputs))
-        if not fits or width != output.shape[0]:
+        wanted, output = self.inputs, self.outputs[0]
+        specs = specs_of(shape)
+        fits = len(specs) == len(wanted) and all(map(_resizable, specs, wanted))
+        if not fits or (len(self.outputs) == 1 and width != output.shape[0]):
             raise ConfigError(
                 f"the data has inputs of shape {shape_text(shape)} and {width} targets, the space expects "
-                f"{shape_text(wanted)} and {output.shape[0]}",
+                f"{shape_text(shape_of(wanted))} and {output.shape[0]}",
                 where=where,
-                allowed="Data and space agree on shapes and on `outputs`",
-                do="Change `input` and `outputs` of the space, or choose other data",
+                allowed="Data and space agree on shapes, and on `classes` or `outputs`",
+                do="Change these and `input` of the space, or choose other data",
             )
 
     def check_network(self, output: Shape, *, where: str) -> None:
@@ -307,12 +313,14 @@ def binomial_error(share: float, count: int) -> float:
 
 
 def _resizable(data: TensorSpec, wanted: TensorSpec) -> bool:
-    """Return whether inputs can be fitted to networks that take another size, see `Task.fitted`."""
+    """Return whether an input can be fitted to networks that take another one, see `Task.fitted`."""
     from hwnas.tasks.resizing import RANKS
 
-    if data.dtype != wanted.dtype or len(data.shape) != len(wanted.shape) or data.shape[0] != wanted.shape[0]:
+    if ("int" in data.dtype) != ("int" in wanted.dtype):
         return False
-    return data.shape == wanted.shape or (len(data.shape) in RANKS and data.dtype == "float32")
+    own, other = data.shape, wanted.shape
+    resized = len(own) == len(other) and own[0] == other[0] and len(own) in RANKS and "int" not in wanted.dtype
+    return own == other or resized
 
 
 @lru_cache(maxsize=4096)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hwnas.config import Experiment
@@ -33,32 +34,25 @@ def load_dataset(experiment: Experiment, space: AnySpace, paths: RunPaths) -> Da
     dataset = load_data(experiment.data, seed=experiment.seed, base=paths.base, task=bound_task(space))
     for network in (lower(space, space.smallest()), lower(space, space.largest())):
         network.task.check_data(dataset.shape, dataset.width, where=where)
-        _check_values(dataset, network.task.inputs[0], where)
+        _check_below(dataset, network.task.inputs, where)
         network.task.check_network(network.costs[-1].output_shape, where=where)
         dataset.train.fit(network.task).check_targets(dataset.train.targets, dataset.validation.targets, where=where)
     return dataset
 
 
-def _check_values(dataset: Dataset, spec: TensorSpec, where: str) -> None:
-    """Refuse whole numbers where networks take others, others where they take whole ones, and too large ones."""
-    largest = dataset.largest_whole
-    if (largest is not None) != ("int" in spec.dtype):
-        held, taken = (
-            ("whole numbers (int64)", spec.dtype) if largest is not None else ("numbers (float32)", spec.dtype)
-        )
-        raise ConfigError(
-            f"the data holds {held}, the networks take {taken}",
-            where=where,
-            allowed="Tokens are whole numbers, for an input of `dtype: int64`; all others are floating-point numbers",
-            do="Change `input.dtype` of the space, or convert the data",
-        )
-    if largest is not None and spec.below is not None and largest >= spec.below:
-        raise ConfigError(
-            f"the data holds {largest}, the networks take whole numbers below {spec.below}",
-            where=where,
-            allowed="`input.below` of the space is larger than all numbers of the data",
-            do="Raise `below`, or correct the data",
-        )
+def _check_below(dataset: Dataset, inputs: Sequence[TensorSpec], where: str) -> None:
+    """Refuse tokens that networks have no place for."""
+    for index, spec in enumerate(inputs):
+        if spec.below is None:
+            continue
+        low, high = dataset.ends(index)
+        if low < 0 or high >= spec.below:
+            raise ConfigError(
+                f"the data holds {low} to {high}, the networks take whole numbers from 0 below {spec.below}",
+                where=where,
+                allowed="`below` of an input in the space is larger than all numbers of the data, and none is negative",
+                do="Raise `below`, or correct the data",
+            )
 
 
 def check_augmentation(experiment: Experiment, space: AnySpace) -> None:

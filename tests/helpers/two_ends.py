@@ -46,7 +46,8 @@ class _Embed(nn.Module):
         self.table = nn.Embedding(20, out_channels)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.table(tokens).movedim(-1, 1)
+        out: Tensor = self.table(tokens).transpose(1, 2)
+        return out
 
 
 @final

@@ -72,7 +72,7 @@ class Fidelity:
     goal: Goal
     """Its goal."""
     task: Task
-    """What the networks learn: its quality is that of networks trained alone."""
+    """Task of the networks, by whose quality those trained alone are judged."""
     data: str
     seed: int
     samples: int

@@ -71,6 +71,7 @@ def _ranks(fidelity: Fidelity) -> Html:
     entries = [("network", "--accent", "network")]
     if any(n.alone_error is not None for n in fidelity.networks):
         entries.append(("interval", "--accent", f"± 1 standard error of the {fidelity.task.terms.samples}"))
+    better = ", lower is better" if fidelity.task.quality.goal == "min" else None
     if fidelity.is_same:
         entries.append(("dot", "--muted", "equal"))
     seen = el(
@@ -79,6 +80,7 @@ def _ranks(fidelity: Fidelity) -> Html:
         el(
             "p",
             el("b", f"↑ {_name(fidelity, fidelity.quality)}, trained alone"),
+            better,
             " ",
             origin("measured"),
             class_="axis",
