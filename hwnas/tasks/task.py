@@ -80,6 +80,7 @@ class Sums:
         return cls(sum(part.count for part in parts), totals, samples)
 
 
+_ROUNDING = 1e-9
 ANSWER_TOLERANCE = 0.05
 """Largest difference of numbers, as a share of their spread, at which two networks give the same answer."""
 NO_OPTION: Mapping[str, Any] = {"key": None}
@@ -205,6 +206,36 @@ class Task(ABC):
     @abstractmethod
     def agreement(self, reference: NDArray[Any], outputs: NDArray[Any]) -> Agreement:
         """Compare outputs of an exported file with those of the network that it was made of, in the user's unit."""
+
+    # --- deferring ---
+
+    def deferral_scores(self, outputs: NDArray[Any], temperature: float = 1.0) -> Mapping[str, NDArray[Any]]:
+        """Return (N,) confidences in outputs by the name of the rule, high where they are likely right: here, none.
+
+        An edge that is not confident hands a sample over to the cloud; without a rule it never does.
+        """
+        return {}
+
+    def fitted_temperature(self, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+        """Return the temperature at which confidences fit the targets: here 1, which changes nothing."""
+        return 1.0
+
+    def sample_scores(self, outputs: Tensors, batch: Batch) -> NDArray[Any]:
+        """Return (N,) numbers from 0 to 1 whose mean is the quality: here, its value plus its influence function.
+
+        Raises:
+            ConfigError: the quality is no mean of such numbers.
+        """
+        estimate = self.values(self.statistics(outputs, batch))[self.quality.name]
+        rows = None if estimate.influence is None else estimate.value + estimate.influence
+        if rows is None or rows.min(initial=0) < -_ROUNDING or rows.max(initial=0) > 1 + _ROUNDING:
+            raise ConfigError(
+                f"`{self.quality.name}` is no mean over samples of numbers from 0 to 1",
+                where=f"task `{type(self).__name__}`",
+                allowed="A cascade is judged sample by sample",
+                do="Choose another `quality` of the task, or let the task return such numbers from `sample_scores`",
+            )
+        return np.asarray(rows.clip(0, 1), dtype=float)
 
     # --- data ---
 
