@@ -24,10 +24,7 @@ def test_each_number_of_a_preset_says_where_it_comes_from() -> None:
     assert {"wired", "wifi", "lte", "5g", "3g"} <= PRESETS.keys()
     for preset in PRESETS.values():
         assert preset.origins.keys() == {"up_mbps", "down_mbps", "rtt_ms"}
-        assert all(
-            text.startswith(("published", "estimated", "median published"))
-            for text in preset.origins.values()
-        )
+        assert all(text.startswith(("published", "estimated", "median published")) for text in preset.origins.values())
         assert preset.radio is None or (preset.radio.year > 2000 and preset.radio.source.startswith("published"))
 
 

@@ -18,6 +18,7 @@ from hwnas.collaborate.cascades import Answers, Parts, split_held_out
 from hwnas.collaborate.codecs import TIMED_SAMPLES, BoundaryCodec, InputCodec, Precision, encode_ms
 from hwnas.collaborate.halves import split_module
 from hwnas.io.atomic import write_file
+from hwnas.io.regular import read_regular
 from hwnas.network import Network
 from hwnas.problem.accuracy import accuracy_context
 from hwnas.problem.plans.sides import Side
@@ -278,14 +279,13 @@ class HeldOutSamples:
 
     def _kept(self, name: str, compute: Callable[[], Array]) -> Array:
         """Return outputs that are stored under a name, computed where they are not."""
-        path = self._folder / f"{name}-{self._samples_digest}.npy"
-        if path.is_file():
-            with suppress(OSError, ValueError, EOFError):  # a damaged file is written anew
-                stored: Array = np.load(path, allow_pickle=False)
-                return stored
+        path = self._folder / f"{name}-{self._samples_digest}.answers"
+        if (stored := _intact(path)) is not None:
+            return stored
         outputs, buffer = compute(), io.BytesIO()
         np.save(buffer, outputs)
-        write_file(path, buffer.getvalue())
+        content = buffer.getvalue()
+        write_file(path, hashlib.sha256(content).digest() + content)
         return outputs
 
     @cached_property
@@ -307,4 +307,17 @@ def exported_file(side: Side, key: str) -> tuple[Path, str] | None:
         for file in model.files if model.key == key else ():
             if bundle.is_own(file) and file.name not in bundle.wrong:
                 return side.front.folder / file.name, file.sha256[:12]
+    return None
+
+
+def _intact(path: Path) -> Array | None:
+    """Return the outputs in a file that is as it was written; None if there is none."""
+    if not path.is_file():
+        return None
+    with suppress(OSError, ValueError):
+        content = read_regular(path)
+        size = hashlib.sha256().digest_size
+        if hashlib.sha256(content[size:]).digest() == content[:size]:
+            outputs: Array = np.load(io.BytesIO(content[size:]), allow_pickle=False)
+            return outputs
     return None
