@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hwnas.data import Dataset
-from hwnas.data.images import decoded
 from hwnas.data.load import Options, split_source
+from hwnas.data.readers.images import decoded
 from hwnas.data.source import Decoded, Inputs, Pool, Source, Stored
 from hwnas.errors import DataError
 
@@ -75,7 +75,7 @@ def _decoded(count: int, cut: Callable[[int], bytes], path: Path) -> Inputs:
 
 
 def _decode(cut: Callable[[int], bytes], side: int, where: str, index: int) -> torch.Tensor:
-    return decoded(io.BytesIO(cut(index)), side, channels=3, where=f"{where} image {index}")
+    return decoded(io.BytesIO(cut(index)), (side, side), channels=3, where=f"{where} image {index}")
 
 
 def _stored(arrays: Mapping[str, NDArray[Any]], path: Path) -> Inputs:

@@ -21,6 +21,7 @@ from hwnas.rows import html_table
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Knob, Layer, Space, Stage, Value
 from hwnas.space.space import open_options
 from hwnas.tasks import DEFAULT_TASK, Task
+from hwnas.tasks.ends import channels_of, shape_text, specs_of
 from hwnas.traced.call import call
 from hwnas.traced.together import together
 from hwnas.words import brief, counted
@@ -62,14 +63,14 @@ class Network:
     """Task without shapes."""
 
     def _repr_html_(self) -> str:
-        shape = "x".join(map(str, self.input_shape))
+        shape = shape_text(self.input_shape)
         rows = [
             {
                 "slot": slot,
                 "operator": operator.describe(),
                 "parameters": part.params,
                 "MACs": part.macs,
-                "output": "x".join(map(str, part.output_shape)),
+                "output": shape_text(part.output_shape),
             }
             for slot, operator, part in zip(self.slots, self.operators, self.costs, strict=True)
         ]
@@ -132,8 +133,8 @@ def lower(space: AnySpace, architecture: Architecture) -> Network:
     if isinstance(space, FunctionSpace):
         return _called(space, architecture)
     blueprint = space.blueprint(architecture)
-    shape = space.task.shape(blueprint.input)
-    channels, operators = shape[0], list[Operator]()
+    shape = space.shape(blueprint.input)
+    channels, operators = channels_of(shape), list[Operator]()
     for layer in blueprint.layers:
         made = _MADE.get(layer)
         operator = made.get(channels) if made is not None else None
@@ -142,11 +143,11 @@ def lower(space: AnySpace, architecture: Architecture) -> Network:
     return Network(tuple(operators), tuple(layer.slot for layer in blueprint.layers), shape, space.task)
 
 
-_MADE: WeakKeyDictionary[Layer, dict[int, Operator]] = WeakKeyDictionary()
+_MADE: WeakKeyDictionary[Layer, dict[Any, Operator]] = WeakKeyDictionary()
 """By layer and input channels, the operators that were made: kept as long as the space keeps the layer."""
 
 
-def _made(space: Space, layer: Layer, channels: int) -> Operator:
+def _made(space: Space, layer: Layer, channels: Any) -> Operator:
     where, knobs = f"space `{space.name}`: `{layer.slot}`", {"in_channels": channels, **layer.knobs}
     operator = make_operator(layer.op, knobs, where=where, operators=known_operators(space))
     _MADE.setdefault(layer, {})[channels] = operator
@@ -158,6 +159,15 @@ def _called(space: FunctionSpace, architecture: Architecture) -> Network:
     """Return the network that the function builds for an architecture; cached, because calling and tracing are slow."""
     shape, chain = call(space, architecture)
     return Network(tuple(chain.values()), tuple(chain), shape, space.task)
+
+
+def bound_task(space: AnySpace) -> Task:
+    """Return the task of a space with the shapes of its smallest network; the ranks are those of all its networks."""
+    if isinstance(space, Space):
+        return space.task.at(
+            space.input_shapes({name: options[0] for name, options in space.shared.items()})[0], space.width
+        )
+    return lower(space, space.smallest()).task
 
 
 def known_operators(*spaces: AnySpace) -> Mapping[str, str]:
@@ -197,7 +207,8 @@ def build(network: Network) -> nn.Sequential:
         network: as `lower` returns it.
 
     Returns:
-        The module, with weights as PyTorch initialises them. It takes (batch, *input_shape).
+        The module, with weights as PyTorch initialises them. It takes (batch, *input_shape), of several inputs each as
+        an argument.
 
     Raises:
         SpaceError: the `module` of an operator raises.
@@ -214,9 +225,14 @@ def build(network: Network) -> nn.Sequential:
     from torch import nn
 
     with together():
-        return nn.Sequential(
-            OrderedDict((slot, new_module(op)) for slot, op in zip(network.slots, network.operators, strict=True))
+        children = OrderedDict(
+            (slot, new_module(op)) for slot, op in zip(network.slots, network.operators, strict=True)
         )
+    if len(specs_of(network.input_shape)) == 1:
+        return nn.Sequential(children)
+    from hwnas.ops.several import SeveralInputs
+
+    return SeveralInputs(children)
 
 
 def costs(network: Network) -> Costs:
@@ -371,7 +387,7 @@ def layer_placements(
             layer = dict(zip(own, values, strict=True))
             picks = stage.picks(index, block, {**fixed, **layer})
             for shape in shapes:
-                knobs = {"in_channels": shape[0], **fixed, **stride, **layer}
+                knobs = {"in_channels": channels_of(shape), **fixed, **stride, **layer}
                 where = f"space `{space.name}`: stage `{stage.name}`"
                 operator = make_operator(block.op, knobs, where=where, operators=known)
                 yield Placed(f"{stage.name}_{index}", picks, operator, shape, _output_shape(operator, shape))

@@ -17,8 +17,11 @@ from hwnas.registry import member
 from hwnas.space import AnySpace, Block, Choice, FunctionSpace, Space, Value
 from hwnas.space.architecture import ascends
 from hwnas.space.together import layers_of
+from hwnas.tasks.ends import is_plain, shape_text, specs_of
 
 Progress = Callable[[float, float], None]
+TRIED_AXES = (2, 1)
+"""Axes after the channels with which an operator is tried, which does not say how many it takes."""
 
 
 def check_space(space: AnySpace, progress: Progress = lambda done, total: None) -> None:
@@ -93,18 +96,26 @@ def _run(space: AnySpace, network: Network) -> None:
     """Run a network on the meta device, operator by operator."""
     from hwnas.ops.costs import operator_costs
 
-    shape = network.input_shape
+    shape, last = network.input_shape, network.slots[-1]
     for slot, operator in zip(network.slots, network.operators, strict=True):
         with _at(space, slot):
             stride = operator.knobs.get("stride", 1)
-            if isinstance(stride, int) and min(shape[1:], default=stride) < stride:
+            sides = [side for spec in specs_of(shape) for side in spec.shape[1:]]
+            if isinstance(stride, int) and min(sides, default=stride) < stride:
                 raise SpaceError(
-                    f"`{slot}` strides {stride} at resolution {min(shape[1:])}",
+                    f"`{slot}` strides {stride} at resolution {min(sides)}",
                     where=operator.describe(),
                     allowed="A stride is at most the resolution that reaches it",
                     do="Use a larger input resolution, or stride 1 there",
                 )
             shape = operator_costs(operator, shape).output_shape
+            if slot != last and not is_plain(shape):
+                raise SpaceError(
+                    f"`{slot}` gives {shape_text(shape)}",
+                    where=operator.describe(),
+                    allowed="Between operators runs one float32 tensor; the last one may give several",
+                    do="Put it last, or have it give one tensor",
+                )
 
 
 @contextmanager
@@ -138,13 +149,15 @@ def _leaves_gaps(operator: Operator, stride: int) -> bool:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = new_module(operator).eval()
-        images = torch.randn(1, operator.in_channels, 4 * stride, 4 * stride, requires_grad=True)
-        try:
-            [slopes] = torch.autograd.grad(module(images).square().sum(), images)
-        except Exception:  # it takes no such input; whether it takes the space's own is told elsewhere
-            return False
-    read = slopes.abs().sum((0, 1, 3)).nonzero().flatten().tolist()
-    return bool(read) and len(read) < read[-1] - read[0] + 1
+        for axes in TRIED_AXES:
+            inputs = torch.randn(1, operator.in_channels, *[4 * stride] * axes, requires_grad=True)
+            try:
+                [slopes] = torch.autograd.grad(module(inputs).square().sum(), inputs)
+            except Exception:  # it takes no such input; whether it takes the space's own is told elsewhere
+                continue
+            read = slopes.abs().transpose(1, 2).flatten(2).sum((0, 2)).nonzero().flatten().tolist()
+            return bool(read) and len(read) < read[-1] - read[0] + 1
+    return False
 
 
 def _refuse_growth(operator: Operator) -> None:
@@ -158,11 +171,11 @@ def _refuse_growth(operator: Operator) -> None:
     plain = isinstance(kernel, int) and isinstance(stride, int) and type(operator).__module__.startswith("hwnas.")
     if not plain or kernel % 2:
         return
-    side = 4 * stride
-    try:
-        rows = operator_costs(operator, (operator.in_channels, side, side)).output_shape[-1]
-    except SpaceError:  # it takes no such input; whether it takes the space's own is told elsewhere
-        return
+    side, rows = 4 * stride, 4
+    for axes in TRIED_AXES:
+        with suppress(SpaceError):  # it takes no such input; whether it takes the space's own is told elsewhere
+            rows = operator_costs(operator, (operator.in_channels, *[side] * axes)).output_shape[-1]
+            break
     if rows != 4:
         raise SpaceError(
             f"the even kernel {kernel} changes the resolution: {rows} rows of {side} at stride {stride}, not 4",

@@ -157,7 +157,7 @@ BAD: dict[str, list[Any]] = {
     "train.optimizer": ["adam"],
     "train.precision": ["fp16"],
     "train.channels_last": ["perhaps", 3],
-    "accuracy.images": [0],
+    "accuracy.samples": [0],
     "setups": [{}, [], {"a b": {"runtime": "tflite"}}, {1: {"runtime": "tflite"}}],
     "setups.laptop.runtime": ["onnx"],
     "setups.laptop.threads": [0],

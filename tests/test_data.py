@@ -25,7 +25,8 @@ from hwnas.data.batches import batches
 from hwnas.data.load import Options, split_source
 from hwnas.data.source import Pool, Source, Stored
 from hwnas.errors import ConfigError, DataError, HwnasError
-from hwnas.tasks.image_augmentation import AUGMENTATIONS, augment
+from hwnas.tasks.augmentation.images import AUGMENTATIONS, augment
+from tests.helpers.data_files import write_arrays, write_csv, write_ts, write_wav
 
 SPLITS = ("train", "validation", "test")
 
@@ -253,15 +254,20 @@ SMALL: dict[str, Callable[[Path], str | dict[str, Any]]] = {
     "idx": lambda folder: {"name": "idx", "path": str(write_idx(folder))},
     "images": lambda folder: {"name": "images", "path": str(write_images(folder)), "resolution": 5},
     "cifar10": lambda folder: {"name": "cifar10", "path": str(write_cifar(folder))},
+    "arrays": lambda folder: {"name": "arrays", "path": str(write_arrays(folder))},
+    "csv": lambda folder: {"name": "csv", "path": str(write_csv(folder)), "target": "class"},
+    "ts": lambda folder: {"name": "ts", "path": str(write_ts(folder))},
+    "wav": lambda folder: {"name": "wav", "path": str(write_wav(folder)), "log_mel": {"mels": 4, "low_hz": 0}},
     "function": lambda folder: write_function(folder, WHOLE),
 }
+OF_IMAGES = [name for name in SMALL if name not in ("csv", "ts", "wav")]
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
 class TestEveryKind:
     """The contract of a row in DATA_SETS."""
 
-    def test_it_is_fixed_by_seed_and_hands_out_square_batches(self, name: str, tmp_path: Path) -> None:
+    def test_it_is_fixed_by_seed_and_hands_out_batches(self, name: str, tmp_path: Path) -> None:
         spec = SMALL[name](tmp_path)
         one, again = load_data(spec, seed=4), load_data(spec, seed=4)
         assert one.name == again.name
@@ -270,7 +276,7 @@ class TestEveryKind:
             assert torch.equal(first.targets, second.targets)
             assert set(first.targets.tolist()) == set(range(one.classes))
             images = everything(first)
-            assert images.shape == (len(first), one.channels, one.resolution, one.resolution)
+            assert images.shape == (len(first), *one.shape)
             assert images.dtype == torch.float32
             assert torch.equal(images, everything(second))
         assert_close(everything(one.train).mean(), torch.tensor(0.0), atol=1e-3, rtol=0)
@@ -495,9 +501,9 @@ REFUSED: dict[str, tuple[Callable[[Path], str | dict[str, Any]], str]] = {
         lambda f: images_with(f, lambda d: (d / "train" / "extra").mkdir() or (d / "test" / "extra").mkdir()),
         "extra: the class `extra` has no images",
     ),
-    "unreadable image": (
-        lambda f: images_with(f, lambda d: truncate(d / "train" / "class0" / "000.png", 40)),
-        r"class0/000\.png: the image cannot be read",
+    "a class of unreadable images": (
+        lambda f: images_with(f, lambda d: [truncate(p, 40) for p in (d / "train" / "class0").iterdir()]),
+        r"class0/000\.png: 10 of 30 images cannot be read, such as this one.*Up to 10% of a split",
     ),
     "no archive": (
         lambda f: {"name": "cifar10", "path": write_function(f, WHOLE).removesuffix(":load")},
@@ -529,21 +535,24 @@ REFUSED: dict[str, tuple[Callable[[Path], str | dict[str, Any]], str]] = {
         "the function returns a split `dev`",
     ),
     "no pair": (lambda f: write_function(f, f"{ONE}return {{'train': x}}"), "a split is no pair"),
-    "flat images": (
-        lambda f: write_function(f, f"{ONE}return {{'train': (x.reshape(30, 16), y)}}"),
-        r"images are torch\.uint8 \(30, 16\)",
+    "images without axes": (
+        lambda f: write_function(f, f"{ONE}return {{'train': (x.flatten()[:30], y)}}"),
+        r"images are torch\.uint8 \(30,\)",
+    ),
+    "a flat resolution": (
+        lambda f: {
+            "function": write_function(f, f"{ONE}return {{'train': (x.reshape(30, 16), y)}}"),
+            "resolution": 4,
+        },
+        r"inputs are of shape \(16,\).*Leave `resolution` out",
     ),
     "fractional labels": (
         lambda f: write_function(f, f"{ONE}return {{'train': (x, y / 2)}}"),
-        r"labels torch\.float64",
+        r"labels are torch\.float64",
     ),
     "undefined pixels": (
         lambda f: write_function(f, f"{ONE}return {{'train': (x.astype('f4') * np.nan, y)}}"),
         "30 of 30 images hold NaN or infinity",
-    ),
-    "wide images": (
-        lambda f: write_function(f, f"{ONE}return {{'train': (x[..., :3], y)}}"),
-        "images are 4 pixels high and 3 wide.*Give a `resolution`",
     ),
     "unlike splits": (
         lambda f: write_function(f, f"{ONE}return {{'train': (x, y), 'test': (x[..., :2, :2], y)}}"),
@@ -639,13 +648,19 @@ def raw_function(folder: Path) -> tuple[list[Tensor], np.ndarray[Any, Any]]:
     return list(torch.arange(60 * 16.0).reshape(60, 1, 4, 4)), np.arange(60) % 3
 
 
+def raw_arrays(folder: Path) -> tuple[list[Tensor], np.ndarray[Any, Any]]:
+    with np.load(folder / "arrays.npz") as arrays:
+        return list(torch.from_numpy(arrays["x_train"])), arrays["y_train"]
+
+
 RAW: dict[str, Callable[[Path], tuple[list[Any], np.ndarray[Any, Any]]]] = {
     "digits": raw_digits, "idx": raw_idx, "images": raw_images, "cifar10": raw_cifar, "function": raw_function,
+    "arrays": raw_arrays,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("resolution", [None, 8])
-@pytest.mark.parametrize("name", DATA_SETS)
+@pytest.mark.parametrize("name", OF_IMAGES)
 def test_facts_and_raw_data_give_the_test_images(name: str, resolution: int | None, tmp_path: Path) -> None:
     spec = SMALL[name](tmp_path)
     if resolution is not None:
@@ -653,7 +668,7 @@ def test_facts_and_raw_data_give_the_test_images(name: str, resolution: int | No
         spec = {**spec, "resolution": 10 if name == "digits" else resolution}
     dataset = load_data(spec, seed=3)
     size = dataset.resolution + 3
-    told, how = dataset.test_images, dataset.preprocessing_at((1, size, size))
+    told, how = dataset.test_indices(), dataset.preprocessing_at((1, size, size))
     assert json.loads(json.dumps([told, how])) == [told, how]
     raw, labels = RAW[name](tmp_path)
     chosen = numbers(told["indices"])
@@ -663,7 +678,12 @@ def test_facts_and_raw_data_give_the_test_images(name: str, resolution: int | No
     assert torch.equal(torch.from_numpy(labels[chosen].astype(np.int64)), dataset.test.targets[order])
     expected = interpolate(everything(dataset.test)[order], (size, size), mode="bilinear", antialias=True)
     assert_close(prepared([raw[place] for place in chosen], how["steps"]).float(), expected, atol=2e-5, rtol=1e-5)
-    assert how["pixels"]["colour"] == {"digits": "grey", "idx": "grey", "function": "as given"}.get(name, "RGB")
+    assert how["pixels"]["colour"] == {
+        "digits": "grey",
+        "idx": "grey",
+        "function": "as given",
+        "arrays": "as given",
+    }.get(name, "RGB")
     assert "channels first" not in how["form"]
 
 

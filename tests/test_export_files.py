@@ -62,7 +62,19 @@ OPERATORS: dict[str, tuple[Operator, Shape]] = {
     "readout": (Readout(16, 10), (16, 4, 4)),
 }
 
-FAMILIES = ("attentive_nas", "cifar10_vit", "fbnet", "nas_bench_201", "ofa_mobilenet_v3_w1.0", "ofa_resnet50d")
+FAMILIES = (
+    "attentive_nas",
+    "cifar10_vit",
+    "fbnet",
+    "imu",
+    "keywords",
+    "mlperf_tiny_resnet8",
+    "nas_bench_201",
+    "ofa_mobilenet_v3_w1.0",
+    "ofa_resnet50d",
+    "shapes_segmentation",
+    "tabular",
+)
 """Spaces that together hold every operator: a conversion to TFLite takes seconds."""
 
 

@@ -19,6 +19,7 @@ from hwnas.ops.layermacs import layer_macs
 from hwnas.space import Architecture, Space, Value, parse_space, read_space
 
 SPACES = Path(__file__).resolve().parent.parent / "search_spaces"
+STATISTICS = ("running_mean", "running_var")
 FILES = sorted(path.stem for path in SPACES.glob("*.yaml"))
 GOLDEN = ("ofa_mobilenet_v3_w1.0", "ofa_mobilenet_v3_w1.2", "ofa_proxyless_w1.3", "ofa_resnet50d")
 
@@ -149,6 +150,31 @@ def test_mcunet_320kb_is_in_the_space_for_microcontrollers() -> None:
     space = space_named("mcu")
     found = costs(lower(space, space.sample(lambda choice: picks[choice.name])))
     assert (round(found.macs / 1e6, 1), round(found.params / 1e6, 2)) == (81.8, 0.74)
+
+
+@pytest.mark.parametrize(
+    ("name", "published", "macs"),
+    [
+        ("resnet8", 78_666, 12_501_632),
+        ("ds_cnn", 24_908, 2_656_768),
+        ("mobilenet_v1", 221_794, 7_489_664),
+        ("autoencoder", 269_992, 264_192),
+    ],
+)
+def test_the_reference_networks_of_mlperf_tiny_have_the_published_parameters(
+    name: str, published: int, macs: int
+) -> None:
+    """Keras counts running means and variances too. Published: numbers in the weights' files of mlcommons/tiny (HDF5),
+    and for DS-CNN, whose weights are no HDF5, the sum over the layers of its `keras_model.py`."""
+    space = space_named(f"mlperf_tiny_{name}")
+    assert space.count == 1
+    network = lower(space, space.smallest())
+    found = costs(network)
+    with torch.device("meta"):
+        statistics = [
+            value.numel() for key, value in build(network).named_buffers() if key.rpartition(".")[2] in STATISTICS
+        ]
+    assert (found.params + sum(statistics), found.macs) == (published, macs)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -76,10 +76,10 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole(size: int, parts: int,
 
 
 def test_a_batch_that_cannot_be_cut_so_is_refused(data: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="a batch of 32 images is cut into 17 parts"):
+    with pytest.raises(ConfigError, match="a batch of 32 samples is cut into 17 parts"):
         train(Supernet(SPACE), SPACE, data, replace(RECIPE, grad_accumulation_steps=17), tmp_path)
     network = lower(SPACE, SPACE.smallest())
-    with pytest.raises(ConfigError, match="batch_size 201 exceeds the 200 training images"):
+    with pytest.raises(ConfigError, match="batch_size 201 exceeds the 200 training samples"):
         train_standalone(network, data, replace(RECIPE, batch_size=201))
 
 

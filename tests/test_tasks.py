@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from hwnas.accuracy.zero_cost_proxies.scorer import training_free_scorer
+from hwnas.accuracy.zero_cost_proxies.scorer import check_holds, training_free_scorer
 from hwnas.data import Dataset, load_data
-from hwnas.errors import ConfigError, RunError, SpaceError
+from hwnas.errors import ConfigError, NoScore, RunError, SpaceError
 from hwnas.export import format_named
 from hwnas.export.bundle import Criterion, FileRecord, compare, outputs_of
 from hwnas.export.onnx import export_onnx
@@ -24,7 +26,7 @@ from hwnas.network import lower, placements
 from hwnas.ops import OPERATORS
 from hwnas.ops.plugins import operators_with
 from hwnas.population import codebook_of
-from hwnas.report import units
+from hwnas.report.units import Units
 from hwnas.runtimes import open_runtime
 from hwnas.space import Space, parse_space
 from hwnas.space_checks import check_space
@@ -38,7 +40,11 @@ from hwnas.supernet import (
     quality,
     train,
 )
-from hwnas.tasks import TASKS, Batch, ImageClassification, Task, TensorSpec, open_task
+from hwnas.tasks import TASKS, Batch, Classification, Task, TensorSpec, open_task, task_of
+from hwnas.tasks.multilabel import Multilabel
+from hwnas.tasks.reconstruction import Reconstruction
+from hwnas.tasks.regression import Regression
+from hwnas.tasks.segmentation import Segmentation
 from hwnas.testing import TaskContract
 from tests.helpers.spaces import HEAD, mb, space_of
 from tests.vector_task import VectorRegression
@@ -58,7 +64,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vectors\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[hwnas.tasks]\nvector_regression = tests.vector_task:VectorRegression\n"
-        "[hwnas.operators]\ndense = tests.vector_task:Dense\nregressor = tests.vector_task:Regressor\n"
+        "[hwnas.operators]\ndense = tests.vector_task:Dense\n"
     )
     monkeypatch.syspath_prepend(str(info.parent))
     for family in (TASKS, OPERATORS):
@@ -70,9 +76,29 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     operators_with.cache_clear()
 
 
-class TestImageClassification(TaskContract):
-    task = ImageClassification()
+class TestClassification(TaskContract):
+    task = Classification()
     shape, width = (3, 8, 8), 7
+
+
+class TestSignalClassification(TaskContract):
+    task = Classification(class_weights="balanced")
+    shape, width = (6, 20), 3
+
+
+class TestMultilabel(TaskContract):
+    task = Multilabel()
+    shape, width = (6, 20), 4
+
+
+class TestSegmentation(TaskContract):
+    task = Segmentation(ignore_index=1)
+    shape, width = (3, 8, 6), 4
+
+
+class TestReconstruction(TaskContract):
+    task = Reconstruction()
+    shape, width = (2, 20), 2
 
 
 class TestVectorRegression(TaskContract):
@@ -85,11 +111,21 @@ class TestSignalRegression(TaskContract):
     shape, width = (6, 20), 1
 
 
+class TestClassificationOfSignals(TaskContract):
+    task = Classification()
+    shape, width = (6, 20), 4
+
+
+class TestRegression(TaskContract):
+    task = Regression()
+    shape, width = (7,), 2
+
+
 # --- image classification ---
 
 
 def test_top1_is_the_share_of_hits_with_its_binomial_error() -> None:
-    task = ImageClassification().at((1, 4, 4), 3)
+    task = Classification().at((1, 4, 4), 3)
     logits = torch.tensor([[0.0, 1.0, 0.5], [3.0, 2.0, 0.0], [0.5, 0.6, 9.0], [9.0, 0.0, 0.0]])
     top1 = task.values(task.statistics(logits, Batch(None, torch.tensor([1, 0, 0, 0]))))["top1"]
     assert top1.value == 0.75
@@ -98,7 +134,76 @@ def test_top1_is_the_share_of_hits_with_its_binomial_error() -> None:
 
 def test_images_are_resized_to_a_networks_resolution() -> None:
     images = torch.randn(2, 3, 8, 8)
-    assert ImageClassification().fitted(images, (3, 12, 12)).shape == (2, 3, 12, 12)
+    assert Classification().fitted(images, (3, 12, 12)).shape == (2, 3, 12, 12)
+
+
+def test_signals_are_resized_to_a_networks_length() -> None:
+    signals = torch.linspace(0, 1, 20).repeat(2, 3, 1)
+    shorter = Classification().fitted(signals, (3, 10))
+    assert shorter.shape == (2, 3, 10)
+    torch.testing.assert_close(shorter[..., 1:-1], signals.reshape(2, 3, 10, 2).mean(-1)[..., 1:-1])
+
+
+# --- spaces ---
+
+
+def test_the_key_of_the_width_chooses_the_task() -> None:
+    raw = {"name": "s", "input": {"shape": [5]}, "stages": [{"name": "head", "op": "classifier"}]}
+    assert parse_space({**raw, "classes": 3}, where="s").task == Classification()
+    assert parse_space({**raw, "outputs": 3}, where="s").task == Regression()
+    assert parse_space({**raw, "outputs": 3, "task": "classification"}, where="s").task == Classification()
+
+
+OWN = """
+from dataclasses import dataclass
+from tests.vector_task import VectorRegression
+from hwnas.tasks import Task
+from hwnas.tasks.regression import Regression
+
+@dataclass(frozen=True)
+class Mine(Regression):
+    scale: float = 1.0
+
+class Undecorated(Regression):
+    pass
+
+@dataclass(frozen=True)
+class Abstract(Task):
+    pass
+"""
+
+
+def test_an_experiment_names_a_task_with_options(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    mine = task_of({"name": "mine.py:Mine", "scale": 2, "quality": "mae"}, base=tmp_path, where="x: task")
+    assert (type(mine).__name__, vars(mine)["scale"], mine.quality.name) == ("Mine", 2.0, "mae")
+    assert pickle.loads(pickle.dumps(mine)) == mine  # noqa: S301 - made here
+    assert task_of("mine.py:Mine", base=tmp_path, where="x: task") != mine
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem", "allowed"),
+    [
+        ("clasification", "unknown task `clasification`", "Did you mean `classification`"),
+        ({"option": 3}, "names no task", "name: NAME"),
+        ({"name": "regression", "qualty": "mae"}, "has no option `qualty`", "Did you mean `quality`"),
+        ({"name": "regression", "quality": "mea"}, "has no metric `mea`", "Did you mean `mae`"),
+        ({"name": "regression", "quality": 3}, "`quality` is 3", "is of type text"),
+        ({"name": "classification", "label_smoothing": 0.1}, "has no option `label_smoothing`", ""),
+        ({"name": "mine.py:Mine", "scale": "large"}, "`scale` is 'large'", "is of type number"),
+        ({"name": "mine.py:Mine", "scale": True}, "`scale` is True", "is of type number"),
+        ("mine.py:Mien", "defines no `Mien`", "Did you mean `Mine`"),
+        ("mine.py:Undecorated", "is no dataclass of its own", "frozen dataclass"),
+        ("mine.py:Abstract", "has no method `agreement`", "frozen dataclass"),
+        ("other.py:Mine", "there is no file `other.py`", "Looked for"),
+    ],
+)
+def test_a_wrong_task_is_refused(spec: Any, problem: str, allowed: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    with pytest.raises(ConfigError) as error:
+        task_of(spec, base=tmp_path, where="x: task")
+    assert problem in error.value.met
+    assert allowed in error.value.allowed
 
 
 # --- spaces ---
@@ -106,14 +211,14 @@ def test_images_are_resized_to_a_networks_resolution() -> None:
 
 def test_a_space_without_a_task_is_of_images() -> None:
     space = space_of(mb())
-    assert space.task == ImageClassification()
+    assert space.task == Classification()
     network = lower(space, space.largest())
     assert network.task.inputs == (TensorSpec("images", (3, 8, 8)),)
     assert network.task.outputs == (TensorSpec("logits", (4,)),)
 
 
 def test_naming_the_usual_task_changes_no_architecture() -> None:
-    plain, named = space_of(mb(depth=[1, 2])), space_of(mb(depth=[1, 2]), task="image_classification")
+    plain, named = space_of(mb(depth=[1, 2])), space_of(mb(depth=[1, 2]), task="classification")
     assert plain == named
     assert plain.largest().key == named.largest().key
 
@@ -128,8 +233,8 @@ def test_images_may_have_two_unlike_sides_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"task": "image_clasification"}, r"unknown task `image_clasification`.*image_classification"),
-        ({"task": 3}, "`3` is no name"),
+        ({"task": "image_clasification"}, r"unknown task `image_clasification`.*classification"),
+        ({"task": 3}, "`task` is 3, which names no task"),
         ({"input": {"shape": []}}, r"`shape` is \[\]"),
         ({"input": {"shape": [[3, 4], 8]}}, r"`shape` is \[\[3, 4\], 8\]"),
         ({"input": {"shape": [3, [12, 8]]}}, "`axis_2` does not list its options from small to large"),
@@ -164,11 +269,11 @@ def data() -> Dataset:
     return load_data("tests.vector_task:load", seed=0, task=VectorRegression())
 
 
-def test_a_task_from_outside_says_which_keys_a_space_has(installed: None) -> None:
+def test_a_space_says_how_wide_its_last_stage_is_once(installed: None) -> None:
     assert open_task("vector_regression", where="test") == VectorRegression()
-    with pytest.raises(SpaceError, match="the key `outputs` is missing"):
+    with pytest.raises(SpaceError, match="`classes` or `outputs` is missing"):
         parse_space({name: value for name, value in VECTORS.items() if name != "outputs"}, where="vectors.yaml")
-    with pytest.raises(SpaceError, match="unknown key `classes`"):
+    with pytest.raises(SpaceError, match="`classes` and `outputs` are both there"):
         parse_space({**VECTORS, "classes": 2}, where="vectors.yaml")
 
 
@@ -181,7 +286,7 @@ def test_its_data_are_split_and_normalised_without_classes(data: Dataset) -> Non
 
 def test_data_that_do_not_fit_are_refused(space: Space) -> None:
     task = lower(space, space.smallest()).task
-    with pytest.raises(ConfigError, match=r"inputs of shape \(6,\) and 2 targets") as error:
+    with pytest.raises(ConfigError, match="inputs of shape 6 and 2 targets") as error:
         task.check_data((6,), 2, where="experiment `x`")
     assert "`outputs`" in error.value.allowed
 
@@ -204,7 +309,7 @@ def test_a_supernet_learns_it_and_files_agree(space: Space, data: Dataset, tmp_p
     assert 0 < mae.error < mae.value
     assert history[0].loss > 0
     sums = evaluate(module, network, data.validation, batch_size=7)
-    assert network.task.values(sums)["mae"].value == pytest.approx(mae.value)
+    assert network.task.values(sums)["abs_error"].value == pytest.approx(mae.value)
 
     path = export_onnx(module, network.input_shape, tmp_path / "best.onnx")
     assert ends_of(path, format_named("onnx"), 1, network.input_shape).inputs[0]["layout"] == "NC"
@@ -222,17 +327,19 @@ def test_a_training_is_not_continued_with_another_task(space: Space, data: Datas
     recipe = Recipe(epochs=1, batch_size=20)
     train(Supernet(space), space, data, recipe, tmp_path)
     with pytest.raises(RunError, match=r"task: .*VectorRegression.* then, None now"):
-        train(Supernet(space), replace(space, task=ImageClassification()), data, replace(recipe, epochs=2), tmp_path)
+        train(Supernet(space), replace(space, task=Classification()), data, replace(recipe, epochs=2), tmp_path)
 
 
 def test_a_quality_with_a_unit_is_told_with_it() -> None:
     assert VectorRegression().quality_text(0.4172) == "0.4172 K"
-    assert ImageClassification().quality_text(0.4172) == "41.7%"
+    assert Classification().quality_text(0.4172) == "41.7%"
 
 
-def test_metrics_of_tasks_are_shown_by_label_and_unit(installed: None) -> None:
-    assert (units.label("mae@inherited"), units.scored("mae@inherited", 0.5)) == ("Mean absolute error", "0.500 K")
-    assert (units.label("top1@inherited"), units.scored("top1@inherited", 0.5)) == ("Top-1 accuracy", "50.00 %")
+def test_metrics_of_tasks_are_shown_by_label_and_unit() -> None:
+    known = Units(Regression(unit="mm").metrics)
+    assert (known.label("mae@inherited"), known.scored("mae@inherited", 0.5)) == ("Mean absolute error", "0.500 mm")
+    assert (known.label("r2@inherited"), known.scored("r2@inherited", 0.5)) == ("R²", "0.500")
+    assert (known.label("top1@inherited"), known.scored("top1@inherited", 0.5)) == ("Top-1 accuracy", "50.00 %")
 
 
 def test_a_file_and_a_manifest_name_the_tasks_quality() -> None:
@@ -244,19 +351,31 @@ def test_a_file_and_a_manifest_name_the_tasks_quality() -> None:
     assert {"mae_agreement": 1.0, "test_mae": 0.7}.items() <= record.as_dict("mae").items()
 
 
-def test_proxies_take_the_tasks_loss(space: Space, data: Dataset) -> None:
-    scores = [
-        training_free_scorer("grad_norm", partial(lower, space), dataset, seed=0, batch=16)(space.largest())
-        for dataset in (data, None)
-    ]
+def test_proxies_of_labels_take_the_tasks_loss() -> None:
+    scores = []
+    for weights in ("none", (1.0, 8.0, 1.0, 1.0)):
+        task = Classification(class_weights=weights)
+        network = replace(lower(space := space_of(mb()), space.largest()), kind=task.fit(torch.tensor([0, 1, 2, 3])))
+        scores.append(
+            training_free_scorer("grad_norm", lambda one, to=network: to, None, seed=0, batch=16)(space.largest())
+        )
     assert all(score > 0 for score in scores)
     assert scores[0] != scores[1]
+
+
+@pytest.mark.parametrize("name", ["grad_norm", "snip", "grasp", "fisher", "zico"])
+def test_proxies_of_labels_refuse_a_task_without_labels(name: str, space: Space) -> None:
+    scorer = training_free_scorer(name, partial(lower, space), None, seed=0)
+    with pytest.raises(NoScore, match="cross-entropy of labels, and the task has no labels"):
+        scorer(space.largest())
+    with pytest.raises(ConfigError, match="does not hold for the networks of this space"):
+        check_holds(scorer, (space.smallest(), space.largest()))
 
 
 def test_every_task_in_the_table_has_a_contract_here() -> None:
     tried = {type(value.task) for value in globals().values() if isinstance(value, type) and hasattr(value, "task")}
     assert {type(open_task(name, where="test")) for name in TASKS.own} <= tried
-    assert issubclass(ImageClassification, Task)
+    assert issubclass(Classification, Task)
 
 
 # --- files of several inputs and outputs ---

@@ -89,7 +89,7 @@ def test_weights_of_a_file_make_the_network_that_they_were_of(tmp_path: Path, da
     network = lower(SPACE, SPACE.largest())
     module = build(network).eval()
     save_file(module.state_dict(), tmp_path / "teacher.safetensors")
-    teacher = checked_teacher(teacher_of_weights(tmp_path / "teacher.safetensors", network), data, "x")
+    teacher = checked_teacher(teacher_of_weights(tmp_path / "teacher.safetensors", network), data, "x", network.task)
     images = data.validation.every()
     with torch.no_grad():
         assert torch.equal(teacher(images), module(images))
@@ -111,7 +111,7 @@ BAD: dict[str, Any] = {
 @pytest.mark.parametrize("message", BAD)
 def test_what_is_no_teacher_for_the_images_is_refused(message: str, data: Dataset) -> None:
     with pytest.raises(ConfigError, match=message):
-        checked_teacher(BAD[message], data, "x")
+        checked_teacher(BAD[message], data, "x", lower(SPACE, SPACE.largest()).task)
 
 
 OWN = """

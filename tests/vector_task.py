@@ -23,8 +23,8 @@ class VectorRegression(Task):
     """Numbers (N, width) from inputs of any shape."""
 
     metrics: ClassVar[tuple[Quantity, ...]] = (
-        Quantity("mae", "Mean absolute error", "min", "K"),
-        Quantity("rmse", "Root mean square error", "min", "K"),
+        Quantity("abs_error", "Mean absolute error", "min", "K"),
+        Quantity("rms_error", "Root mean square error", "min", "K"),
     )
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
@@ -33,12 +33,12 @@ class VectorRegression(Task):
     def statistics(self, outputs: Tensor, batch: Batch) -> Sums:
         errors = (outputs - batch.targets.to(outputs.device)).double().cpu()
         absolute = errors.abs().mean(1).numpy()
-        return Sums(len(errors), {"squares": float(errors.square().mean(1).sum())}, {"mae": absolute})
+        return Sums(len(errors), {"squares": float(errors.square().mean(1).sum())}, {"abs_error": absolute})
 
     def values(self, sums: Sums) -> Mapping[str, Estimate]:
-        absolute = sums.samples["mae"]
+        absolute = sums.samples["abs_error"]
         mae = Estimate(float(absolute.mean()), float(absolute.std() / np.sqrt(sums.count)))
-        return {"mae": mae, "rmse": Estimate(float(np.sqrt(sums.totals["squares"] / sums.count)))}
+        return {"abs_error": mae, "rms_error": Estimate(float(np.sqrt(sums.totals["squares"] / sums.count)))}
 
     def agreement(self, reference: NDArray[Any], outputs: NDArray[Any]) -> Agreement:
         apart = np.abs(outputs - reference)
@@ -54,15 +54,6 @@ class Dense(Operator):
         return nn.Sequential(
             nn.Linear(self.in_channels, self.out_channels), nn.BatchNorm1d(self.out_channels), nn.ReLU()
         )
-
-
-@final
-@dataclass(frozen=True)
-class Regressor(Operator):
-    """A linear layer."""
-
-    def module(self) -> nn.Module:
-        return nn.Linear(self.in_channels, self.out_channels)
 
 
 def load() -> dict[str, Any]:

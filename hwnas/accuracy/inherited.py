@@ -81,7 +81,7 @@ def inherited(ingredients: AccuracyContext) -> InheritedAccuracy:
     calibration = calibration_inputs(
         dataset, count=settings.calibration_batches, batch_size=settings.batch_size, seed=ingredients.seed
     )
-    split = dataset.validation if settings.images is None else dataset.validation.first(settings.images)
+    split = dataset.validation if settings.samples is None else dataset.validation.first(settings.samples)
     folder = ingredients.folder / "statistics"
     return InheritedAccuracy(
         supernet, ingredients.lower, tuple(calibration), split, weights, folder, ingredients.space.task

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.io.resources import find_file
+from hwnas.measure.table_lines import input_form
 from hwnas.network import Network, costs, known_operators, lower
 from hwnas.notation import counted_as_written, write_architecture
 from hwnas.ops import Operator, Shape
@@ -66,7 +67,7 @@ def cost(
         "key": chosen.key,
         "architecture": chosen.as_dict(),
         "notation": (written := write_architecture(opened, chosen)),
-        "input": list(network.input_shape),
+        "input": input_form(network.input_shape),
         "params": total.params,
         "macs": total.macs,
         "activation_bytes": total.activation_bytes,

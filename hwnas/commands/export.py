@@ -16,6 +16,7 @@ from hwnas.export.manifest import MANIFEST, QUALITY, write_manifest
 from hwnas.export.staging import staged
 from hwnas.io.checksum import sha256_of
 from hwnas.measure.device_lock import LockWait, exclusive_device
+from hwnas.measure.table_lines import input_form
 from hwnas.measure.timing import measure
 from hwnas.network import Network, costs
 from hwnas.pareto import Objective
@@ -26,7 +27,7 @@ from hwnas.problem.studies import weights_producer
 from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
 from hwnas.selection import choose, file_stem
-from hwnas.tasks import Batch
+from hwnas.tasks import Batch, Task
 from hwnas.words import counted
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.environment import machine, versions
@@ -173,7 +174,7 @@ def _manifest(
         "solved_for": list(front.solved_for),
         "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
         **({} if (quality := run.space.task.quality.name) == QUALITY else {"quality": quality}),
-        "test_images": run.dataset.test_images,
+        f"test_{(samples := run.task.terms.samples)}": run.dataset.test_indices(samples),
         "models": list(models),
         "experiment": published(resolved_experiment(run)).model_dump(mode="json"),
     }
@@ -210,9 +211,12 @@ class _Settled:
     """A network that is about to be written, and PyTorch's outputs for the test samples."""
 
     module: nn.Module
+    """Module with outputs in the user's unit."""
     weights: str
     """Description of their origin."""
     network: Network
+    task: Task
+    """Task that knows the training targets."""
     calibration: Array
     """Training inputs, which int8 files take the ranges of their activations from."""
     test: Batch
@@ -231,29 +235,35 @@ def _export_point(
     show: Callable[[int, int], None],
     queue: LockWait,
 ) -> dict[str, Any]:
-    from hwnas.export.bundle import quality_of
+    from hwnas.export.bundle import metrics_of
 
     settled, stem = _settled(run, front, point, trained, show), next(iter(names.values()))
     files = [
         _export_file(run, front.tier.name, settled, front.folder / stem, file_format, queue)
         for file_format in run.experiment.export.formats
     ]
-    total, task = costs(settled.network), settled.network.task
-    quality = quality_of(task, settled.outputs, settled.test)
+    total, task = costs(settled.network), settled.task
+    tested = metrics_of(task, settled.outputs, settled.test)
     return {
         "picks": list(names),
         "key": point.architecture.key,
         "architecture": point.architecture.as_dict(),
-        "input_shape": list(settled.network.input_shape),
+        "input_shape": input_form(settled.network.input_shape),
         "preprocessing": run.dataset.preprocessing_at(settled.network.input_shape),
-        "classes": list(run.dataset.class_names),
+        **({"classes": list(classes)} if (classes := run.dataset.class_names) else {}),
         "scores": {
             metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
         },
         **point.estimates_entry,
         "measured": {metric: {"value": value, "origin": "measured"} for metric, value in point.measured.items()},
         "weights": settled.weights,
-        f"test_{task.quality.name}": {"value": quality, "origin": "measured", "in": "PyTorch"},
+        f"test_{task.quality.name}": {"value": tested[task.quality.name].value, "origin": "measured", "in": "PyTorch"},
+        "test_metrics": {
+            metric.name: {"value": tested[metric.name].value, "error": tested[metric.name].error, "unit": metric.unit}
+            for metric in task.metrics
+            if metric.name in tested
+        },
+        **({"targets": facts} if (facts := dict(task.target_facts)) else {}),
         **({"fine_tuned": settled.tuned} if settled.tuned else {}),
         "params": total.params,
         "macs": total.macs,
@@ -265,6 +275,7 @@ def _settled(
     run: Workspace, front: LoadedFront, point: FrontPoint, trained: Trained, show: Callable[[int, int], None]
 ) -> _Settled:
     import torch
+    from torch.utils._pytree import tree_map
 
     from hwnas.accuracy.inherited import inherited
     from hwnas.export.bundle import outputs_of
@@ -283,11 +294,13 @@ def _settled(
         tuned = tune(run, trained, point.architecture, network, module, start, show)
         module, entry = tuned.module, tuned.manifest_entry
         weights += ", trained on" if tuned.better else ""
-    fitted = partial(network.task.fitted, shape=network.input_shape)
-    inputs = fitted(test.every()).numpy()
-    seen = torch.cat(scored.calibration)[: run.experiment.export.calibration_images]
+    task = run.dataset.train.fit(network.task)
+    module, fitted = task.finished(module), partial(task.fitted, shape=network.input_shape)
+    count = run.experiment.export.calibration_samples
+    seen = tree_map(lambda *parts: torch.cat(parts)[:count], *scored.calibration)
+    inputs, calibration = (tree_map(torch.Tensor.numpy, fitted(some)) for some in (test.every(), seen))
     batch = Batch(inputs, test.targets.numpy())
-    return _Settled(module, weights, network, fitted(seen).numpy(), batch, outputs_of(module, inputs), entry)
+    return _Settled(module, weights, network, task, calibration, batch, outputs_of(module, inputs), entry)
 
 
 def _export_file(
@@ -304,7 +317,13 @@ def _export_file(
         settled.module,
         settled.network.input_shape,
         path,
-        exporter_for(file_format, setup.batch, setup.precision, calibration=settled.calibration),
+        exporter_for(
+            file_format,
+            setup.batch,
+            setup.precision,
+            calibration=settled.calibration,
+            outputs=[spec.name for spec in settled.task.outputs],
+        ),
     )
     seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, queue)
     ends = ends_of(path, file_format, setup.batch, settled.network.input_shape)
@@ -333,7 +352,7 @@ def _run_file(
         loaded,
         settled.test,
         path=path,
-        task=settled.network.task,
+        task=settled.task,
         criterion=Criterion(config.tolerance) if setup.precision == "fp32" else Criterion(agreement=config.agreement),
     )
     with exclusive_device(queue):

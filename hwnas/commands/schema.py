@@ -15,7 +15,7 @@ from hwnas.config import Experiment
 from hwnas.notation import NOTATIONS
 from hwnas.ops import OPERATORS
 from hwnas.registry import member
-from hwnas.tasks import DEFAULT, TASKS, ImageClassification, Task
+from hwnas.tasks import TASKS, WIDTH_KEYS, open_task
 
 Kind = Literal["space", "experiment"]
 Schema = dict[str, Any]
@@ -58,6 +58,13 @@ def schema_text(kind: Kind) -> str:
 
 def _experiment() -> Schema:
     content = Experiment.model_json_schema()
+    limits, bound = content["$defs"]["LimitsConfig"]["properties"], content["$defs"]["SidesConfig"]["title"]
+    for task in TASKS.own:
+        for metric in open_task(task, where="schema").metrics:
+            number: Schema = {"minimum": 0, "maximum": 1} if metric.unit == "fraction" else {}
+            forms = [{**number, "type": "number"}, {"$ref": f"#/$defs/{bound}"}, {"type": "null"}]
+            about = f"{metric.label}, of task {task}: at {'most' if metric.goal == 'min' else 'least'}"
+            limits.setdefault(metric.name, {"anyOf": forms, "default": None, "description": about})
     return {"$schema": DIALECT, **content, "title": "hwnas experiment"}
 
 
@@ -80,8 +87,9 @@ def _space() -> Schema:
             "plugins": {"type": "array", "items": {"type": "string", "pattern": r"\.py$"}},
             "notation": {"enum": sorted(NOTATIONS.own)},
             "canonical": {"type": "string", "pattern": "^.+:.+$"},
-            "task": {"type": "string", "description": f"what networks learn; {DEFAULT} if left out"},
-            **_ends(whole),
+            "task": _task(),
+            "input": _input(whole),
+            **dict.fromkeys(WIDTH_KEYS, whole),
             "choices": {"type": "object", "propertyNames": NAME_SCHEMA, "additionalProperties": _list_or_one(OPTION)},
             "blocks": {
                 "type": "object",
@@ -97,30 +105,28 @@ def _space() -> Schema:
                 "else": _ops_of_stages(own),
             },
             {"if": {"not": {"required": ["plugins"]}}, "then": {"$ref": "#/$defs/no_plugins"}},
-            {"if": {"not": {"required": ["task"]}}, "then": {"required": [ImageClassification.width_key]}},
+            {"oneOf": [{"required": [key]} for key in WIDTH_KEYS]},
         ],
         "$defs": _definitions(),
     }
 
 
-def _ends(whole: Schema) -> Schema:
-    """Return the schemas of `input` and of the keys that give the width of the output, of hwnas's own tasks."""
-    kinds: list[type[Task]] = [member(TASKS, name, what="task", where="schema") for name in TASKS.own]
-    forms = [
-        {
-            "type": "object",
-            "required": list(kind.input_keys),
-            "additionalProperties": False,
-            "properties": {key: _choice(whole) if key in kind.elastic else whole for key in kind.input_keys},
-        }
-        for kind in kinds
-        if kind.input_keys
-    ]
+def _task() -> Schema:
+    """Return the schema of a task, by name or with options."""
+    described = {"description": "what networks learn; with `classes` classification, with `outputs` regression"}
+    named = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+    return {"anyOf": [{"type": "string"}, named], **described}
+
+
+def _input(whole: Schema) -> Schema:
+    """Return the schema of `input`: a square image, or the sizes of all axes."""
     axes = {"type": "array", "minItems": 1, "items": _list_or_one(whole)}
-    shape = {"type": "object", "required": ["shape"], "additionalProperties": False, "properties": {"shape": axes}}
+    forms: list[Schema] = [{"channels": whole, "resolution": _choice(whole)}, {"shape": axes}]
     return {
-        "input": {"anyOf": [*forms, shape]},
-        **dict.fromkeys((Task.width_key, *(k.width_key for k in kinds)), whole),
+        "anyOf": [
+            {"type": "object", "required": list(keys), "additionalProperties": False, "properties": keys}
+            for keys in forms
+        ]
     }
 
 

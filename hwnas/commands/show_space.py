@@ -13,6 +13,7 @@ from hwnas.network import costs, lower
 from hwnas.ops import Operator, Shape
 from hwnas.report.spaces.facts import BlockFacts, KnobFacts, SpaceView, StageFacts
 from hwnas.space import AnySpace, FunctionSpace, Knob, Space
+from hwnas.tasks.ends import is_plain, shape_text, specs_of
 from hwnas.traced.operator import Traced
 
 HIDDEN_KNOBS = ("digest", "in_channels", "out_channels")
@@ -150,19 +151,19 @@ def _input(space: Space) -> KnobFacts:
     if "resolution" in space.input:
         return _knob("resolution", space.input["resolution"], "space")
     shapes = space.input_shapes({name: options[0] for name, options in space.shared.items()})
-    return KnobFacts("input", tuple("x".join(map(str, shape)) for shape in shapes), "space")
+    return KnobFacts("input", tuple(map(shape_text, shapes)), "space")
 
 
 def _sides(shapes: Iterable[Shape]) -> tuple[int | str, ...]:
     """Return the sides of square inputs; of oblong ones both, as 32x48."""
-    ordered = sorted(set(shapes))
+    ordered = sorted({spec.shape for shape in shapes for spec in specs_of(shape)})
     return tuple(dict.fromkeys(s[-1] if len(set(s[1:])) < 2 else "x".join(map(str, s[1:])) for s in ordered))
 
 
 def _channels_first(shapes: Iterable[Shape], operators: Iterable[Operator]) -> tuple[Shape, ...]:
     """Return the shapes with channels first: tokens of a module are (tokens, channels), ours (channels, tokens)."""
     traced = any(isinstance(operator, Traced) for operator in operators)
-    return tuple(shape[::-1] if traced and len(shape) == 2 else shape for shape in shapes)
+    return tuple(shape[::-1] if traced and is_plain(shape) and len(shape) == 2 else shape for shape in shapes)
 
 
 def _kind(operator: Operator) -> str:

@@ -1,4 +1,4 @@
-"""Data sets: images with labels, split by a seed into train, validation and test. A new kind is one file, one row.
+"""Data sets: inputs with targets, split by a seed into train, validation and test. A new kind is one file, one row.
 
 Names are imported when they are first used, so that an unknown data set is refused before PyTorch is imported.
 """
@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 DATA_SETS = Family(
     "data_sets",
     {  # name in YAML -> its reader, whose keyword arguments are its options
-        "digits": "hwnas.data.digits:read",
-        "cifar10": "hwnas.data.cifar10:read",
-        "idx": "hwnas.data.idx:read",
-        "images": "hwnas.data.images:read",
-        "function": "hwnas.data.function:read",
+        "digits": "hwnas.data.readers.digits:read",
+        "cifar10": "hwnas.data.readers.cifar10:read",
+        "idx": "hwnas.data.readers.idx:read",
+        "images": "hwnas.data.readers.images:read",
+        "arrays": "hwnas.data.readers.arrays:read",
+        "csv": "hwnas.data.readers.csv:read",
+        "ts": "hwnas.data.readers.ts:read",
+        "wav": "hwnas.data.readers.wav:read",
+        "function": "hwnas.data.readers.function:read",
     },
     no_function,
 )

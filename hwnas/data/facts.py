@@ -1,4 +1,4 @@
-"""The steps from a data set's images to a network's input, described so that they can be repeated without hwnas."""
+"""The steps from a data set's samples to a network's input, described so that they can be repeated without hwnas."""
 
 from __future__ import annotations
 
@@ -7,41 +7,49 @@ from dataclasses import dataclass
 from typing import Any, final
 
 Step = Mapping[str, Any]
-"""One thing that is done to an image; `step` names it, docs/reference/manifest.md describes the rest."""
+"""One thing that is done to a sample; `step` names it, docs/reference/manifest.md describes the rest."""
 
 
 @final
 @dataclass(frozen=True)
 class Raw:
-    """The images as a reader gets them, and its processing before they are split."""
+    """The samples as a reader gets them, and its processing before they are split."""
 
     color: str = "as given"
     """`grey` or `RGB`, where that is known."""
     span: tuple[float, float] | None = None
-    """Smallest and largest value that a pixel can have; None: 0 to 255 for bytes, those seen for other numbers."""
+    """Smallest and largest value that there can be; None: 0 to 255 for bytes, those seen for other numbers."""
     steps: tuple[Step, ...] = ()
     order: str = "as the arrays have them"
-    """Order in which the images of a pool are numbered, in words."""
+    """Order in which the samples of a pool are numbered, in words."""
+    channels: tuple[str, ...] = ()
+    """Names of a signal's channels or of a table's columns, where they have names."""
+    rate_hz: float | None = None
+    """Sampling rate of signals, where it is known."""
+    notes: tuple[str, ...] = ()
+    """Treatment of files that are unlike the others, or left out, in words."""
 
 
-def decoding(color: str, resolution: int) -> tuple[Step, ...]:
-    """Return the steps by which `hwnas.data.images.decoded` decodes the bytes of an image."""
+def decoding(color: str, size: tuple[int, int]) -> tuple[Step, ...]:
+    """Return the steps by which `hwnas.data.readers.images.decoded` decodes the bytes of an image."""
     return (
         {"step": "decode", "colour": color, "upright": True},
-        {"step": "fit", "size": [resolution, resolution], "method": "bilinear", "as": "Pillow, ImageOps.fit"},
+        {"step": "fit", "size": list(size), "method": "bilinear", "as": "Pillow, ImageOps.fit"},
     )
 
 
-def squaring(resolution: int, *, whole: bool) -> tuple[Step, ...]:
-    """Return the steps of `hwnas.data.source.squared`; `whole` if pixels are bytes before and after."""
+def squaring(size: tuple[int, int], *, whole: bool, part: tuple[int, int]) -> tuple[Step, ...]:
+    """Return the steps of `hwnas.data.resizing.resized`; `whole` if pixels are bytes before and after."""
     rounded: tuple[Step, ...] = ({"step": "round"},) if whole else ()
-    return ({"step": "crop", "to": "centre square"}, resizing(resolution, resolution), *rounded)
+    crop = {"step": "crop", "to": "centre square"} if size[0] == size[1] else {"step": "crop", "size": list(part)}
+    return (crop, resizing(*size), *rounded)
 
 
-def resizing(height: int, width: int) -> Step:
-    """Return a resize by PyTorch as a step."""
+def resizing(*size: int) -> Step:
+    """Return a resize by PyTorch as a step: to (height, width), or of a signal, as one row of pixels, to (length,)."""
     how = "PyTorch, interpolate(antialias=True, align_corners=False)"
-    return {"step": "resize", "size": [height, width], "method": "bilinear", "antialias": True, "as": how}
+    method = "bilinear" if len(size) == 2 else "linear"
+    return {"step": "resize", "size": list(size), "method": method, "antialias": True, "as": how}
 
 
 def described(steps: Iterable[Step], value: str = "pixel") -> str:
@@ -68,12 +76,17 @@ def described(steps: Iterable[Step], value: str = "pixel") -> str:
 
 def _words(step: Step) -> str:
     name, size = step["step"], "x".join(map(str, step.get("size", ())))
+    square = "to" in step or len(set(step.get("size", ()))) == 1
+    part = "the centre square" if square else "the largest centred part of these proportions"
     return {
         "decode": f"decode as {step.get('colour')}",
-        "fit": f"crop to the centre square and resize to {size} (bilinear)",
-        "crop": "crop to the centre square",
-        "resize": f"resize to {size} (bilinear)",
+        "fit": f"crop to {part} and resize to {size} (bilinear)",
+        "crop": f"crop to {part if square else f'{size} at the centre'}",
+        "resize": f"resize to {size} ({step.get('method')})",
         "round": "round to whole numbers",
+        "window": f"take {step.get('length')} consecutive values",
+        "length": f"cut to {step.get('length')} values, or repeat the last one up to there",
+        "log_mel": f"log-mel spectrogram, {size} (frames x bands)",
     }[name]
 
 

@@ -1,4 +1,4 @@
-"""From a name and options to a data set: read it, split it by seed, normalise it by its training images."""
+"""From a name and options to a data set: read it, split it by seed, normalise it by its training samples."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hwnas.data.dataset import Dataset, Split, numbers
-from hwnas.data.source import Pool, Source, SplitName, check_pool, squared, squaring_of
-from hwnas.data.spec import named_spec
+from hwnas.data.conversion import check_classes, with_targets
+from hwnas.data.dataset import Dataset, Split, is_whole, numbers
+from hwnas.data.resizing import resized, resizing_steps, size_of
+from hwnas.data.source import Inputs, Pool, Several, Source, SplitName, check_pool
+from hwnas.data.spec import bad_value, check_count, is_count, named_spec
+from hwnas.data.splits import check_disjoint, grouped, stratified
 from hwnas.errors import ConfigError, DataError, did_you_mean
 from hwnas.registry import member
 from hwnas.tasks import DEFAULT_TASK, Task
+from hwnas.tasks.ends import is_plain, shape_text
 
 STATISTICS_IMAGES = 10_000
-"""Training images that mean and standard deviation are computed of (the first ones, and their order is random)."""
-UNNAMED = ("path", "function", "class_names")
-"""Options that leave the images and the labels as they are, so they are no part of a data set's name."""
+"""Training samples that mean and standard deviation are computed of (the first ones, and their order is random)."""
+UNNAMED = ("path", "package", "function", "class_names")
+"""Options that leave the inputs and the targets as they are, so they are no part of a data set's name."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Options:
     validation: float = 0.1
     test: float = 0.2
     limit: int | None = None
-    resolution: int | None = None
+    resolution: int | list[int] | None = None
 
 
 def load_from(
@@ -60,9 +64,9 @@ def load_from(
                 allowed=f"Its options: {', '.join([*own_names, *common])}",
                 do=f"Write `data: {{name: {name}, {parameter.name}: ...}}`",
             )
-    for key in {"path", "function"} & set(requested):
-        if not isinstance(requested[key], str):
-            raise _bad_value(key, requested[key], "text")
+    for parameter in own:
+        if parameter.annotation == "str" and not isinstance(requested.get(parameter.name, ""), str):
+            raise bad_value(parameter.name, requested[parameter.name], "text")
     options = _checked(Options(**{key: requested[key] for key in common if key in requested}))
     if "resolution" in own_names:
         _checked(Options(resolution=requested.get("resolution")))
@@ -79,108 +83,85 @@ def _checked(options: Options) -> Options:
     for key in ("validation", "test"):
         value = getattr(options, key)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 0.9:
-            raise _bad_value(key, value, "a share above 0 and below 0.9")
-    for key in ("limit", "resolution"):
-        value = getattr(options, key)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise _bad_value(key, value, "a whole number from 1 on")
+            raise bad_value(key, value, "a share above 0 and below 0.9")
+    check_count("limit", options.limit)
+    resolution = options.resolution
+    sides = resolution if isinstance(resolution, list) and len(resolution) == 2 else [resolution]
+    if resolution is not None and not all(map(is_count, sides)):
+        raise bad_value("resolution", resolution, "a whole number from 1 on, or two of them: [height, width]")
     return options
 
 
-def _bad_value(key: str, value: object, allowed: str) -> ConfigError:
-    return ConfigError(f"`{key}` is {value!r}", where="data", allowed=f"`{key}` is {allowed}", do="Correct it")
-
-
 def split_source(source: Source, options: Options, *, seed: int, name: str, task: Task = DEFAULT_TASK) -> Dataset:
-    """Return the data set of a source; which sample is in which split depends on the seed and the targets alone.
+    """Return the data set of a source; which sample is in which split depends on seed, targets and groups alone.
 
     Raises:
-        DataError: labels out of range, too few images of a class, splits of unlike shapes.
+        DataError: labels out of range, too few samples of a class, splits of unlike shapes or with a group in common.
     """
-    classes = len(source.class_names)
-    steps = squaring_of(source.pools.values(), options.resolution)
-    pools = {key: squared(check_pool(pool, classes), options.resolution) for key, pool in source.pools.items()}
+    class_names = source.class_names
+    pools = {key: with_targets(pool, task) for key, pool in source.pools.items()}
+    for pool in pools.values():
+        check_pool(pool, len(class_names), task.terms)
+    check_classes(pools["train"], class_names, task, where=f"data set `{name}`")
+    check_disjoint(pools)
+    size = None if options.resolution is None else size_of(options.resolution)
+    steps = resizing_steps(pools.values(), size)
+    pools = {key: resized(pool, size) for key, pool in pools.items()}
     _check_shapes(pools)
-    if not classes and task.strata(pools["train"].targets) is not None:
-        raise DataError(
-            "the data names no classes",
-            where=f"data set `{name}`",
-            allowed="Samples that have a class each need the names of the classes",
-            do="Correct the data set's reader or its file",
-        )
     generator = torch.Generator().manual_seed(seed)
     shares: dict[SplitName, float] = {"test": options.test, "validation": options.validation}
     missing = {key: share for key, share in shares.items() if key not in pools}
-    parts = _stratified(pools["train"], source.class_names, missing, generator, task)
+    divided = stratified if pools["train"].groups is None or not missing else grouped
+    parts = divided(pools["train"], class_names, missing, generator, task)
     for key, pool in pools.items():
         if key != "train":
             parts[key] = torch.randperm(len(pool.targets), generator=generator)
     parts["train"] = parts["train"][: options.limit]
-    mean, std = _statistics(pools["train"], parts["train"][:STATISTICS_IMAGES])
+    mean, std = _moments(pools["train"].inputs, parts["train"][:STATISTICS_IMAGES])
+    learned = pools["train"].targets[parts["train"]]
 
     def split(key: SplitName) -> Split:
         pool = pools.get(key, pools["train"])
-        return Split(pool.inputs, parts[key], pool.targets[parts[key]], mean, std)
+        return Split(pool.inputs, parts[key], pool.targets[parts[key]], mean, std, learned)
 
     raw = replace(source.raw, steps=(*source.raw.steps, *steps))
-    return Dataset(name, source.class_names, split("train"), split("validation"), split("test"), raw)
+    return Dataset(name, class_names, split("train"), split("validation"), split("test"), raw)
 
 
 def _check_shapes(pools: Mapping[SplitName, Pool]) -> None:
     shape = pools["train"].inputs.shape
     for pool in pools.values():
         if pool.inputs.shape != shape:
+            images = is_plain(shape) and len(shape) == 3
+            own, of_training = map(shape_text, (pool.inputs.shape, shape))
             raise DataError(
-                f"images are {'x'.join(map(str, pool.inputs.shape))}, those for training {'x'.join(map(str, shape))}",
+                f"{'images' if images else 'inputs'} are {own}, those for training {of_training}",
                 where=pool.where,
                 allowed="All splits have one shape",
-                do="Give a `resolution`, or correct the files",
+                do="Give a `resolution`, or correct the files" if images else "Correct the files",
             )
 
 
-def _stratified(
-    pool: Pool,
-    class_names: tuple[str, ...],
-    shares: Mapping[SplitName, float],
-    generator: torch.Generator,
-    task: Task,
-) -> dict[SplitName, Tensor]:
-    """Return indices by split: each class's share, at least one sample, in random order; the rest is for training.
+def _moments(inputs: Inputs, indices: Tensor) -> tuple[Any, Any]:
+    """Return mean and standard deviation, of several inputs those of each in a tuple."""
+    if isinstance(inputs, Several):
+        of_each = [_statistics(part, indices) for part in inputs.parts.values()]
+        return tuple(mean for mean, _ in of_each), tuple(std for _, std in of_each)
+    return _statistics(inputs, indices)
 
-    Where the task has no classes, shares are those of all samples.
+
+def _statistics(inputs: Inputs, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (C, 1, ...) mean and standard deviation; a channel that never varies is only centred.
+
+    Whole numbers, such as tokens, stay as they are: 0 and 1.
     """
-    strata = task.strata(pool.targets)
-    if strata is None:
-        groups = {"the data": torch.ones(len(pool.targets), dtype=torch.bool)}
-    else:
-        groups = {f"class `{name}`": strata == label for label, name in enumerate(class_names)}
-    parts: dict[SplitName, list[Tensor]] = {"train": [], **{key: [] for key in shares}}
-    for group, inside in groups.items():
-        members = torch.nonzero(inside).flatten()
-        members = members[torch.randperm(len(members), generator=generator)]
-        sizes = {key: max(1, round(share * len(members))) for key, share in shares.items()}
-        if len(members) <= sum(sizes.values()):
-            raise DataError(
-                f"{group} has {len(members)} {task.terms.samples}",
-                where=pool.where,
-                allowed=f"Each class needs at least one {task.terms.sample} for each of {', '.join(parts)}",
-                do=f"Add {task.terms.samples}, or lower the shares `validation` and `test`",
-            )
-        for key, chosen in zip(
-            parts, torch.split(members, [len(members) - sum(sizes.values()), *sizes.values()]), strict=True
-        ):
-            parts[key].append(chosen)
-    together = {key: torch.cat(chosen) for key, chosen in parts.items()}
-    return {key: indices[torch.randperm(len(indices), generator=generator)] for key, indices in together.items()}
-
-
-def _statistics(pool: Pool, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (C, 1, ...) mean and standard deviation; a channel that never varies is only centred."""
-    shape = pool.inputs.shape
+    shape = inputs.shape
+    if is_whole(inputs):
+        return torch.zeros(1), torch.ones(1)
     axes = (0, *range(2, 1 + len(shape)))
     total = squares = torch.zeros(shape[0], dtype=torch.float64)
     for some in torch.split(indices, 1024):
-        taken = numbers(pool.inputs, some).double()
+        taken = numbers(inputs, some).double()
         total = total + taken.sum(dim=axes)
         squares = squares + taken.square().sum(dim=axes)
     count = len(indices) * math.prod(shape[1:])

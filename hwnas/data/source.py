@@ -3,43 +3,46 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, final
+from typing import Any, Literal, Protocol, final
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import interpolate
 
-from hwnas.data.facts import Raw, Step, squaring
+from hwnas.data.facts import Raw
 from hwnas.errors import DataError
 from hwnas.io.regular import resolve_path
+from hwnas.tasks import Terms
+from hwnas.tasks.ends import Shape, TensorSpec
 
 CACHE_BYTES = 2 * 1024**3
-"""Decoded images are kept in memory up to this size of all of them; larger sets are decoded each time."""
+"""Decoded inputs are kept in memory up to this size of all of them; larger sets are decoded each time."""
 
 SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
 class Inputs(Protocol):
     """Inputs of a network by number."""
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> Shape:
         """Shape of one, the same for all; of an image (channels, height, width)."""
 
     def __len__(self) -> int: ...
 
-    def take(self, indices: Tensor) -> Tensor:
-        """Return (N, *shape), uint8 or float; a copy."""
+    def take(self, indices: Tensor) -> Any:
+        """Return (N, *shape), uint8, float or int64, of several inputs a tuple; a copy."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """Inputs held in memory: (N, *shape), uint8 or float."""
+    """Inputs held in memory: (N, *shape), uint8, float or int64."""
 
     data: Tensor
 
@@ -56,24 +59,53 @@ class Stored:
 
 @final
 @dataclass(frozen=True, eq=False)
+class Several:
+    """Several inputs of each sample by name, in the order in which networks take them."""
+
+    parts: Mapping[str, Inputs]
+
+    @property
+    def shape(self) -> Shape:
+        first = torch.tensor([0])
+        return tuple(
+            TensorSpec(name, part.shape, "int64" if part.take(first).dtype == torch.int64 else "float32")
+            for name, part in self.parts.items()
+        )
+
+    def __len__(self) -> int:
+        return len(next(iter(self.parts.values())))
+
+    def take(self, indices: Tensor) -> tuple[Tensor, ...]:
+        """Return a tensor for each input."""
+        return tuple(part.take(indices) for part in self.parts.values())
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class Decoded:
-    """Images that are decoded when they are first taken, then kept if all of them fit into `CACHE_BYTES`."""
+    """Inputs that are decoded when they are first taken, then kept if all of them fit into `CACHE_BYTES`."""
 
     count: int
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     decode: Callable[[int], Tensor]
-    """Number of an image -> (channels, height, width) uint8."""
+    """Number of an input -> (*shape) in `dtype`."""
+    dtype: torch.dtype = torch.uint8
     _kept: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return self.count
 
+    @property
+    def fits(self) -> bool:
+        """True if decoded inputs are kept."""
+        return self.count * torch.Size(self.shape).numel() * self.dtype.itemsize <= CACHE_BYTES
+
     def take(self, indices: Tensor) -> Tensor:
-        if self.count * torch.Size(self.shape).numel() > CACHE_BYTES:
+        if not self.fits:
             return self._decoded(indices)
         if not self._kept:
             self._kept["known"] = torch.zeros(self.count, dtype=torch.bool)
-            self._kept["pixels"] = torch.empty(self.count, *self.shape, dtype=torch.uint8)
+            self._kept["pixels"] = torch.empty(self.count, *self.shape, dtype=self.dtype)
         known, kept = self._kept["known"], self._kept["pixels"]
         new = torch.unique(indices[~known[indices]])
         if len(new):
@@ -94,6 +126,8 @@ class Pool:
     inputs: Inputs
     targets: Tensor
     where: str
+    groups: NDArray[Any] | None = None
+    """(N,) whole numbers or texts: samples of one group, such as a subject, are never in two splits."""
 
 
 @final
@@ -104,32 +138,33 @@ class Source:
     class_names: tuple[str, ...]
     pools: Mapping[SplitName, Pool]
     raw: Raw = field(default_factory=Raw)
-    """Processing of the pixels before they stood in the pools."""
+    """Processing of the values before they stood in the pools."""
 
 
-def check_pool(pool: Pool, classes: int) -> Pool:
-    """Return the pool, if its targets belong to its inputs and, where there are classes, lie in 0..classes - 1.
+def check_pool(pool: Pool, classes: int, terms: Terms) -> Pool:
+    """Return the pool, if its targets belong to its inputs and, where they are labels, lie in 0..classes - 1.
 
     Raises:
         DataError: otherwise.
     """
     labels = pool.targets
-    if not classes and len(labels) == len(pool.inputs) > 0:
-        return pool
-    if labels.ndim != 1:
-        raise DataError(
-            f"labels have {labels.ndim} axes",
-            where=pool.where,
-            allowed="Labels are a list of whole numbers, one an image",
-            do="Check how the labels were written",
-        )
     if len(labels) != len(pool.inputs) or not len(labels):
+        what = "labels" if classes else "targets"
         raise DataError(
-            f"there are {len(labels)} labels for {len(pool.inputs)} images",
+            f"there are {len(labels)} {what} for {len(pool.inputs)} {terms.samples}",
             where=pool.where,
-            allowed="Every image has one label, and there is at least one",
+            allowed=f"Every {terms.sample} has one {what[:-1]}, and there is at least one",
             do="Check that the files belong together",
         )
+    if pool.groups is not None and len(pool.groups) != len(labels):
+        raise DataError(
+            f"there are {len(pool.groups)} groups for {len(labels)} {terms.samples}",
+            where=pool.where,
+            allowed=f"Every {terms.sample} is in one group, such as a subject",
+            do="Check that the arrays belong together",
+        )
+    if not classes or labels.ndim > 1 or labels.is_floating_point():
+        return pool
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise DataError(
@@ -139,55 +174,6 @@ def check_pool(pool: Pool, classes: int) -> Pool:
             do="Number the classes from 0 on",
         )
     return pool
-
-
-def squared(pool: Pool, resolution: int | None) -> Pool:
-    """Return the pool, its images cropped to the centre square and resized; without a resolution they must be square.
-
-    Raises:
-        DataError: they are not.
-    """
-    if len(pool.inputs.shape) != 3 and resolution is None:
-        return pool
-    _, height, width = _image_shape(pool)
-    if resolution in (None, height) and height == width:
-        return pool
-    if resolution is None:
-        raise DataError(
-            f"images are {height} pixels high and {width} wide",
-            where=pool.where,
-            allowed="Networks take square images",
-            do="Give a `resolution`; images are then cropped to the centre square and resized",
-        )
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    parts = []
-    for indices in torch.split(torch.arange(len(pool.inputs)), 1024):
-        taken = pool.inputs.take(indices)[:, :, top : top + side, left : left + side]
-        part = interpolate(taken.float(), (resolution, resolution), mode="bilinear", antialias=True)
-        parts.append(part.round().clamp(0, 255).byte() if taken.dtype == torch.uint8 else part)
-    return Pool(Stored(torch.cat(parts)), pool.targets, pool.where)
-
-
-def _image_shape(pool: Pool) -> tuple[int, int, int]:
-    if len(pool.inputs.shape) != 3:
-        raise DataError(
-            f"inputs are of shape {pool.inputs.shape}",
-            where=pool.where,
-            allowed="`resolution` is an option of images, (channels, height, width)",
-            do="Leave `resolution` out",
-        )
-    channels, height, width = pool.inputs.shape
-    return channels, height, width
-
-
-def squaring_of(pools: Collection[Pool], resolution: int | None) -> tuple[Step, ...]:
-    """Return the steps that `squared` takes, if it changes any of the pools."""
-    shapes = {pool.inputs.shape[1:] for pool in pools}
-    if resolution is None or shapes == {(resolution, resolution)}:
-        return ()
-    first = next(iter(pools)).inputs
-    return squaring(resolution, whole=first.take(torch.tensor([0])).dtype == torch.uint8)
 
 
 def find(path: Path, base: Path, *, what: str, do: str) -> Path:

@@ -26,3 +26,23 @@ def named_spec(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
             do="Add the name",
         )
     return name, requested
+
+
+def check_count(key: str, value: object) -> None:
+    """Refuse an option that is neither None nor a whole number from 1 on.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if value is not None and not is_count(value):
+        raise bad_value(key, value, "a whole number from 1 on")
+
+
+def is_count(value: object) -> bool:
+    """Return True for a whole number from 1 on."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def bad_value(key: str, value: object, allowed: str) -> ConfigError:
+    """Return the error of an option; `allowed` is what it may be."""
+    return ConfigError(f"`{key}` is {value!r}", where="data", allowed=f"`{key}` is {allowed}", do="Correct it")

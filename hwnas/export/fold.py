@@ -1,33 +1,49 @@
-"""Batch normalisation folded into the convolution before it, as every converter and runtime does at inference."""
+"""Batch normalisation folded into the layer before it, as every converter and runtime does at inference."""
 
 from __future__ import annotations
 
 import copy
 from collections import Counter
 from itertools import pairwise
+from typing import cast
 
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 
-def folded(module: nn.Module) -> nn.Module:
+def folded(module: nn.Module, *, convolutions: bool = True) -> nn.Module:
     """Return a copy in eval mode that computes the same with fewer operations, so that no converter has to fold them.
 
-    Folded are a `Conv2d` and the `BatchNorm2d` behind it in an `nn.Sequential`, unless one of them has another place
-    in the module too; any other normalisation stays.
+    Folded are a convolution, or a linear layer of vectors, and the batch normalisation behind it in an `nn.Sequential`,
+    unless one of them has another place in the module too; any other normalisation stays. That a linear layer's inputs
+    are vectors is known where an `nn.Flatten` comes before it.
+
+    Args:
+        module: the module; it stays as it is.
+        convolutions: whether convolutions are folded, which some converters do themselves.
     """
     twin = copy.deepcopy(module).eval()
     places = Counter(id(child) for _, child in twin.named_modules(remove_duplicate=False))
     for chain in list(twin.modules()):
         if type(chain) is not nn.Sequential:
             continue
-        for (name, conv), (norm_name, norm) in pairwise(list(chain.named_children())):
-            if (
-                type(conv) is nn.Conv2d
-                and type(norm) is nn.BatchNorm2d
-                and norm.running_mean is not None
-                and places[id(conv)] == places[id(norm)] == 1
-            ):
-                setattr(chain, name, fuse_conv_bn_eval(conv, norm))
-                setattr(chain, norm_name, nn.Identity())
+        children = list(chain.named_children())
+        flat = {id(layer) for (_, before), (_, layer) in pairwise(children) if _makes_vectors(before)}
+        for (name, layer), (norm_name, norm) in pairwise(children):
+            if not isinstance(norm, nn.modules.batchnorm._BatchNorm) or norm.running_mean is None:
+                continue
+            if places[id(layer)] != 1 or places[id(norm)] != 1:
+                continue
+            kinds = type(layer), type(norm)
+            if convolutions and kinds in ((nn.Conv1d, nn.BatchNorm1d), (nn.Conv2d, nn.BatchNorm2d)):
+                setattr(chain, name, fuse_conv_bn_eval(cast("nn.Conv2d", layer), norm))
+            elif id(layer) in flat and kinds == (nn.Linear, nn.BatchNorm1d):
+                setattr(chain, name, fuse_linear_bn_eval(cast("nn.Linear", layer), norm))
+            else:
+                continue
+            setattr(chain, norm_name, nn.Identity())
     return twin
+
+
+def _makes_vectors(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim) == (1, -1)

@@ -117,8 +117,8 @@ def _allowed(model: type[StrictModel], trail: Sequence[str], kind: str, message:
         return did_you_mean(str(value), re.findall("'([^']+)'", message))
     if kind == "model_type":
         return f"A section with keys: {', '.join(_model_at(model, trail).model_fields)}"
-    if kind == "string_type" and trail == ["data"]:
-        return "The name of a data set, or a section with its `name` and options"
+    if kind == "string_type" and trail in (["data"], ["task"]):
+        return f"The name of a {'data set' if trail == ['data'] else 'task'}, or a section with its `name` and options"
     if kind in _ALLOWED:
         return _ALLOWED[kind]
     if kind in ("float_parsing", "int_parsing"):

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.measure.table_lines import RowKey
+from hwnas.measure.table_lines import RowKey, input_text
 
 Floats = NDArray[np.float64]
 Rule = Literal["slower-than-whole", "faster-than-nothing", "off-neighbours", "off-sum"]
@@ -72,16 +72,19 @@ class Outlier:
     what: str
 
 
-def facts_of(kind: str, knobs: Mapping[str, Any], shape: Sequence[int]) -> dict[str, Any]:
+def facts_of(kind: str, knobs: Mapping[str, Any], shape: Sequence[Any]) -> dict[str, Any]:
     """Return a row's operator and its input by name."""
+    if not all(isinstance(size, int) for size in shape):
+        return {"op": kind, **knobs, "sizes": input_text(shape)}
     channels, *sizes = shape
-    named = dict(zip(("height", "width"), sizes, strict=True)) if len(sizes) == 2 else {"sizes": str(sizes)}
+    names = {1: ("length",), 2: ("height", "width")}.get(len(sizes))
+    named = {"sizes": str(sizes)} if names is None else dict(zip(names, sizes, strict=True))
     return {"op": kind, "in_channels": channels, **knobs, **named}
 
 
-def name_of(kind: str, knobs: Mapping[str, Any], shape: Sequence[int]) -> str:
+def name_of(kind: str, knobs: Mapping[str, Any], shape: Sequence[Any]) -> str:
     """Return a row's name for people."""
-    return f"{kind} {' '.join(f'{name}={value}' for name, value in knobs.items())} at {'x'.join(map(str, shape))}"
+    return f"{kind} {' '.join(f'{name}={value}' for name, value in knobs.items())} at {input_text(shape)}"
 
 
 def row_of(key: RowKey, ms: float) -> TimedOperator:

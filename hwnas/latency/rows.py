@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,10 +13,11 @@ from hwnas.errors import ConfigError, SpaceError, TableError
 from hwnas.latency.posterior import Floats, Places, RowCosts
 from hwnas.measure.drift import drift_corrected_ms, drift_factors, reference_ns
 from hwnas.measure.table import LatencyTable, row_key
-from hwnas.measure.table_lines import RowKey
+from hwnas.measure.table_lines import RowKey, input_text
 from hwnas.measure.timing import Measurement
 from hwnas.network import make_operator
-from hwnas.ops import OPERATORS, Operator, Shape
+from hwnas.ops import OPERATORS, Operator
+from hwnas.tasks.ends import Shape, TensorSpec, elements_of, is_plain, specs_of
 
 if TYPE_CHECKING:
     from hwnas.latency.imputation.missing_rows import MissingRows
@@ -31,7 +32,7 @@ def _computes(link: Link) -> bool:
     from hwnas.ops.costs import operator_costs
 
     try:
-        return all(size > 0 for size in operator_costs(*link).output_shape)
+        return all(elements_of((spec,)) > 0 for spec in specs_of(operator_costs(*link).output_shape))
     except SpaceError:
         return False
 
@@ -39,7 +40,15 @@ def _computes(link: Link) -> bool:
 def similarity_key(kind: str, shape: Shape) -> tuple[str, Shape]:
     """Return a key that is equal for operators that are alike: of one kind at one resolution, they use the same kernels
     and caches."""
-    return kind, shape[1:]
+    return kind, shape[1:] if is_plain(shape) else tuple((spec.shape[1:], spec.dtype) for spec in shape)
+
+
+def shape_of_row(parts: Sequence[Any]) -> Shape:
+    """Return the input shape in a row's key; tensors are numbered, as rows do not name them."""
+    if all(isinstance(part, int) for part in parts):
+        return tuple(parts)
+    numbered = enumerate(parts, 1)
+    return tuple(TensorSpec(f"input_{n}", sizes, dtype, below) for n, (sizes, dtype, below) in numbered)
 
 
 class Rows:
@@ -134,7 +143,7 @@ class Rows:
             self._alike.append(self._group(key))
 
     def _group(self, key: RowKey) -> int:
-        return self._groups.setdefault(similarity_key(key[0], key[2]), len(self._groups))
+        return self._groups.setdefault(similarity_key(key[0], shape_of_row(key[2])), len(self._groups))
 
     def _regressor(self) -> MissingRows:
         from hwnas.latency.imputation.missing_rows import (
@@ -151,14 +160,15 @@ class Rows:
         """Return the operator of a row; None for one that only its own space can make."""
         kind, knobs, shape = key
         try:
-            return make_operator(kind, json.loads(knobs), where=str(self.source), operators=self._operators), shape
+            operator = make_operator(kind, json.loads(knobs), where=str(self.source), operators=self._operators)
+            return operator, shape_of_row(shape)
         except (ConfigError, SpaceError):
             return None
 
     def _lacking(self, key: RowKey, missing: int, requested: int) -> TableError:
         kind, knobs, shape = key
         return TableError(
-            f"{missing} of {requested} operators have no row, first {kind} {knobs} at {'x'.join(map(str, shape))}",
+            f"{missing} of {requested} operators have no row, first {kind} {knobs} at {input_text(shape)}",
             where=str(self.source),
             allowed="A network's latency is known when each of its operators was measured",
             do=f"Run `{self._bench}`, which measures the missing rows only, or ask for `missing: estimate`",

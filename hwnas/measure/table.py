@@ -22,6 +22,8 @@ from hwnas.measure.table_lines import (
     empty_table,
     encoded,
     header_line,
+    input_form,
+    input_text,
     key_of,
     line_of,
     no_table,
@@ -57,11 +59,11 @@ class Linked(Protocol):
     """Subject of a check: a network, or anything that lists its operators with their input shapes."""
 
     @property
-    def links(self) -> Iterable[tuple[Knobbed, tuple[int, ...]]]:
+    def links(self) -> Iterable[tuple[Knobbed, tuple[Any, ...]]]:
         """Operators with their input shapes, in order."""
 
 
-def row_key(operator: Knobbed, input_shape: Iterable[int]) -> RowKey:
+def row_key(operator: Knobbed, input_shape: Iterable[Any]) -> RowKey:
     """Return the key of an operator's row; equal numbers (4 and 4.0) and any dropout make equal keys."""
     return key_of(operator.kind, operator.knobs, input_shape)
 
@@ -71,14 +73,14 @@ def check_key(network: Linked) -> CheckKey:
     return tuple(row_key(operator, shape) for operator, shape in network.links)
 
 
-def row_line(operator: Knobbed, input_shape: Iterable[int]) -> dict[str, Any]:
+def row_line(operator: Knobbed, input_shape: Iterable[Any]) -> dict[str, Any]:
     """Return the subject of a row's line, as it stands in the table."""
-    return {"op": operator.kind, "knobs": operator.knobs, "input": [int(size) for size in input_shape]}
+    return {"op": operator.kind, "knobs": operator.knobs, "input": input_form(input_shape)}
 
 
 def check_line(network: Linked) -> dict[str, Any]:
     """Return the subject of a check's line, as it stands in the table."""
-    return {"network": [[operator.kind, operator.knobs, list(shape)] for operator, shape in network.links]}
+    return {"network": [[operator.kind, operator.knobs, input_form(shape)] for operator, shape in network.links]}
 
 
 @dataclass
@@ -124,7 +126,7 @@ class LatencyTable:
         return html_table(f"Latency table {self.path.name}, {self.origin}", table_rows(self))
 
     def append_row(
-        self, operator: Knobbed, input_shape: Iterable[int], measurement: Measurement, file_bytes: int | None = None
+        self, operator: Knobbed, input_shape: Iterable[Any], measurement: Measurement, file_bytes: int | None = None
     ) -> None:
         """Store an operator's samples, and its file's size if it is known; on return they are on the disk."""
         self.append(row_line(operator, input_shape), measurement, file_bytes)
@@ -214,7 +216,7 @@ def table_rows(table: LatencyTable) -> list[dict[str, Any]]:
     for kind, key, taken, size in observed:
         op, knobs, shape = key if kind == "operator" else ("", "{}", ())
         energy, memory = table.energy.get(key), table.memory.get(key)
-        row: dict[str, Any] = {"kind": kind, "operator": op, "input": "x".join(map(str, shape))}
+        row: dict[str, Any] = {"kind": kind, "operator": op, "input": input_text(shape)}
         row.update(latency_ms=taken.low_ms, median_ms=taken.median_ms, p90_ms=taken.p90_ms, spread=taken.spread)
         row.update(rounds=len(taken.rounds_ns), origin=table.origin.kind, file_bytes=size)
         row["energy_mj"] = None if energy is None else energy.median_mj

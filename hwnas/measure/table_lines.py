@@ -31,8 +31,9 @@ TRAINING_ONLY = frozenset({"dropout"})
 """Knobs that change how an operator is trained and not the file that is timed: rows do not differ by them."""
 LINE_CHECKSUM = re.compile(rb', "crc32": "[0-9a-f]{8}"\}$', re.MULTILINE)
 """A line's checksum as it is written, and the end of the line."""
-RowKey = tuple[str, str, tuple[int, ...]]
-"""An operator's kind, its knobs as canonical JSON, its input shape."""
+RowKey = tuple[str, str, tuple[Any, ...]]
+"""An operator's kind, its knobs as canonical JSON, its input shape: sizes of one float32 tensor; of several tensors, or
+of other numbers, a tuple of sizes, dtype and bound for each."""
 CheckKey = tuple[RowKey, ...]
 """The keys of a whole network's rows, in order."""
 
@@ -73,14 +74,48 @@ class TableLine:
     file_bytes: int | None = None
 
 
-def key_of(kind: str, knobs: Mapping[str, Any], shape: Iterable[int]) -> RowKey:
+def key_of(kind: str, knobs: Mapping[str, Any], shape: Iterable[Any]) -> RowKey:
     """Return the key of an operator's row; equal numbers (4 and 4.0) and any dropout make equal keys."""
     whole = {
         name: int(v) if isinstance(v, float) and v.is_integer() else v
         for name, v in knobs.items()
         if name not in TRAINING_ONLY
     }
-    return kind, json.dumps(whole, sort_keys=True), tuple(int(size) for size in shape)
+    return kind, json.dumps(whole, sort_keys=True), tuple(_input_part(part) for part in shape)
+
+
+def input_form(shape: Iterable[Any]) -> list[Any]:
+    """Return an input shape as a line has it: sizes of one float32 tensor; of several tensors, or of other numbers, a
+    list of sizes or an object with `shape`, `dtype` and `below` for each."""
+    forms: list[Any] = []
+    for part in map(_input_part, shape):
+        if isinstance(part, int):
+            forms.append(part)
+        elif part[1:] == ("float32", None):
+            forms.append(list(part[0]))
+        else:
+            sizes, dtype, below = part
+            forms.append({"shape": list(sizes), "dtype": dtype, **({} if below is None else {"below": below})})
+    return forms
+
+
+def input_text(shape: Iterable[Any]) -> str:
+    """Return an input shape in the usual notation, such as `3x32x32`, and of several tensors `1x50 + 3`."""
+    parts = [_input_part(part) for part in shape]
+    if not any(isinstance(part, tuple) for part in parts):
+        return "x".join(map(str, parts))
+    return " + ".join("x".join(map(str, part[0])) + ("" if part[1] == "float32" else f" {part[1]}") for part in parts)
+
+
+def _input_part(part: Any) -> Any:
+    """Return a size, or a tensor as (sizes, dtype, bound): of a line, a key or a network."""
+    if isinstance(part, Mapping):
+        return tuple(part["shape"]), part.get("dtype", "float32"), part.get("below")
+    if isinstance(part, (list, tuple)):
+        return tuple(part) if isinstance(part[0], tuple) else (tuple(part), "float32", None)
+    if hasattr(part, "below"):  # a tensor's specification
+        return tuple(part.shape), part.dtype, part.below
+    return int(part)
 
 
 def encoded(line: Mapping[str, Any]) -> bytes:
@@ -175,10 +210,23 @@ def _key(link: Sequence[Any], trail: str) -> RowKey:
         raise FieldError(f"`{trail}op` is no text")
     named = Fields(knobs, f"{trail}knobs")
     _refuse_odd(named.raw, f"{trail}knobs")
-    sizes = _list(shape, f"{trail}input")
-    if any(isinstance(size, bool) or not isinstance(size, int) or not 0 < size < 2**31 for size in sizes):
-        raise FieldError(f"`{trail}input` holds what is no size, whole numbers above 0 are needed")
-    return key_of(kind, named.raw, sizes)
+    parts = _list(shape, f"{trail}input")
+    several = any(isinstance(part, (list, tuple, dict)) for part in parts)
+    for part in parts if several else [parts]:
+        _check_tensor(part, f"{trail}input")
+    return key_of(kind, named.raw, parts)
+
+
+def _check_tensor(tensor: object, at: str) -> None:
+    """Refuse what is no list of sizes, and no object with one."""
+    sizes: object = tensor
+    if isinstance(tensor, dict):
+        sizes, dtype, below = tensor.get("shape"), tensor.get("dtype"), tensor.get("below", 1)
+        if not isinstance(dtype, str) or isinstance(below, bool) or not isinstance(below, int) or below < 1:
+            raise FieldError(f"`{at}` holds a tensor without `dtype`, or with a `below` that is no number above 0")
+    for size in _list(sizes, at):
+        if isinstance(size, bool) or not isinstance(size, int) or not 0 < size < 2**31:
+            raise FieldError(f"`{at}` holds what is no size, whole numbers above 0 are needed")
 
 
 def _list(value: object, at: str) -> Sequence[Any]:

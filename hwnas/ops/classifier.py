@@ -8,14 +8,14 @@ from typing import final
 
 from torch import nn
 
-from hwnas.ops.layers import activation, conv_norm
+from hwnas.ops.layers import AnyRank, activation, conv_norm
 from hwnas.ops.operator import Operator
 
 
 @final
 @dataclass(frozen=True)
 class Classifier(Operator):
-    """(in_channels, H, W) -> (out_channels,): logits of `out_channels` classes.
+    """(in_channels, H, W), (in_channels, L) or (in_channels,) -> (out_channels,): logits of `out_channels` classes.
 
     `features` > 0 adds a 1x1 convolution before the global pooling, `hidden` > 0 a bias-free linear layer after it
     (both as in MobileNetV3).
@@ -41,4 +41,4 @@ class Classifier(Operator):
         if self.dropout:
             layers["dropout"] = nn.Dropout(self.dropout)
         layers["linear"] = nn.Linear(width, self.out_channels)
-        return nn.Sequential(layers)
+        return AnyRank(layers)

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hwnas.errors import HwnasError, SpaceError, raised, reason
 from hwnas.ops.operator import Operator, Shape
 from hwnas.registry import place_of, source_of
+from hwnas.tasks.ends import TensorSpec, examples, shape_text
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,25 @@ def _params(module: nn.Module) -> int:
 
 
 def _run(params: int, fused: nn.Module, input_shape: Shape) -> Costs:
-    inputs = [torch.empty(1, *input_shape, device="meta")]
+    inputs = list(examples(input_shape, 1, "meta"))
     with torch.no_grad(), FlopCounterMode(display=False) as flops, _LiveBytes(fused) as live:
-        live.count(inputs[0])
-        output = fused(inputs.pop())
-    if not isinstance(output, Tensor):
-        raise TypeError(f"it returned {type(output).__name__}, no tensor")
-    return Costs(params, flops.get_total_flops() // 2, live.peak, tuple(output.shape[1:]))
+        for tensor in inputs:
+            live.count(tensor)
+            del tensor
+        output = fused(*[inputs.pop(0) for _ in range(len(inputs))])
+    return Costs(params, flops.get_total_flops() // 2, live.peak, _shape_of(output))
+
+
+def _shape_of(output: Any) -> Shape:
+    """Return the shape of outputs; several are a tuple of tensors."""
+    if isinstance(output, Tensor):
+        return tuple(output.shape[1:])
+    if not isinstance(output, tuple) or not output or not all(isinstance(tensor, Tensor) for tensor in output):
+        raise TypeError(f"it returned {type(output).__name__}, no tensor and no tuple of tensors")
+    return tuple(
+        TensorSpec(f"output_{number}", tuple(tensor.shape[1:]), str(tensor.dtype).removeprefix("torch."))
+        for number, tensor in enumerate(output, 1)
+    )
 
 
 @lru_cache(maxsize=256)
@@ -138,7 +151,7 @@ def operator_costs(operator: Operator, input_shape: Shape) -> Costs:
     except HwnasError:
         raise
     except Exception as error:
-        raise _failed(operator, f"the module fails at input {'x'.join(map(str, input_shape))}", error) from error
+        raise _failed(operator, f"the module fails at input {shape_text(input_shape)}", error) from error
 
 
 @cache

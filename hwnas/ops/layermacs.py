@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.ops.operator import Operator, Shape, new_module
+from hwnas.tasks.ends import examples
 
 
 @cache
@@ -15,7 +16,7 @@ def layer_macs(operator: Operator, input_shape: Shape) -> tuple[int, ...]:
     """Multiply-adds of each convolution and linear layer, in the order in which the operator's module holds them."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         module = new_module(operator).to("meta").eval()
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)]
     macs: dict[nn.Module, int] = {}
 
     def note(layer: nn.Module, _: object, output: Tensor) -> None:
@@ -26,5 +27,5 @@ def layer_macs(operator: Operator, input_shape: Shape) -> tuple[int, ...]:
     for layer in layers:
         layer.register_forward_hook(note)
     with torch.no_grad():
-        module(torch.empty(1, *input_shape, device="meta"))
+        module(*examples(input_shape, 1, "meta"))
     return tuple(macs[layer] for layer in layers)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from hwnas.errors import SpaceError, did_you_mean
-from hwnas.ops.operator import make_divisible
+from hwnas.ops.operator import Operator, check_whole, make_divisible
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -34,20 +35,85 @@ def activation(name: str) -> nn.Module:
 
 
 def conv_norm(
-    in_channels: int, out_channels: int, kernel: int = 1, *, stride: int = 1, groups: int = 1, act: str = "none"
+    in_channels: int,
+    out_channels: int,
+    kernel: int = 1,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    act: str = "none",
+    axes: int = 2,
 ) -> nn.Sequential:
-    """Convolution without bias, padded to keep the resolution at stride 1, batch normalisation, activation."""
+    """Convolution without bias along one or two axes, padded to keep their length at stride 1, batch normalisation,
+    activation."""
     if kernel < 1:
         raise SpaceError(
             f"`kernel` is {kernel}", where="operator", allowed="A kernel reads one pixel or more", do="Use 1, 3, 5 or 7"
         )
-    layers: OrderedDict[str, nn.Module] = OrderedDict(
-        conv=nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False),
-        norm=nn.BatchNorm2d(out_channels),
-    )
+    kind = nn.Conv1d if axes == 1 else nn.Conv2d
+    return normalized(kind(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False), act)
+
+
+def normalized(conv: nn.Conv1d | nn.Conv2d, act: str = "none") -> nn.Sequential:
+    """A convolution, batch normalisation of its channels, activation."""
+    norm = nn.BatchNorm1d if isinstance(conv, nn.Conv1d) else nn.BatchNorm2d
+    layers: OrderedDict[str, nn.Module] = OrderedDict(conv=conv, norm=norm(conv.out_channels))
     if act != "none":
         layers["act"] = activation(act)
     return nn.Sequential(layers)
+
+
+class AnyRank(nn.Sequential):
+    """Layers for images (N, C, H, W). A signal (N, C, L) is taken as an image one pixel wide, a vector (N, C) as an
+    image of one pixel; what has nothing to pool is not pooled."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        pools = x.ndim > 2 or hasattr(self, "features")
+        x = as_image(x) if pools else x
+        for layer in self:
+            if pools or not isinstance(layer, nn.AdaptiveAvgPool2d | nn.Flatten):
+                x = layer(x)
+        return x
+
+
+def as_image(x: Tensor) -> Tensor:
+    """Return (N, C, H, W) of a tensor with two axes, one or none after its channels."""
+    for _ in range(4 - x.ndim):
+        x = x.unsqueeze(-1)
+    return x
+
+
+MODES = ("nearest", "linear")
+
+
+class Upsample(nn.Module):
+    """A signal or an image made `scale` times as long along each axis; linearly means bilinearly of images."""
+
+    def __init__(self, scale: int, mode: str) -> None:
+        super().__init__()
+        self.scale, self.mode = scale, mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.scale == 1:
+            return x
+        factor = float(self.scale)
+        if self.mode == "nearest":
+            return functional.interpolate(x, scale_factor=factor, mode="nearest")
+        mode = "linear" if x.ndim == 3 else "bilinear"
+        return functional.interpolate(x, scale_factor=factor, mode=mode, align_corners=False)
+
+
+def check_upsampling(operator: Operator) -> None:
+    """Raise SpaceError if the operator's `scale` or `mode` is not one that `Upsample` knows."""
+    check_whole(operator, scale=1)
+    mode = operator.knobs["mode"]
+    if mode not in MODES:
+        raise SpaceError(
+            f"unknown mode `{mode}`",
+            where=f"{operator.kind}: `mode`",
+            allowed=did_you_mean(str(mode), MODES),
+            do="Use a known mode",
+        )
 
 
 class SqueezeExcite(nn.Module):
@@ -90,6 +156,23 @@ class Shuffle(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.unflatten(x, 1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+
+
+def separable(in_channels: int, out_channels: int, kernel: int, *, stride: int, act: str, axes: int) -> nn.Sequential:
+    """Depthwise kernel, then a 1x1 convolution, each with normalisation and activation."""
+    depth = conv_norm(in_channels, in_channels, kernel, stride=stride, groups=in_channels, act=act, axes=axes)
+    return nn.Sequential(OrderedDict(depth=depth, point=conv_norm(in_channels, out_channels, act=act, axes=axes)))
+
+
+def with_bias(module: nn.Module) -> nn.Module:
+    """Give every convolution of a module a bias of zeros, in place; the module is returned.
+
+    A normalisation behind it makes it idle, and folding takes it in: it is for networks that were published with one.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv1d | nn.Conv2d) and layer.bias is None:
+            layer.bias = nn.Parameter(torch.zeros(layer.out_channels))
+    return module
 
 
 def inverted(

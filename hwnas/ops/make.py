@@ -23,6 +23,7 @@ def operator_of(kind: type[Operator], knobs: Mapping[str, Any], *, where: str) -
         SpaceError: unknown or missing knob, or the operator refuses its knobs.
     """
     name = kind.__name__.lower()
+    knobs = {knob: tuple(value) if isinstance(value, list) else value for knob, value in knobs.items()}
     known, needed = _fields(kind)
     for knob in knobs:
         if knob not in known:
@@ -42,6 +43,13 @@ def operator_of(kind: type[Operator], knobs: Mapping[str, Any], *, where: str) -
             do=f"Write `{knob}: VALUE` or `{knob}: [OPTION, OPTION]` in the stage",
         )
     forms = _forms(kind)
+    if isinstance(channels := knobs.get("in_channels"), tuple) and "in_channels" in forms:
+        raise SpaceError(
+            f"`{name}` takes one input, and the networks have {len(channels)}",
+            where=where,
+            allowed="The first operator takes all inputs: its class has `in_channels: tuple[int, ...]`",
+            do="Begin with an operator that takes them, or give the networks one input",
+        )
     for knob, value in knobs.items():
         if knob in forms and not forms[knob].holds(value):
             raise SpaceError(

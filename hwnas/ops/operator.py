@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwnas.errors import SpaceError
 from hwnas.registry import SourceFile, calling, load_source, source_of
+from hwnas.tasks.ends import Shape as Shape
 
 if TYPE_CHECKING:
     from torch import nn
 
-Shape = tuple[int, ...]
-"""A tensor's shape without the batch axis: (channels, height, width), or (width, tokens)."""
 WIDTH_KNOBS = ("in_channels", "out_channels")
 """Knobs that say how wide an operator is, not what it does."""
 
@@ -29,7 +28,8 @@ class Operator(ABC):
     activation bytes, shared weights, artifacts and the row in a latency table follow from that module.
 
     Args:
-        in_channels: size of the input's first axis after the batch.
+        in_channels: size of the input's first axis after the batch. An operator that takes several inputs of a network
+            has a field of tuples here, with a size for each, and its module an argument for each.
         out_channels: size of the output's first axis after the batch.
 
     Example:

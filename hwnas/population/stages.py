@@ -147,7 +147,7 @@ class StageCodebook(Codebook):
         sizes = self._space.input
         options = {knob.shared or name: knob.options for name, knob in sizes.items()}
         shapes = [
-            self._space.task.shape({name: int(picks[knob.shared or name]) for name, knob in sizes.items()})
+            self._space.shape({name: int(picks[knob.shared or name]) for name, knob in sizes.items()})
             for picks in combinations(options)
         ]
         numbered, stride, strides = _numbered(shapes), len(shapes), dict[int, int]()

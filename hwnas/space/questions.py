@@ -107,4 +107,6 @@ class Questions:
             places = (place(stage, index, names) for index in range(1, max(map(int, stage.depth.options)) + 1))
             return StageQuestions(tuple(once), question(f"{stage.name}.depth", stage.depth), tuple(places))
 
-        return cls(tuple(question(name, knob) for name, knob in sizes.items()), tuple(map(stage_questions, stages)))
+        return cls(
+            tuple(question(name, knob, name) for name, knob in sizes.items()), tuple(map(stage_questions, stages))
+        )

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import re
-import reprlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import SpaceError, did_you_mean
+from hwnas.errors import did_you_mean
 from hwnas.io.yaml import read_yaml
 from hwnas.registry import named, plugin_files
-from hwnas.space.architecture import LARGEST, MOST_LETTERS, MOST_OPTIONS, Value, ascends
+from hwnas.space.architecture import Value
 from hwnas.space.canonical import Canonical
+from hwnas.space.inputs import AXIS, SHORT_FORM, read_input
 from hwnas.space.space import Space
 from hwnas.space.stage import Block, Knob, Stage
-from hwnas.tasks import DEFAULT, Task, open_task
+from hwnas.space.values import known_keys, name_of, options_of, refuse_unordered, space_error, told, whole
+from hwnas.tasks import WIDTH_KEYS, task_of
 
 _SPACE_KEYS = ("name", "source", "plugins", "notation", "canonical", "task", "input", "choices", "blocks", "stages")
 _STAGE_KEYS = ("name", "op", "depth", "width", "stride", "per")
 MOST_LAYERS = 10_000
 """Most layers of the largest network: more would be a typing error, and take minutes to refuse."""
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
-_AXIS = re.compile(r"axis_\d+")
-"""Choice of the size of an axis of the input."""
 
 
 def read_space(path: Path) -> Space:
@@ -71,33 +68,40 @@ def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None)
         >>> parse_space(raw, where="example").count
         2
     """
-    task = open_task(_name(raw.get("task", DEFAULT), f"{where}: task"), where=f"{where}: task")
-    known_keys(raw, (*_SPACE_KEYS, task.width_key), where)
-    needed = ("name", "input", task.width_key, "stages")
+    known_keys(raw, (*_SPACE_KEYS, *WIDTH_KEYS), where)
+    width_key = _width_key(raw, where)
+    needed = ("name", "input", width_key, "stages")
     if missing := [key for key in needed if key not in raw]:
-        raise _error("the key `" + missing[0] + "` is missing", where, f"A space needs {', '.join(needed)}", "Add it")
-    name = _name(raw["name"], where)
-    reader = _Reader(where, _shared(raw.get("choices", {}), task.elastic, where))
-    sizes = reader.input(raw["input"], task)
+        key = "` or `".join(WIDTH_KEYS) if missing[0] == width_key else missing[0]
+        allowed = "A space needs name, input, classes or outputs, stages"
+        raise space_error(f"the key `{key}` is missing", where, allowed, "Add it")
+    task = task_of(raw.get("task", WIDTH_KEYS[width_key]), base=base or Path(), where=f"{where}: task")
+    name = name_of(raw["name"], where)
+    reader = _Reader(where, _shared(raw.get("choices", {}), where))
+    sizes, tensors = read_input(raw["input"], reader.knob, where)
     blocks = reader.blocks(raw.get("blocks", {}))
     if not isinstance(raw["stages"], Sequence) or isinstance(raw["stages"], str) or not raw["stages"]:
-        raise _error("`stages` is no list of stages", where, "A space has at least one stage", "List the stages")
+        raise space_error("`stages` is no list of stages", where, "A space has at least one stage", "List the stages")
     _refuse_too_many(len(raw["stages"]), "stages", where)
     stages = tuple(reader.stage(stage, blocks, index) for index, stage in enumerate(raw["stages"], 1))
     _refuse_too_many(sum(max(map(int, stage.depth.options)) for stage in stages), "layers", where)
     names = [stage.name for stage in stages]
     if twice := sorted(name for name, times in Counter(names).items() if times > 1):
-        raise _error(f"two stages are named `{twice[0]}`", where, "Stage names are unique", "Rename one")
+        raise space_error(f"two stages are named `{twice[0]}`", where, "Stage names are unique", "Rename one")
+    if taken := sorted({spec.name for spec in tensors} & set(names)):
+        raise space_error(
+            f"an input and a stage are named `{taken[0]}`", where, "Their choices would have one name", "Rename one"
+        )
     if stages[-1].width is not None:
-        raise _error(
+        raise space_error(
             f"the last stage `{names[-1]}` has a width",
             where,
-            f"The last stage is as wide as `{task.width_key}` says",
+            f"The last stage is as wide as `{width_key}` says",
             "Remove its `width`",
         )
     _refuse_idle_choices(stages, sizes.values(), where)
     if unused := sorted(set(reader.shared) - reader.used):
-        raise _error(
+        raise space_error(
             f"the choice `{unused[0]}` is used nowhere",
             f"{where}: choices",
             "A choice that decides nothing would make equal networks look different",
@@ -106,11 +110,12 @@ def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None)
     return Space(
         name=name,
         input=sizes,
-        width=_whole(raw[task.width_key], where, task.width_key),
+        tensors=tensors,
+        width=whole(raw[width_key], where, width_key),
         stages=stages,
         shared=reader.shared,
         source=str(raw.get("source", "")),
-        notation=_name(raw["notation"], where) if "notation" in raw else "",
+        notation=name_of(raw["notation"], where) if "notation" in raw else "",
         plugins=plugin_files(raw.get("plugins", []), base=base or Path(), where=where),
         task=task,
         canonical=_canonical(raw["canonical"], base, where) if "canonical" in raw else None,
@@ -130,84 +135,63 @@ class _Reader:
     def __post_init__(self) -> None:
         self.used: set[str] = set()
 
-    def input(self, raw: Any, task: Task) -> dict[str, Knob]:
-        """Return the sizes of the input: by the task's own keys, or by `axis_1`, `axis_2`, ... from `shape`."""
-        where, keys = f"{self.where}: input", task.input_keys
-        if not isinstance(raw, Mapping):
-            usual = "{channels: 3, resolution: 32}" if keys else "{shape: [3, 32, 32]}"
-            raise _error("`input` is no mapping", self.where, f"Write `input: {usual}`", "Correct it")
-        if not keys or "shape" in raw:
-            known_keys(raw, ("shape",), where)
-            shape = raw.get("shape")
-            if not isinstance(shape, list) or not shape or isinstance(shape[0], list):
-                raise _error(
-                    f"`shape` is {reprlib.repr(shape)}",
-                    where,
-                    "It lists the sizes of all axes but the batch's; each but the first may be a list of options",
-                    "Write `shape: [6, 100]`, or `shape: [6, [50, 100]]`",
-                )
-            return {f"axis_{n}": self.knob(size, where, f"axis_{n}", least=1) for n, size in enumerate(shape, 1)}
-        known_keys(raw, keys, where)
-        elastic = {key: self.knob(raw.get(key), where, key, least=1) for key in keys if key in task.elastic}
-        return {key: elastic.get(key) or Knob((_whole(raw.get(key), where, key),)) for key in keys}
-
     def blocks(self, raw: Any) -> dict[str, Block]:
         where = f"{self.where}: blocks"
         if not isinstance(raw, Mapping):
-            raise _error(
+            raise space_error(
                 "`blocks` is no mapping", self.where, "Write `blocks: {label: {op: mbconv, kernel: 3}}`", "Correct it"
             )
         blocks: dict[str, Block] = {}
         for label, spec in raw.items():
             if not isinstance(spec, Mapping) or not isinstance(spec.get("op"), str):
-                raise _error(
+                raise space_error(
                     f"block `{label}` names no operator", where, "A block is `{op: NAME, knob: value}`", "Add `op`"
                 )
             knobs = {k: self.knob(v, f"{where}: {label}", k, sharable=False) for k, v in spec.items() if k != "op"}
             _refuse_derived(knobs, f"{where}: {label}")
-            blocks[_name(label, where)] = Block(label, spec["op"], knobs)
+            blocks[name_of(label, where)] = Block(label, spec["op"], knobs)
         same = {(b.op, tuple(sorted(b.knobs.items()))): b.label for b in blocks.values()}
         if len(same) < len(blocks):
-            raise _error(
+            raise space_error(
                 "two blocks are the same", where, "Blocks differ, or equal networks would count twice", "Remove one"
             )
         return blocks
 
     def stage(self, raw: Any, blocks: Mapping[str, Block], index: int) -> Stage:
         if not isinstance(raw, Mapping) or not {"name", "op"} <= set(raw):
-            raise _error(
+            raise space_error(
                 f"stage {index} has no `name` or no `op`",
                 self.where,
                 "A stage is `{name: s1, op: mbconv, ...}`",
                 "Add it",
             )
-        where = f"{self.where}: stage `{_name(raw['name'], f'{self.where}: stage {index}')}`"
+        where = f"{self.where}: stage `{name_of(raw['name'], f'{self.where}: stage {index}')}`"
         knobs = {k: self.knob(v, where, k) for k, v in raw.items() if k not in _STAGE_KEYS}
         ops = self._ops(raw["op"], blocks, where)
         _refuse_derived(knobs, where)
         _refuse_twice_set({*knobs, *({"stride"} & set(raw))}, ops, where)
         stride, depth = raw.get("stride"), self.knob(raw.get("depth", 1), where, "depth", least=0)
         if (most := max(int(option) for option in depth.options)) > MOST_LAYERS:
-            raise _error(f"`depth` is {most}", where, f"A stage has {MOST_LAYERS:,} layers at most", "Correct it")
+            raise space_error(f"`depth` is {most}", where, f"A stage has {MOST_LAYERS:,} layers at most", "Correct it")
         return Stage(
             name=raw["name"],
             blocks=ops,
             depth=depth,
             width=self.knob(raw["width"], where, "width", least=1) if "width" in raw else None,
-            stride=None if stride is None else _whole(stride, where, "stride"),
+            stride=None if stride is None else whole(stride, where, "stride"),
             knobs=knobs,
             per_stage=_per_stage(raw.get("per", "layer"), knobs, where),
         )
 
     def _ops(self, raw: Any, blocks: Mapping[str, Block], where: str) -> tuple[Block, ...]:
-        labels = _options(raw, where, "op")
+        labels = options_of(raw, where, "op")
         return tuple(blocks.get(str(label), Block(str(label), str(label))) for label in labels)
 
     def knob(self, raw: Any, where: str, name: str, *, least: int | None = None, sharable: bool = True) -> Knob:
         """Return a knob's options; with `least`, whole numbers from there on."""
         if isinstance(raw, str) and raw.startswith("$"):
             if not sharable or raw[1:] not in self.shared:
-                raise _error(
+                raise space_error(
                     f"knob `{name}` refers to `{raw}`",
                     where,
                     did_you_mean(raw[1:], self.shared) if sharable else "A block's own knobs cannot be shared choices",
@@ -216,31 +200,37 @@ class _Reader:
             self.used.add(raw[1:])
             knob = Knob(self.shared[raw[1:]], raw[1:])
         else:
-            knob = Knob(_options(raw, where, name))
+            knob = Knob(options_of(raw, where, name))
         if least is not None:
             for option in knob.options:
-                _whole(option, where, name, least)
-            _refuse_unordered(knob.options, where, name)
+                whole(option, where, name, least)
+            refuse_unordered(knob.options, where, name)
         return knob
 
 
-def known_keys(raw: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    """Refuse a key that nothing reads, naming the nearest one that is read."""
-    for key in raw:
-        if key not in known:
-            raise _error(f"unknown key `{key}`", where, did_you_mean(str(key), known), "Correct or remove it")
+def _width_key(raw: Mapping[str, Any], where: str) -> str:
+    """Return the key that gives the width of the last stage: `classes` or `outputs`."""
+    given = [key for key in WIDTH_KEYS if key in raw]
+    if len(given) > 1:
+        raise space_error(
+            "`classes` and `outputs` are both there",
+            where,
+            "One of them is the width of the last stage",
+            "Remove one of them",
+        )
+    return given[0] if given else next(iter(WIDTH_KEYS))
 
 
-def _shared(raw: Any, reserved: Sequence[str], where: str) -> dict[str, tuple[Value, ...]]:
+def _shared(raw: Any, where: str) -> dict[str, tuple[Value, ...]]:
     if not isinstance(raw, Mapping):
-        raise _error("`choices` is no mapping", where, "Write `choices: {name: [option, option]}`", "Correct it")
+        raise space_error("`choices` is no mapping", where, "Write `choices: {name: [option, option]}`", "Correct it")
     for name in raw:
-        if _name(name, f"{where}: choices") in reserved or _AXIS.fullmatch(name):
-            raise _error(f"a shared choice is named `{name}`", where, "That name is the input's own", "Rename it")
-    shared = {name: _options(options, f"{where}: choices", name) for name, options in raw.items()}
+        if name_of(name, f"{where}: choices") in SHORT_FORM or AXIS.fullmatch(name):
+            raise space_error(f"a shared choice is named `{name}`", where, "That name is the input's own", "Rename it")
+    shared = {name: options_of(options, f"{where}: choices", name) for name, options in raw.items()}
     for name, options in shared.items():
         if circle := [option for option in options if isinstance(option, str) and option.startswith("$")]:
-            raise _error(
+            raise space_error(
                 f"the choice `{name}` refers to `{circle[0]}`",
                 f"{where}: choices",
                 "Choices hold options, never each other",
@@ -251,32 +241,23 @@ def _shared(raw: Any, reserved: Sequence[str], where: str) -> dict[str, tuple[Va
 
 def _refuse_too_many(count: int, what: str, where: str) -> None:
     if count > MOST_LAYERS:
-        raise _error(
+        raise space_error(
             f"the largest network has {count:,} {what}", where, f"It has {MOST_LAYERS:,} layers at most", "Correct it"
-        )
-
-
-def _refuse_unordered(options: Sequence[Value], where: str, name: str) -> None:
-    """Refuse sizes that do not stand from small to large; of other knobs, `check_space` knows what makes them large."""
-    if not ascends(options):
-        raise _error(
-            f"`{name}` does not list its options from small to large",
-            where,
-            "The last option makes the largest network, which a supernet is trained from, and the first the smallest",
-            f"Write [{', '.join(map(str, sorted(options)[:20]))}{', ...' if len(options) > 20 else ''}]",
         )
 
 
 def _refuse_derived(knobs: Mapping[str, Knob], where: str) -> None:
     for name, do in (("in_channels", "Remove it"), ("out_channels", "Write `width` in the stage")):
         if name in knobs:
-            raise _error(f"`{name}` is set", where, "It follows from the widths of this stage and the one before", do)
+            raise space_error(
+                f"`{name}` is set", where, "It follows from the widths of this stage and the one before", do
+            )
 
 
 def _refuse_twice_set(knobs: set[str], blocks: Sequence[Block], where: str) -> None:
     for block in blocks:
         if twice := sorted(knobs & set(block.knobs)):
-            raise _error(
+            raise space_error(
                 f"`{twice[0]}` is set by the stage and by its block `{block.label}`",
                 where,
                 "A knob is set in one place",
@@ -291,14 +272,16 @@ def _refuse_idle_choices(stages: Sequence[Stage], sizes: Iterable[Knob], where: 
     for stage in stages:
         at = f"{where}: stage `{stage.name}`"
         if stage.depth.options == (0,):
-            raise _error("the stage never has a layer", at, "A depth above 0 is among the options", "Remove the stage")
+            raise space_error(
+                "the stage never has a layer", at, "A depth above 0 is among the options", "Remove the stage"
+            )
         if not stage.may_be_empty:
             continue
         if stage is stages[-1]:
-            raise _error("the last stage may be empty", at, "It gives the outputs", "Leave 0 out of its `depth`")
+            raise space_error("the last stage may be empty", at, "It gives the outputs", "Leave 0 out of its `depth`")
         for name, knob in stage.stage_knobs.items():
             if len(knob.options) > 1 and (knob.shared is None or knob.shared not in always):
-                raise _error(
+                raise space_error(
                     f"`{name}` is open once for a stage that may be empty",
                     at,
                     "Without layers it would decide nothing, and equal networks would look different",
@@ -312,73 +295,16 @@ def _per_stage(raw: Any, knobs: Mapping[str, Knob], where: str) -> frozenset[str
     if isinstance(raw, Mapping):
         for knob, per in raw.items():
             if knob not in knobs or per not in ("layer", "stage"):
-                raise _error(
+                raise space_error(
                     f"`per: {{{knob}: {per}}}` names no knob or no level",
                     where,
                     did_you_mean(str(knob), knobs),
                     "Write `per: {KNOB: stage}` or `per: {KNOB: layer}`",
                 )
         return frozenset(knob for knob, per in raw.items() if per == "stage")
-    raise _error(
-        f"`per: {_told(raw)}` is not understood",
+    raise space_error(
+        f"`per: {told(raw)}` is not understood",
         where,
         "`per` is layer, stage, or {KNOB: layer | stage}",
         "Correct it",
     )
-
-
-def _options(raw: Any, where: str, name: str) -> tuple[Value, ...]:
-    options = tuple(raw) if isinstance(raw, list) else (raw,)
-    if not options:
-        raise _error(f"the choice `{name}` has no options", where, "A list holds at least one option", "Add an option")
-    if len(options) > MOST_OPTIONS:
-        raise _error(
-            f"the choice `{name}` has {len(options):,} options",
-            where,
-            f"A choice has {MOST_OPTIONS:,} at most: each is built before a run, and timed for a table",
-            "List fewer, such as every eighth",
-        )
-    for option in options:
-        known = isinstance(option, int | float | str | bool)
-        size = len(option) if isinstance(option, str) else 0
-        if (
-            not known or size > MOST_LETTERS or (not isinstance(option, str) and not abs(option) <= LARGEST)
-        ):  # nor a NaN
-            raise _error(
-                f"`{name}` holds {reprlib.repr(option)}",
-                where,
-                f"An option is a number up to {LARGEST:,}, a word of up to {MOST_LETTERS} letters, or true/false",
-                "Correct it",
-            )
-    if len(set(options)) < len(options):  # 1, 1.0 and true are equal, and so would be the networks
-        raise _error(
-            f"the choice `{name}` repeats an option", where, "Options differ from each other", "Remove the repeat"
-        )
-    return options
-
-
-def _whole(raw: Any, where: str, name: str, least: int = 1) -> int:
-    if not isinstance(raw, int) or isinstance(raw, bool) or not least <= raw <= LARGEST:
-        allowed = f"`{name}` is a whole number from {least} to {LARGEST:,}"
-        raise _error(f"`{name}` is {reprlib.repr(raw)}", where, allowed, "Correct it")
-    return raw
-
-
-def _name(raw: Any, where: str) -> str:
-    if not isinstance(raw, str) or not _NAME.fullmatch(raw):
-        raise _error(
-            f"`{_told(raw)}` is no name",
-            where,
-            "Names are lower-case letters, digits and `_`, a letter first",
-            "Rename it",
-        )
-    return raw
-
-
-def _told(raw: Any) -> str:
-    """Return a short text of a value that an error quotes."""
-    return raw if isinstance(raw, str) else reprlib.repr(raw)
-
-
-def _error(met: str, where: str, allowed: str, do: str) -> SpaceError:
-    return SpaceError(met, where=where, allowed=allowed, do=do)

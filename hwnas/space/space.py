@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import final
 
@@ -17,6 +17,7 @@ from hwnas.space.questions import Question, Questions
 from hwnas.space.shown import choices_table
 from hwnas.space.stage import Block, Blueprint, Knob, Layer, Stage
 from hwnas.tasks import DEFAULT_TASK, Task
+from hwnas.tasks.ends import Shape, TensorSpec
 from hwnas.words import brief
 
 
@@ -44,7 +45,8 @@ class Space:
 
     name: str
     input: Mapping[str, Knob]
-    """Sizes of the input by the keys of the file's `input`, in their order; the task makes a shape of them."""
+    """Sizes of the input: `channels` and `resolution` of square images, else `axis_1`, `axis_2`, ..., of several inputs
+    with the input's name and a dot before each; see `shape`."""
     width: int
     """Width of the last stage, and so of a network's output."""
     stages: tuple[Stage, ...]
@@ -56,6 +58,8 @@ class Space:
     """User's files with operators that the stages name."""
     task: Task = DEFAULT_TASK
     """Task of its networks, without shapes: each network has its own."""
+    tensors: tuple[TensorSpec, ...] = ()
+    """Inputs of its networks, their sizes apart; empty where there is one in float32."""
     canonical: Canonical | None = None
     """Function from picks of the shared choices to those of the architecture that stands for the same network."""
 
@@ -181,10 +185,19 @@ class Space:
 
     # --- what can be said without walking ---
 
-    def input_shapes(self, shared: Picks) -> list[tuple[int, ...]]:
+    def input_shapes(self, shared: Picks) -> list[Shape]:
         """Return the shapes of its networks' inputs under picks of the shared choices, from small to large."""
         options = {name: open_options(knob, shared) for name, knob in self.input.items()}
-        return [self.task.shape(sizes) for sizes in combinations(options)]  # type: ignore[arg-type]
+        return [self.shape(sizes) for sizes in combinations(options)]  # type: ignore[arg-type]
+
+    def shape(self, sizes: Mapping[str, int]) -> Shape:
+        """Return the shape of a network's input of these sizes, by the names in `input`."""
+        if "resolution" in sizes:
+            return sizes["channels"], sizes["resolution"], sizes["resolution"]
+        if not self.tensors:
+            return tuple(sizes.values())
+        left = iter(sizes.values())
+        return tuple(replace(spec, shape=tuple(next(left) for _ in spec.shape)) for spec in self.tensors)
 
     @cached_property
     def choices(self) -> tuple[Choice, ...]:

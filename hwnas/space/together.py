@@ -8,6 +8,7 @@ from itertools import product
 from hwnas.space.architecture import Value
 from hwnas.space.space import Space
 from hwnas.space.stage import Block, Knob, Stage
+from hwnas.tasks.ends import channels_of
 
 
 def layers_of(space: Space, stage: Stage, block: Block) -> Iterator[dict[str, Value]]:
@@ -23,7 +24,7 @@ def layers_of(space: Space, stage: Stage, block: Block) -> Iterator[dict[str, Va
 def _entering(space: Space, stage: Stage) -> list[Knob]:
     """Return the widths that can reach the first layer of a stage."""
     anyhow = {name: options[0] for name, options in space.shared.items()}
-    widths = [Knob((space.input_shapes(anyhow)[0][0],))]
+    widths = [Knob((channels_of(space.input_shapes(anyhow)[0]),))]
     for before in space.stages[: space.stages.index(stage)]:
         width = before.width or Knob((space.width,))
         widths = [*widths, width] if before.may_be_empty else [width]

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import reduce
 from itertools import islice
-from operator import add
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._pytree import tree_map
 
 from hwnas.data import Dataset, Split
 from hwnas.data.batches import batches
 from hwnas.errors import TrainingError
 from hwnas.network import Network
 from hwnas.supernet.weights import Supernet
-from hwnas.tasks import Batch, Estimate, Sums
+from hwnas.tasks import Batch, Estimate, Sums, Tensors
+from hwnas.tasks.ends import call
 
 
-def calibration_inputs(dataset: Dataset, *, count: int, batch_size: int, seed: int) -> list[Tensor]:
+def calibration_inputs(dataset: Dataset, *, count: int, batch_size: int, seed: int) -> list[Tensors]:
     """`count` batches of training inputs, fixed by the seed and not augmented, on which statistics are recomputed."""
     generator = torch.Generator().manual_seed(seed)
     drawn = batches(dataset.train, min(batch_size, len(dataset.train)), generator=generator, drop_last=True)
     return [batch.inputs for batch in islice(drawn, count)]
 
 
-def recalibrate(module: nn.Module, network: Network, inputs: Iterable[Tensor]) -> nn.Module:
+def recalibrate(module: nn.Module, network: Network, inputs: Iterable[Tensors]) -> nn.Module:
     """Recompute the normalisation statistics of a module from a few batches, in place; returned in eval mode.
 
     Statistics are plain averages over the batches. Only normalisation layers run in training mode, so dropout is off.
@@ -47,7 +47,7 @@ def recalibrate(module: nn.Module, network: Network, inputs: Iterable[Tensor]) -
     device = next(module.parameters()).device
     with torch.no_grad():
         for batch in inputs:
-            module(network.task.fitted(batch.to(device), network.input_shape))
+            call(module, network.task.fitted(_on(device, batch), network.input_shape))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     if (bad := bad_statistics(dict(module.named_buffers()))) is not None:
@@ -75,20 +75,31 @@ def bad_statistics(state: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-def extract_recalibrated(supernet: Supernet, network: Network, inputs: Iterable[Tensor]) -> nn.Module:
+def extract_recalibrated(supernet: Supernet, network: Network, inputs: Iterable[Tensors]) -> nn.Module:
     """Return a stand-alone copy of a sub-network with its own statistics, in eval mode, to be scored or exported."""
     return recalibrate(supernet.extract(network), network, inputs)
 
 
 def evaluate(module: nn.Module, network: Network, split: Split, *, batch_size: int = 256) -> Sums:
     """Return the task's statistics of a module in eval mode on a split; `network.task.values` makes metrics of them."""
-    device, task = next(module.parameters()).device, network.task
+    device, task = next(module.parameters()).device, split.fit(network.task)
+
+    def outputs(inputs: Tensors) -> Tensors:
+        return call(module, task.fitted(_on(device, inputs), network.input_shape))
+
     with torch.no_grad():
         parts = [
-            task.statistics(module(task.fitted(inputs.to(device), network.input_shape)), Batch(inputs, targets))
+            task.statistics(
+                task.to_unit(call(module, task.fitted(_on(device, inputs), network.input_shape))),
+                Batch(inputs, targets),
+            )
             for inputs, targets in batches(split, batch_size)
         ]
-    return reduce(add, parts)
+    return Sums.of(parts)
+
+
+def _on(device: torch.device, inputs: Tensors) -> Tensors:
+    return tree_map(lambda tensor: tensor.to(device), inputs)
 
 
 def estimate(module: nn.Module, network: Network, split: Split) -> Estimate:

@@ -25,6 +25,7 @@ from hwnas.supernet.slicing.kernel_transform import (
     transform_matrices,
     transformed,
 )
+from hwnas.tasks.ends import Tensors, call
 
 TEMPLATES = 4096
 """Most modules without weights that are kept for the next step that needs them; then all are dropped."""
@@ -63,14 +64,14 @@ class Supernet(nn.Module):
             for name, value in transform_matrices(key, sizes):
                 self.register_parameter(name, nn.Parameter(value))
 
-    def forward(self, inputs: Tensor, network: Network, *, dropout: bool = True) -> Tensor:
+    def forward(self, inputs: Tensors, network: Network, *, dropout: bool = True) -> Tensors:
         """Return the outputs of one network; in training mode, without dropout if `dropout` is False.
 
         Shape:
             inputs: (N, ...), which the task fits to the network's input: images are resized;
-            output: (N, ...), of a classification (N, classes).
+            output: (N, ...), of a classification (N, classes). Several inputs or outputs are a tuple.
         """
-        x: Tensor = network.task.fitted(inputs, network.input_shape)
+        x: Tensors = network.task.fitted(inputs, network.input_shape)
         for slot, operator in zip(network.slots, network.operators, strict=True):
             x = self._template(slot, operator).run(self._parameters, x, training=self.training, dropout=dropout)
         return x
@@ -84,7 +85,8 @@ class Supernet(nn.Module):
             for name, value in self._template(slot, operator).slices(self._parameters).items():
                 state[f"{slot}.{name}"] = value.detach().clone()
         module.load_state_dict(state)
-        return module.to(next(self.parameters()).device)
+        first = next(self.parameters(), None)  # there is none if no operator learns
+        return module if first is None else module.to(first.device)
 
     def names_of(self, network: Network) -> frozenset[str]:
         """Return the parameters that a network uses, whole or in part."""
@@ -140,19 +142,20 @@ class _Template:
         """The shared parameters that it uses."""
         return {name for *_, key, _, steps in self._wires for name in (key, *(matrix for matrix, _ in steps))}
 
-    def run(self, weights: Mapping[str, Tensor | None], x: Tensor, *, training: bool, dropout: bool) -> Tensor:
+    def run(self, weights: Mapping[str, Tensor | None], x: Tensors, *, training: bool, dropout: bool) -> Tensors:
         if self._mode != (training, dropout):
             self.module.train(training)
             for child in self._dropouts:
                 child.train(training and dropout)
             self._mode = training, dropout
-        if x.device != self._device:
-            self.module.to(x.device)  # buffers alone: no parameter is wired in
-            self._device = x.device
+        device = (x[0] if isinstance(x, tuple) else x).device
+        if device != self._device:
+            self.module.to(device)  # buffers alone: no parameter is wired in
+            self._device = device
         try:
             for store, name, _, key, size, steps in self._wires:
                 store[name] = _slice(weights, key, size, steps)
-            out: Tensor = self.module(x)
+            out = call(self.module, x)
         finally:
             self._unwire()
         return out

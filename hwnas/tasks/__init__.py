@@ -2,43 +2,60 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from hwnas.errors import ConfigError
-from hwnas.quantities import QUANTITIES, Quantity
-from hwnas.quantities import shown_as as quantity_shown_as
 from hwnas.registry import Family, member
-from hwnas.tasks.image_classification import ImageClassification
-from hwnas.tasks.task import Agreement, Batch, Estimate, Sums, Task, Tensors, TensorSpec, Terms, binomial_error
+from hwnas.tasks.classification import Classification
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, paired_difference
+from hwnas.tasks.options import named_spec, user_task, with_options
+from hwnas.tasks.task import (
+    NO_OPTION,
+    Agreement,
+    Batch,
+    Sums,
+    Task,
+    Tensors,
+    TensorSpec,
+    Terms,
+    binomial_error,
+)
 
 TASKS = Family(
     "tasks",
     {  # name in YAML -> its class
-        "image_classification": "hwnas.tasks.image_classification:ImageClassification",
+        "classification": "hwnas.tasks.classification:Classification",
+        "multilabel": "hwnas.tasks.multilabel:Multilabel",
+        "regression": "hwnas.tasks.regression:Regression",
+        "segmentation": "hwnas.tasks.segmentation:Segmentation",
+        "reconstruction": "hwnas.tasks.reconstruction:Reconstruction",
     },
-    "hwnas.tasks.task:no_task",
+    "hwnas.tasks.options:fault_of",
 )
-DEFAULT = "image_classification"
-"""Task of a space that names none."""
-DEFAULT_TASK: Task = ImageClassification()
+WIDTH_KEYS: Mapping[str, str] = {"classes": "classification", "outputs": "regression"}
+"""Task of a space that names none, by the key that gives the width of its last stage."""
+DEFAULT_TASK: Task = Classification()
 
 __all__ = [
-    "DEFAULT",
     "DEFAULT_TASK",
+    "NO_OPTION",
     "TASKS",
+    "WIDTH_KEYS",
     "Agreement",
     "Batch",
+    "Classification",
     "Estimate",
-    "ImageClassification",
+    "LazyEstimates",
     "Sums",
     "Task",
     "TensorSpec",
     "Tensors",
     "Terms",
     "binomial_error",
-    "metric_named",
     "open_task",
-    "shown_as",
+    "paired_difference",
+    "task_of",
 ]
 
 
@@ -48,21 +65,22 @@ def open_task(name: str, *, where: str) -> Task:
     Raises:
         ConfigError: there is no such task, or an installed distribution's cannot be imported.
     """
-    kind: type[Task] = member(TASKS, name, what="task", where=where)
-    return kind()
+    return task_of(name, base=Path(), where=where)
 
 
-def metric_named(name: str) -> Quantity | None:
-    """Return the metric of that name of the first task that has it; None if no task does, or none that can be read."""
-    for task in TASKS:
-        with suppress(ConfigError):
-            for metric in open_task(task, where="metrics of tasks").metrics:
-                if metric.name == name:
-                    return metric
-    return None
+def task_of(spec: str | Mapping[str, Any], *, base: Path, where: str) -> Task:
+    """Return the task that a space or an experiment names, with its options.
 
+    Args:
+        spec: a name in `TASKS`, a class of the user's as `file.py:Class` or `module:Class`, or a mapping with one of
+            these as `name` beside options.
+        base: folder that paths begin at, beside the current one.
+        where: the key that holds it, for errors.
 
-def shown_as(name: str) -> Quantity:
-    """Return the quantity or the task's metric of a name, or what can be said of one that is not installed here."""
-    known = None if name in QUANTITIES else metric_named(name)
-    return quantity_shown_as(name) if known is None else known
+    Raises:
+        ConfigError: there is no such task, it cannot be imported or has no such option.
+    """
+    name, options = named_spec(spec, where=where)
+    own = ":" in name
+    kind = user_task(name, base=base, where=where) if own else member(TASKS, name, what="task", where=where)
+    return with_options(kind, options, name=name, where=where)

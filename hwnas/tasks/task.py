@@ -4,36 +4,26 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.errors import ConfigError, did_you_mean
+from hwnas.errors import ConfigError
 from hwnas.quantities import Quantity
+from hwnas.registry import SourceFile, load_source, source_of
+from hwnas.tasks.ends import Shape as Shape
+from hwnas.tasks.ends import Tensors as Tensors
+from hwnas.tasks.ends import TensorSpec as TensorSpec
+from hwnas.tasks.ends import is_plain, shape_of, shape_text, specs_of
+from hwnas.tasks.metrics.estimate import Estimate
 
 if TYPE_CHECKING:
     import torch
-
-Shape = tuple[int, ...]
-Tensors = Any
-"""A tensor, or several in a tuple or a mapping: the task knows which."""
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """One input or output of a network."""
-
-    name: str
-    shape: Shape
-    """Without the batch axis; of any rank."""
-    dtype: str = "float32"
-    """numpy's name."""
-    below: int | None = None
-    """Of whole numbers, such as token ids: all of them are smaller, and none is negative."""
+    from torch import nn
 
 
 class Batch(NamedTuple):
@@ -50,14 +40,11 @@ class Terms(NamedTuple):
     samples: str = "samples"
     outputs: str = "outputs"
     same: str = "gives PyTorch's answer"
-    """Predicate of a file on the samples that `Agreement.share` counts."""
-
-
-class Estimate(NamedTuple):
-    """Value of a metric, with its standard error where that is known."""
-
-    value: float
-    error: float | None = None
+    """Predicate of a file on the share of `compared` that `Agreement.share` counts."""
+    compared: str = ""
+    """Things that answers are compared on, such as `pixels`; empty: the samples."""
+    agreement: str = "Same answer"
+    """Head of a column of these shares."""
 
 
 class Agreement(NamedTuple):
@@ -67,6 +54,8 @@ class Agreement(NamedTuple):
     """Largest absolute difference of any output."""
     share: float
     """Share of the samples on which both give the same answer, in the sense of the task."""
+    scale: float = 1.0
+    """Size of outputs that a tolerance is a share of, such as the spread of the targets."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +69,22 @@ class Sums:
     """Arrays with a row for each sample, in order; paired comparisons and ranks need them."""
 
     def __add__(self, other: Sums) -> Sums:
-        totals = {name: value + other.totals[name] for name, value in self.totals.items()}
-        samples = {name: np.concatenate([rows, other.samples[name]]) for name, rows in self.samples.items()}
-        return Sums(self.count + other.count, totals, samples)
+        return Sums.of([self, other])
+
+    @classmethod
+    def of(cls, parts: Sequence[Sums]) -> Sums:
+        """Return the statistics of all parts, one or more, together."""
+        first = parts[0]
+        totals = {name: sum((part.totals[name] for part in parts[1:]), value) for name, value in first.totals.items()}
+        samples = {name: np.concatenate([part.samples[name] for part in parts]) for name in first.samples}
+        return cls(sum(part.count for part in parts), totals, samples)
+
+
+_ROUNDING = 1e-9
+ANSWER_TOLERANCE = 0.05
+"""Largest difference of numbers, as a share of their spread, at which two networks give the same answer."""
+NO_OPTION: Mapping[str, Any] = {"key": None}
+"""Metadata of a field that is no option of a space or an experiment."""
 
 
 @dataclass(frozen=True)
@@ -93,24 +95,31 @@ class Task(ABC):
     batch axis first. What a method is handed in `outputs` is what a network of the task returns.
     """
 
-    input_keys: ClassVar[tuple[str, ...]] = ()
-    """Keys of `input` in a space file, in place of `shape`."""
-    elastic: ClassVar[tuple[str, ...]] = ()
-    """Those of them that may be a choice."""
-    width_key: ClassVar[str] = "outputs"
-    """Key of a space file that gives the width of the last stage."""
     metrics: ClassVar[tuple[Quantity, ...]]
-    """Metrics by which a network is judged; the first is the quality that a search optimizes."""
-    terms: ClassVar[Terms] = Terms()
+    """Metrics by which a network is judged; a search optimizes the first, or that of the option `quality`."""
+    has_labels: ClassVar[bool] = False
+    """True if targets are labels and the loss is their cross-entropy, by which some training-free proxies are
+    defined."""
 
-    inputs: tuple[TensorSpec, ...] = ()
-    outputs: tuple[TensorSpec, ...] = ()
+    inputs: tuple[TensorSpec, ...] = field(default=(), metadata=NO_OPTION)
+    outputs: tuple[TensorSpec, ...] = field(default=(), metadata=NO_OPTION)
+    quality_metric: str = field(default="", repr=False, metadata={"key": "quality"})
+    """Name of the metric that a search optimizes; the option is called `quality`."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Of a class in a user's file, another process loads the file: its module cannot be imported by name."""
+        source = source_of(type(self))
+        if source is None:
+            return super().__reduce_ex__(protocol)
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.init}
+        return _of_file, (source, type(self).__qualname__, values)
+
+    @property
+    def terms(self) -> Terms:
+        """Words for samples and outputs in messages and reports."""
+        return Terms()
 
     # --- shapes ---
-
-    def shape(self, sizes: Mapping[str, int]) -> Shape:
-        """Return the shape of a network's input, from one size for each key of a space's `input`."""
-        return tuple(sizes.values())
 
     def at(self, shape: Shape, width: int) -> Self:
         """Return the task of networks that take this shape and whose last operator is as wide as `width`."""
@@ -118,8 +127,8 @@ class Task(ABC):
         return bound
 
     def specs(self, shape: Shape, width: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-        """Return the inputs and the outputs of such networks: here, one of each, in float32."""
-        return (TensorSpec("input", shape),), (TensorSpec("output", (width,)),)
+        """Return the inputs and the outputs of such networks: here, those of the shape, and one output in float32."""
+        return specs_of(shape), (TensorSpec("output", (width,)),)
 
     # --- learning ---
 
@@ -137,12 +146,45 @@ class Task(ABC):
         """Return the task with a loss of smoothed labels, where it has such: here, as it is."""
         return self
 
+    @property
+    def options(self) -> str:
+        """Options that decide what is learned and are not at their defaults, as text; empty if there are none."""
+        own = [one for one in fields(self) if one.repr and one.metadata.get("key", one.name) is not None]
+        values = {one.name: getattr(self, one.name) for one in own}
+        return ",".join(f"{one.name}={values[one.name]}" for one in own if values[one.name] != one.default)
+
+    # --- units ---
+
+    def fit(self, targets: Tensors) -> Self:
+        """Return the task as it is after it has seen the training targets: here, as it is.
+
+        A task that weights classes or normalises targets takes its numbers from them.
+        """
+        return self
+
+    @property
+    def target_facts(self) -> Mapping[str, Any]:
+        """Numbers of `fit` without which outputs of a network cannot be read, JSON-ready: here, none."""
+        return {}
+
+    def to_unit(self, outputs: Tensors) -> Tensors:
+        """Return a network's outputs in the user's unit, in which they are judged and exported: here, as they are."""
+        return outputs
+
+    def from_unit(self, outputs: Tensors) -> Tensors:
+        """Return outputs in the user's unit as a network gives them, the inverse of `to_unit`."""
+        return outputs
+
+    def finished(self, module: nn.Module) -> nn.Module:
+        """Return a network's module with `to_unit` in it, as it is exported: here, as it is."""
+        return module
+
     # --- judging ---
 
     @property
     def quality(self) -> Quantity:
         """The metric that a search optimizes."""
-        return self.metrics[0]
+        return next((metric for metric in self.metrics if metric.name == self.quality_metric), self.metrics[0])
 
     def quality_text(self, value: float) -> str:
         """Return a quality with its unit, such as `71.3%`."""
@@ -151,7 +193,7 @@ class Task(ABC):
 
     @abstractmethod
     def statistics(self, outputs: Tensors, batch: Batch) -> Sums:
-        """Return what metrics and their errors are computed from."""
+        """Return what metrics and their errors are computed from; outputs are in the user's unit."""
 
     @abstractmethod
     def values(self, sums: Sums) -> Mapping[str, Estimate]:
@@ -163,7 +205,7 @@ class Task(ABC):
 
     @abstractmethod
     def agreement(self, reference: NDArray[Any], outputs: NDArray[Any]) -> Agreement:
-        """Compare outputs of an exported file with those of the network that it was made of."""
+        """Compare outputs of an exported file with those of the network that it was made of, in the user's unit."""
 
     # --- deferring ---
 
@@ -179,42 +221,66 @@ class Task(ABC):
         return 1.0
 
     def sample_scores(self, outputs: Tensors, batch: Batch) -> NDArray[Any]:
-        """Return (N,) numbers from 0 to 1 whose mean is the quality: here, the quality's row for each sample.
+        """Return (N,) numbers from 0 to 1 whose mean is the quality: here, its value plus its influence function.
 
         Raises:
-            ConfigError: the task's statistics hold none.
+            ConfigError: the quality is no mean of such numbers.
         """
-        rows = self.statistics(outputs, batch).samples.get(self.quality.name)
-        if rows is None or rows.ndim != 1 or rows.min(initial=0) < 0 or rows.max(initial=0) > 1:
+        estimate = self.values(self.statistics(outputs, batch))[self.quality.name]
+        rows = None if estimate.influence is None else estimate.value + estimate.influence
+        if rows is None or rows.min(initial=0) < -_ROUNDING or rows.max(initial=0) > 1 + _ROUNDING:
             raise ConfigError(
                 f"`{self.quality.name}` is no mean over samples of numbers from 0 to 1",
                 where=f"task `{type(self).__name__}`",
                 allowed="A cascade is judged sample by sample",
-                do="Let the task return such numbers from `sample_scores`",
+                do="Choose another `quality` of the task, or let the task return such numbers from `sample_scores`",
             )
-        return np.asarray(rows, dtype=float)
+        return np.asarray(rows.clip(0, 1), dtype=float)
 
     # --- data ---
 
     def fitted(self, inputs: Tensors, shape: Shape) -> Tensors:
-        """Return inputs as a network takes them whose input has this shape: here, as they are."""
-        return inputs
+        """Return inputs as a network takes them whose input has this shape: here, signals and images are resized."""
+        from hwnas.tasks.resizing import RANKS, resized
+
+        def one(tensor: torch.Tensor, spec: TensorSpec) -> torch.Tensor:
+            if spec.dtype != "float32":
+                return tensor.to(getattr(torch, spec.dtype))
+            return resized(tensor, spec.shape) if len(spec.shape) in RANKS else tensor
+
+        if is_plain(shape):
+            return resized(inputs, shape) if len(shape) in RANKS else inputs
+        import torch
+
+        if not isinstance(inputs, tuple):
+            return one(inputs, shape[0])
+        return tuple(map(one, inputs, shape))
 
     @property
     def augmentations(self) -> Mapping[str, Any]:
-        """Random changes of inputs that keep their targets, by name; `none` changes nothing."""
-        return {"none": None}
+        """Random changes of inputs that keep their targets, by name; `none` changes nothing: those of the rank."""
+        from hwnas.tasks.augmentation import augmentations_of
+
+        rank = len(self.inputs[0].shape) if len(self.inputs) == 1 and self.inputs[0].dtype == "float32" else 0
+        return augmentations_of(rank)
 
     def augment(self, inputs: Tensors, generator: torch.Generator, kind: str) -> Tensors:
-        """Return inputs, each changed at random as the augmentation of that name says: here, `none` is the only one."""
-        if kind not in self.augmentations:
-            raise ConfigError(
-                f"unknown augmentation `{kind}`",
-                where="train",
-                allowed=did_you_mean(kind, self.augmentations),
-                do="Use a known augmentation",
-            )
-        return inputs
+        """Return inputs, each changed at random as the augmentation of that name says."""
+        from hwnas.tasks.augmentation import augmented
+
+        return augmented(inputs, generator, kind, self.augmentations)
+
+    def as_targets(self, targets: Tensors, shape: Shape, *, where: str) -> Tensors:
+        """Return targets (N, ...) of data as the loss takes them, for inputs of this shape: here, as they are.
+
+        Raises:
+            DataError: they are of another kind; `where` is their place.
+        """
+        return targets
+
+    def class_count(self, targets: Tensors) -> int:
+        """Return the number of classes that targets of data name, 0 where there are no classes: here, 0."""
+        return 0
 
     def strata(self, targets: Tensors) -> torch.Tensor | None:
         """Return the number of the group that each sample is in, if every split needs its share of all groups."""
@@ -236,25 +302,56 @@ class Task(ABC):
         Raises:
             ConfigError: they do not.
         """
-        (wanted,), (output,) = self.inputs, self.outputs
-        if (shape, width) != (wanted.shape, output.shape[-1]):
+        wanted, output = self.inputs, self.outputs[0]
+        specs = specs_of(shape)
+        fits = len(specs) == len(wanted) and all(map(_resizable, specs, wanted))
+        if not fits or (len(self.outputs) == 1 and width != output.shape[0]):
             raise ConfigError(
-                f"the data has inputs of shape {shape} and {width} targets, the space expects {wanted.shape} and "
-                f"{output.shape[-1]}",
+                f"the data has inputs of shape {shape_text(shape)} and {width} targets, the space expects "
+                f"{shape_text(shape_of(wanted))} and {output.shape[0]}",
                 where=where,
-                allowed=f"Data and space agree on shapes and on `{self.width_key}`",
-                do=f"Change `input` and `{self.width_key}` of the space, or choose other data",
+                allowed="Data and space agree on shapes, and on `classes` or `outputs`",
+                do="Change these and `input` of the space, or choose other data",
             )
 
+    def check_network(self, output: Shape, *, where: str) -> None:
+        """Refuse networks whose last operator gives another shape than the task takes.
 
-def no_task(name: str, value: Any) -> str | None:
-    """Return the fault of a member that is no class of tasks; None if it is one."""
-    return None if isinstance(value, type) and issubclass(value, Task) else f"is {value!r}, and a `Task` is needed"
+        Raises:
+            ConfigError: they do.
+        """
+        given, taken = specs_of(output), self.outputs
+        if [spec.shape for spec in given] != [spec.shape for spec in taken]:
+            raise ConfigError(
+                f"the last operator gives {shape_text(shape_of(given))}, the task takes {shape_text(shape_of(taken))}",
+                where=where,
+                allowed=f"A network gives the {self.terms.outputs} that its task, `{type(self).__name__}`, learns",
+                do="Name the task that is meant, end with another operator, or correct `specs` of a task of your own",
+            )
+
+    def check_targets(self, training: Tensors, validation: Tensors, *, where: str) -> None:
+        """Refuse targets that networks cannot learn from, or on which the quality is undefined: here, none are.
+
+        Raises:
+            DataError: they are refused.
+        """
+        return
 
 
 def binomial_error(share: float, count: int) -> float:
     """Return the standard error of a share of `count` observations."""
     return math.sqrt(share * (1 - share) / count)
+
+
+def _resizable(data: TensorSpec, wanted: TensorSpec) -> bool:
+    """Return whether an input can be fitted to networks that take another one, see `Task.fitted`."""
+    from hwnas.tasks.resizing import RANKS
+
+    if ("int" in data.dtype) != ("int" in wanted.dtype):
+        return False
+    own, other = data.shape, wanted.shape
+    resized = len(own) == len(other) and own[0] == other[0] and len(own) in RANKS and "int" not in wanted.dtype
+    return own == other or resized
 
 
 @lru_cache(maxsize=4096)
@@ -271,3 +368,8 @@ def _random(spec: TensorSpec, rng: np.random.Generator, batch: int) -> NDArray[A
         return rng.integers(0, 2, shape).astype(dtype)
     low, high = (np.iinfo(dtype).min, int(np.iinfo(dtype).max) + 1) if spec.below is None else (0, spec.below)
     return rng.integers(low, high, shape, dtype=dtype)
+
+
+def _of_file(source: SourceFile, name: str, values: dict[str, Any]) -> Task:
+    task: Task = getattr(load_source(source), name)(**values)
+    return task

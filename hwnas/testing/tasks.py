@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from hwnas.tasks import Batch, Task
+from hwnas.tasks import Batch, Task, paired_difference
 
 SAMPLES = 12
 
@@ -72,7 +72,7 @@ class TaskContract:
     ) -> None:
         """A scalar; each sample has a gradient, and no gradient flows into the targets."""
         outputs.requires_grad_()
-        for task in (bound, bound.smoothed(0.1)):
+        for task in (bound, bound.smoothed(0.1), bound.fit(batch.targets)):
             loss = task.loss(outputs, batch)
             (gradient,) = torch.autograd.grad(loss, outputs)
             assert loss.ndim == 0
@@ -107,6 +107,26 @@ class TaskContract:
                 assert other.value == pytest.approx(value.value, rel=1e-6)
                 assert other.error == (None if value.error is None else pytest.approx(value.error, rel=1e-6))
 
+    def test_outputs_go_to_the_users_unit_and_back(self, bound: Task, batch: Batch, outputs: torch.Tensor) -> None:
+        """The one is the inverse of the other, and a finished module gives its outputs in that unit."""
+        task = bound.fit(batch.targets)
+        torch.testing.assert_close(task.from_unit(task.to_unit(outputs)), outputs, rtol=1e-4, atol=1e-5)
+        module = _Given(outputs[:2])
+        inputs = [torch.from_numpy(values) for values in task.random_inputs(np.random.default_rng(0), 2)]
+        torch.testing.assert_close(task.finished(module)(*inputs), task.to_unit(module(*inputs)))
+
+    def test_two_networks_are_compared_on_the_same_samples(
+        self, bound: Task, batch: Batch, outputs: torch.Tensor
+    ) -> None:
+        """A network differs from itself by 0, and standard errors are those of the samples' influence."""
+        values = bound.values(bound.statistics(outputs, batch))
+        for estimate in values.values():
+            if estimate.influence is not None:
+                assert estimate.influence.shape == (SAMPLES,)
+                assert estimate.influence.mean() == pytest.approx(0, abs=1e-6)
+                assert estimate.error == pytest.approx(np.sqrt(np.square(estimate.influence).mean() / SAMPLES))
+                assert paired_difference(estimate, estimate)[:2] == (0.0, 0.0)
+
     def test_every_metric_has_a_value(self, bound: Task, batch: Batch, outputs: torch.Tensor) -> None:
         """All metrics that are declared are computed, and no others; names are unique."""
         values = bound.values(bound.statistics(outputs, batch))
@@ -117,7 +137,7 @@ class TaskContract:
     def test_a_network_agrees_with_itself(self, bound: Task, outputs: torch.Tensor) -> None:
         """Perfectly, and not with one that gives something else, or what is not finite."""
         own = outputs.numpy()
-        assert tuple(bound.agreement(own, own.copy())) == (0.0, 1.0)
+        assert tuple(bound.agreement(own, own.copy())[:2]) == (0.0, 1.0)
         apart = bound.agreement(own, own[::-1].copy())
         assert apart.max_difference == pytest.approx(float(np.abs(own - own[::-1]).max()))
         assert 0 <= apart.share < 1
@@ -141,3 +161,14 @@ class TaskContract:
     def test_data_of_the_networks_shapes_fit(self, bound: Task) -> None:
         """A data set whose inputs and targets are as the networks' ends is not refused."""
         bound.check_data(self.shape, self.width, where="contract")
+
+
+class _Given(torch.nn.Module):
+    """Module that gives the same outputs for all inputs."""
+
+    def __init__(self, outputs: torch.Tensor) -> None:
+        super().__init__()
+        self.outputs = torch.nn.Parameter(outputs, requires_grad=False)
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return self.outputs

@@ -157,7 +157,7 @@ def _refuse_recurrent(root: nn.Module, space: FunctionSpace) -> None:
 
 def _channels(shape: Shape) -> int:
     """Return channels of a map (channels, height, width), width of tokens (tokens, width), or length of a vector."""
-    return shape[-1] if len(shape) == 2 else shape[0]
+    return int(shape[-1] if len(shape) == 2 else shape[0])
 
 
 def _free(slot: str, taken: Iterable[str]) -> str:

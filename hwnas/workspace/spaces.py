@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hwnas.config import Experiment
 from hwnas.errors import ConfigError, SpaceError
 from hwnas.io.resources import Folder, find_file
 from hwnas.io.yaml import read_yaml
@@ -16,7 +17,7 @@ from hwnas.registry import SourceFile, load_source, named, read_source
 from hwnas.space import AnySpace, FunctionSpace, read_space
 from hwnas.space.function import FORM, Choose
 from hwnas.space_checks import check_space
-from hwnas.tasks import DEFAULT, open_task
+from hwnas.tasks import DEFAULT_TASK, Task, task_of
 from hwnas.workspace.progress import LateBar, Reporter, default_reporter
 
 
@@ -54,6 +55,7 @@ def open_space(
     *,
     base: Path | None = None,
     plugins: Sequence[SourceFile] = (),
+    task: Task | None = None,
     reporter: Reporter | None = None,
 ) -> tuple[AnySpace, Path]:
     """Return the checked space that a reference names, and its file.
@@ -62,6 +64,7 @@ def open_space(
         reference: a YAML file, a shipped name, or `file.py:function`.
         base: folder that the path may begin at, beside the current one.
         plugins: files with operators, beside those that the space itself names.
+        task: takes the place of the space's own.
         reporter: receives messages and progress; silent if left out.
 
     Returns:
@@ -76,13 +79,17 @@ def open_space(
         >>> space.count
         4
     """
-    space, path = unchecked_space(reference, base=base, plugins=plugins)
+    space, path = unchecked_space(reference, base=base, plugins=plugins, task=task)
     check_opened(space, path, reporter)
     return space, path
 
 
 def unchecked_space(
-    reference: str | Path, *, base: Path | None = None, plugins: Sequence[SourceFile] = ()
+    reference: str | Path,
+    *,
+    base: Path | None = None,
+    plugins: Sequence[SourceFile] = (),
+    task: Task | None = None,
 ) -> tuple[AnySpace, Path]:
     """Return the same, of which no operator was built yet: PyTorch is not imported for it.
 
@@ -96,7 +103,17 @@ def unchecked_space(
             "the file's function is not named", where=str(path), allowed=FORM, do=f"Write `{name}:FUNCTION`"
         )
     space: AnySpace = _function_space(path, function) if function is not None else read_space(path)
-    return replace(space, plugins=tuple(dict.fromkeys([*space.plugins, *plugins]))), path
+    plugins = tuple(dict.fromkeys([*space.plugins, *plugins]))
+    return replace(space, plugins=plugins, task=task or space.task), path
+
+
+def task_in(experiment: Experiment, *, base: Path, where: str) -> Task | None:
+    """Return the task that an experiment names; None if it leaves it to its space.
+
+    Raises:
+        ConfigError: there is no such task, or it has no such option.
+    """
+    return None if experiment.task is None else task_of(experiment.task, base=base, where=f"{where}: task")
 
 
 def check_opened(space: AnySpace, path: Path, reporter: Reporter | None = None) -> None:
@@ -138,5 +155,7 @@ def split_reference(reference: str | Path) -> tuple[Path, str | None]:
 def _function_space(path: Path, function: str) -> FunctionSpace:
     loaded = named(f"{path.absolute()}:{function}", base=path.parent, where="space")
     build = UserFunction(read_source(path), function, loaded)
-    task = open_task(str(getattr(loaded, "task", DEFAULT)), where=f"{path}: `{function}.task`")
+    stated = getattr(loaded, "task", None)
+    where = f"{path}: `{function}.task`"
+    task = DEFAULT_TASK if stated is None else task_of(stated, base=path.parent, where=where)
     return FunctionSpace(function, build, source=str(path), task=task)

@@ -105,6 +105,74 @@ EXAMPLES: Mapping[str, tuple[tuple[dict[str, object], ...], ...]] = {
         ({"in_channels": 8, "out_channels": 16, "stride": 1, "activation": "silu"},),
     ),
     "readout": (({"in_channels": 24, "out_channels": 10}, {"in_channels": 8, "out_channels": 10}),),
+    "conv1d": (
+        ({"in_channels": 16, "out_channels": 24, "kernel": 7}, {"in_channels": 8, "out_channels": 8, "kernel": 1}),
+        ({"in_channels": 6, "out_channels": 8, "stride": 2, "activation": "hswish"},),
+    ),
+    "dsconv1d": (
+        ({"in_channels": 16, "out_channels": 24, "kernel": 5}, {"in_channels": 8, "out_channels": 16, "kernel": 3}),
+        ({"in_channels": 16, "out_channels": 16, "stride": 2, "activation": "relu6"},),
+    ),
+    "tcn": (
+        (
+            {"in_channels": 16, "out_channels": 24, "kernel": 5, "dilation": 2},
+            {"in_channels": 8, "out_channels": 16, "kernel": 3, "dilation": 2},
+        ),
+        ({"in_channels": 16, "out_channels": 16, "dilation": 4, "causal": True, "dropout": 0.1},),
+    ),
+    "mingru": (({"in_channels": 16, "out_channels": 24}, {"in_channels": 8, "out_channels": 16}),),
+    "upconv1d": (
+        ({"in_channels": 16, "out_channels": 24, "kernel": 5}, {"in_channels": 8, "out_channels": 16, "kernel": 3}),
+        ({"in_channels": 16, "out_channels": 16, "scale": 4, "mode": "linear"},),
+    ),
+    "conv2d": (
+        (
+            {"in_channels": 16, "out_channels": 24, "kernel_height": 5, "kernel_width": 4, "bias": True},
+            {"in_channels": 8, "out_channels": 16, "kernel_height": 3, "kernel_width": 2, "bias": True},
+        ),
+        ({"in_channels": 3, "out_channels": 8, "kernel_height": 1, "kernel_width": 5, "stride": 2},),
+    ),
+    "dsconv": (
+        ({"in_channels": 16, "out_channels": 24, "kernel": 5}, {"in_channels": 8, "out_channels": 16, "kernel": 3}),
+        ({"in_channels": 16, "out_channels": 16, "stride": 2, "bias": True},),
+    ),
+    "basicblock": (
+        (
+            {"in_channels": 16, "out_channels": 24, "kernel": 5, "stride": 2, "bias": True},
+            {"in_channels": 8, "out_channels": 16, "kernel": 3, "stride": 2, "bias": True},
+        ),
+        ({"in_channels": 16, "out_channels": 16},),
+    ),
+    "upconv": (
+        ({"in_channels": 16, "out_channels": 24, "kernel": 5}, {"in_channels": 8, "out_channels": 16, "kernel": 3}),
+        ({"in_channels": 16, "out_channels": 16, "scale": 4, "mode": "linear"},),
+    ),
+    "mlp": (
+        ({"in_channels": 16, "out_channels": 24}, {"in_channels": 8, "out_channels": 16}),
+        ({"in_channels": 16, "out_channels": 16, "norm": False, "dropout": 0.1},),
+        (
+            {"in_channels": 16, "out_channels": 24, "positions": 56, "bias": True},
+            {"in_channels": 8, "out_channels": 16, "positions": 56, "bias": True},
+        ),
+    ),
+    "densehead": (
+        (
+            {"in_channels": 32, "out_channels": 10, "features": 24, "scale": 2},
+            {"in_channels": 8, "out_channels": 10, "features": 16, "scale": 2},
+        ),
+        ({"in_channels": 32, "out_channels": 10, "scale": 4, "mode": "nearest"},),
+    ),
+    "logmel": (
+        ({"in_channels": 1, "out_channels": 1, "rate": 1000, "mels": 6},),
+        ({"in_channels": 2, "out_channels": 12, "rate": 1000, "mels": 6, "window_ms": 25.0, "high_hz": 400.0},),
+    ),
+    "regressor": (
+        (
+            {"in_channels": 32, "out_channels": 2, "features": 64, "hidden": 96},
+            {"in_channels": 8, "out_channels": 2, "features": 16, "hidden": 24},
+        ),
+        ({"in_channels": 32, "out_channels": 1, "dropout": 0.2},),
+    ),
 }
 
 
@@ -115,4 +183,10 @@ def input_of(operator: Operator) -> Shape:
     if operator.kind == "patchembed":
         whole = operator.knobs["patch"] * operator.knobs["grid"]
         return operator.in_channels, whole + 1, whole + 2
+    if operator.kind in ("conv1d", "dsconv1d", "tcn", "mingru", "upconv1d"):
+        return operator.in_channels, 15
+    if operator.kind == "logmel":
+        return operator.in_channels, 105
+    if operator.kind == "mlp" and operator.knobs["positions"] == 1:
+        return (operator.in_channels,)
     return operator.in_channels, 8, 7

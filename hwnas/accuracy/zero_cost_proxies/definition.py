@@ -52,7 +52,7 @@ class Definition:
     data: bool = False
     """True if it looks at real images where there are some; else they are noise, and the definition may put others."""
     labels: bool = False
-    """True if it looks at labels."""
+    """True if it is defined by the cross-entropy of labels: tasks without labels are refused."""
     mode: Literal["train", "eval"] = "train"
     initialization: str = "pytorch"
     """A name in `INITIALIZATIONS`; `pytorch` leaves weights as the module is built."""

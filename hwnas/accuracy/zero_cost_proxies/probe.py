@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -65,7 +65,7 @@ def _subject(
         inputs = torch.randn(definition.batch, *shape, generator=generator)
     elif inputs.shape[1] != channels:
         raise ConfigError(
-            f"the images have {inputs.shape[1]} channels, the network takes {channels}",
+            f"the inputs have {inputs.shape[1]} channels, the network takes {channels}",
             where="training-free proxies",
             allowed="Data and space agree on channels",
             do="Choose other data, or score without data",
@@ -92,9 +92,15 @@ def made(definition: Definition, network: Network, seed: int) -> nn.Module:
     return module.to(getattr(torch, definition.dtype)).train(definition.mode == "train")
 
 
+def refusal(definition: Definition, network: Network, module: Callable[[], nn.Module]) -> str | None:
+    """Return the reason why a definition does not hold for a network, None if it does; `module` makes its module."""
+    if definition.labels and not network.task.has_labels:
+        return "it takes gradients of the cross-entropy of labels, and the task has no labels"
+    return None if definition.refuses is None else definition.refuses(module())
+
+
 def _refuse(definition: Definition, subject: ProxyInput, where: str) -> None:
-    reason = definition.refuses(subject.module) if definition.refuses is not None else None
-    if reason is not None:
+    if (reason := refusal(definition, subject.network, lambda: subject.module)) is not None:
         raise NoScore(
             f"the definition does not hold for this network: {reason}",
             where=where,

@@ -6,7 +6,7 @@ import hashlib
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import final
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
 from hwnas.accuracy.zero_cost_proxies.definition import Definition
-from hwnas.accuracy.zero_cost_proxies.probe import made, probe
+from hwnas.accuracy.zero_cost_proxies.probe import made, probe, refusal
 from hwnas.data import Dataset
 from hwnas.errors import ConfigError
 from hwnas.network import Network
@@ -150,15 +150,13 @@ def check_holds(scorer: TrainingFree, ends: Sequence[Architecture]) -> None:
     Raises:
         ConfigError: it gives the reason.
     """
-    refuses = scorer.definition.refuses
-    if refuses is None:
-        return
-    reasons = [refuses(made(scorer.definition, scorer.lower(end), scorer.seed)) for end in ends]
+    definition, networks = scorer.definition, [scorer.lower(end) for end in ends]
+    reasons = [refusal(definition, one, partial(made, definition, one, scorer.seed)) for one in networks]
     if all(reason is not None for reason in reasons):
         raise ConfigError(
             f"its definition does not hold for the networks of this space: {reasons[0]}",
             where=f"proxy `{scorer.name}`",
-            allowed="docs/how-to/proxies.md lists the networks of each proxy; params and snip take any network",
+            allowed="docs/how-to/proxies.md lists the networks of each proxy; params and macs take any network",
             do="Use another proxy",
         )
 
@@ -166,9 +164,9 @@ def check_holds(scorer: TrainingFree, ends: Sequence[Architecture]) -> None:
 def _first(dataset: Dataset, count: int, name: str) -> tuple[Tensor, Tensor]:
     if len(dataset.train) < count:
         raise ConfigError(
-            f"the data set `{dataset.name}` has {len(dataset.train)} training images, the batch is {count}",
+            f"the data set `{dataset.name}` has {len(dataset.train)} training samples, the batch is {count}",
             where=f"proxy `{name}`",
-            allowed="A batch has as many images as there are, or fewer",
+            allowed="A batch has as many samples as there are, or fewer",
             do="Give a smaller `batch`, or score without data",
         )
     return dataset.train.batch(torch.arange(count)), dataset.train.targets[:count]

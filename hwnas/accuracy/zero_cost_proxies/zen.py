@@ -12,11 +12,13 @@ Initialisation: standard normal.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
-from hwnas.accuracy.zero_cost_proxies.maps import no_scales, see_maps
+from hwnas.accuracy.zero_cost_proxies.maps import MAP_NORMS, no_scales, see_maps
 
 MOVED = 0.01
 
@@ -26,9 +28,10 @@ def zen(subject: ProxyInput) -> float:
     images, scales = subject.inputs, list[Tensor]()
 
     def see(layer: nn.Module, entering: tuple[Tensor, ...]) -> None:
-        scales.append(entering[0].var((0, 2, 3), correction=0).mean().sqrt().log())
+        over = (0, *range(2, entering[0].ndim))
+        scales.append(entering[0].var(over, correction=0).mean().sqrt().log())
 
-    norms = [part for part in subject.module.modules() if isinstance(part, nn.BatchNorm2d)]
+    norms = [part for part in subject.module.modules() if isinstance(part, MAP_NORMS)]
     handles = [norm.register_forward_pre_hook(see) for norm in norms]
     still = _last_map(subject.module, images)
     for handle in handles:
@@ -43,7 +46,7 @@ def _last_map(module: nn.Module, images: Tensor) -> Tensor:
     last = [images]
 
     def see(leaving: Tensor) -> None:
-        if leaving.shape[2] * leaving.shape[3] > 1:
+        if math.prod(leaving.shape[2:]) > 1:
             last[0] = leaving
 
     see_maps(module, images, see)

@@ -28,6 +28,7 @@ from hwnas.measure.table import (
     row_key,
     row_line,
 )
+from hwnas.measure.table_lines import input_text
 from hwnas.measure.timing import NOISY_SHARE, Measurement, Timing
 from hwnas.network import Network, build
 from hwnas.ops import Operator, Shape
@@ -232,7 +233,7 @@ def jobs_of(
     if table.overhead is None:
         jobs.append(MeasureJob(ModelFile("identity", _identity, OVERHEAD_SHAPE), False, OVERHEAD_LINE))
     for operator, shape in plan_table(operators, table):
-        name = f"{operator.describe()} at {'x'.join(map(str, shape))}"
+        name = f"{operator.describe()} at {input_text(shape)}"
         jobs.append(
             MeasureJob(ModelFile(name, operator.module, shape, _code([operator])), False, row_line(operator, shape))
         )

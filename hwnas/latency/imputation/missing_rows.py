@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
 from hwnas.errors import TableError
 from hwnas.latency.imputation.log_regressor import Described, Floats, LogRegressor
 from hwnas.ops import Operator, Shape
+from hwnas.tasks.ends import elements_of, specs_of
 from hwnas.words import counted
 
 FEWEST_ROWS = 10
@@ -107,16 +108,17 @@ def _described(
 
     costs = [operator_costs(operator, shape) for operator, shape in links]
     own = np.array([kinds[operator.kind] for operator, _ in links], dtype=np.intp)
-    values = np.array([[float(operator.knobs.get(name) or 0) for name in knobs] for operator, _ in links])
+    values = np.array([[_number(operator.knobs.get(name)) for name in knobs] for operator, _ in links])
     values = np.sign(values) * np.log1p(np.abs(values))
     word_sets = [set(_worded(operator)) for operator, _ in links]
     worded = np.array([[word in mine for word in words] for mine in word_sets], dtype=float).reshape(len(links), -1)
     one_hot = np.eye(len(kinds))[own]
-    inputs = np.array([np.prod(shape) for _, shape in links], dtype=float)
-    area = np.array([np.prod(shape[1:]) for _, shape in links], dtype=float)
-    longest = np.array([max(shape[1:], default=1) for _, shape in links], dtype=float)
-    outputs = np.array([np.prod(cost.output_shape) for cost in costs], dtype=float)
-    columns = np.array([cost.output_shape[0] for cost in costs], dtype=float)
+    inputs = np.array([elements_of(shape) for _, shape in links], dtype=float)
+    sides = [specs_of(shape)[0].shape[1:] for _, shape in links]
+    area = np.array([np.prod(side) for side in sides], dtype=float)
+    longest = np.array([max(side, default=1) for side in sides], dtype=float)
+    outputs = np.array([elements_of(cost.output_shape) for cost in costs], dtype=float)
+    columns = np.array([specs_of(cost.output_shape)[0].shape[0] for cost in costs], dtype=float)
     macs, params = (np.array([getattr(cost, name) for cost in costs], dtype=float) for name in ("macs", "params"))
     live = np.array([cost.activation_bytes for cost in costs], dtype=float)
     filled, hints = tiles(outputs / columns, columns, np.maximum(macs / outputs, 1e-3))
@@ -124,3 +126,8 @@ def _described(
     work = np.column_stack([np.ones(len(links)), macs, params, inputs, outputs, live, filled])
     intensity = np.log1p(macs) - np.log(params + inputs + outputs)
     return Described(np.hstack([shapes, values, worded, one_hot]), work, np.column_stack([hints, intensity]), own)
+
+
+def _number(value: Any) -> float:
+    """Return a knob as a number; of several inputs' channels their sum."""
+    return float(sum(value) if isinstance(value, tuple) else value or 0)

@@ -25,7 +25,7 @@ from hwnas.registry import member, read_source
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.space import Space
 from hwnas.stored_names import current, stored
-from hwnas.workspace.results.halving_results import metric_of
+from hwnas.workspace.results.halving_results import objective_of
 from hwnas.workspace.workspace import Workspace
 
 OF_TIER = ("objectives", "limits", "setup", "latency")
@@ -81,14 +81,14 @@ def conditions_of(
     tier: str,
     rung: RungConfig | None = None,
     *,
-    metric: str | None = None,
+    quality: Objective | None = None,
     producer: str = "",
     study: str = "",
 ) -> Conditions:
-    """Return the conditions of the experiment as it is now; of successive halving with its last rung or its metric."""
+    """Return the conditions of the experiment as it is now; of halving with its last rung or its objective."""
     wanted, accuracy = run.objectives.tier(tier), run.experiment.accuracy.model_dump(mode="json")
-    if (metric := metric if rung is None else metric_of(rung.score, run.space.task)) is not None:
-        wanted = tier_for_rung(wanted, metric)
+    if (quality := quality if rung is None else objective_of(rung.score, run.space.task)) is not None:
+        wanted = tier_for_rung(wanted, quality)
     if rung is not None:
         accuracy |= {"source": rung.score, "epochs": rung.epochs or accuracy["epochs"]}
     source = source_of(accuracy["source"], where=f"experiment `{run.experiment.name}`")

@@ -237,7 +237,8 @@ class HeldOutSamples:
         from hwnas.export.bundle import outputs_of
 
         network = self.run.network(architecture)
-        return outputs_of(self._module(side, architecture), self._fitted(network, inputs).numpy())
+        outputs: Array = outputs_of(self._module(side, architecture), self._fitted(network, inputs).numpy())
+        return outputs
 
     def _run_file(self, side: Side, path: Path, network: Network) -> Array:
         from hwnas.workspace.measuring.setups import runtime_of

@@ -18,6 +18,7 @@ from hwnas.space import AnySpace, Architecture
 from hwnas.supernet.slicing.axes import Axis, Label, Labels, fix, inert, runs, unite
 from hwnas.supernet.slicing.channel_rules import Following
 from hwnas.supernet.weights import key_of
+from hwnas.tasks.ends import examples, specs_of
 
 TRACED_ARCHITECTURES = 200
 """Random architectures that show which slot follows which, beside those that differ from the largest in one choice."""
@@ -63,10 +64,13 @@ def elastic_groups(space: AnySpace) -> tuple[Group, ...]:
     starts = set(links.get(None, ()))
     for slot, links_of_slot in operators_by_slot(space).items():
         for operator, shape, alone in _run(links_of_slot):
-            entering = inert((2, *shape)) if slot in starts else shared.flow(slot, shape)
+            if slot in starts:
+                entering = [inert((2, *spec.shape)) for spec in specs_of(shape)]
+            else:
+                entering = [shared.flow(slot, shape)]
             leaving, outgoing = shared.follow(slot, operator, shape, entering)
             if not alone:  # its other forms may tie what this one does not
-                shared.hold(slot, operator, (*entering, *leaving))
+                shared.hold(slot, operator, (*(label for labels in entering for label in labels), *leaving))
             for after in links.get(slot, ()):
                 if after is not None:
                     for one, other in zip(shared.flow(after, outgoing), leaving, strict=True):
@@ -95,16 +99,19 @@ class _Shared:
             labels.append(((axis, size),) if size > 1 else ())
         return tuple(labels)
 
-    def follow(self, slot: str, operator: Operator, shape: Shape, entering: Labels) -> tuple[Labels, Shape]:
-        """Run an operator and return the labels and the shape of its output."""
+    def follow(self, slot: str, operator: Operator, shape: Shape, entering: Iterable[Labels]) -> tuple[Labels, Shape]:
+        """Run an operator and return the labels and the shape of its output; of several outputs, all their labels."""
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             module = new_module(operator).to("meta").eval()
-            images = torch.empty(2, *shape)
+        inputs = examples(shape, 2, "meta")
         with torch.no_grad(), Following() as following:
-            following.label(images, entering)
+            for tensor, labels in zip(inputs, entering, strict=True):
+                following.label(tensor, labels)
             for name, value in module.named_parameters():
                 following.label(value, self._of(key_of(operator.scope(slot), name), value))
-            out = module(images)
+            out = module(*inputs)
+        if isinstance(out, tuple):
+            return tuple(label for tensor in out for label in following.labels(tensor)), ()
         return following.labels(out), tuple(out.shape[1:])
 
     def hold(self, slot: str, operator: Operator, flowing: Labels) -> None:

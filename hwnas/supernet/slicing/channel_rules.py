@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -188,11 +189,11 @@ def _reduced(following: Following, args: list[Any], out: Tensor) -> Labels:
     return tuple(kept) if out.ndim == len(labels) else tuple(k for axis, k in enumerate(kept) if axis not in over)
 
 
-def _pooled(following: Following, args: list[Any], out: Tensor) -> Labels:
+def _pooled(following: Following, args: list[Any], out: Tensor, *, axes: int = 2) -> Labels:
     labels = following.labels(args[0])
-    for label in labels[-2:]:
+    for label in labels[-axes:]:
         fix(label, "a window slides along it")
-    return *labels[:-2], *inert(out.shape[-2:])
+    return *labels[:-axes], *inert(out.shape[-axes:])
 
 
 def _padded(following: Following, args: list[Any], out: Tensor) -> Labels:
@@ -277,6 +278,7 @@ CHANNEL_RULES: Mapping[str, Rule] = {  # an operation of ATen -> its rule; point
         ],
         _pooled,
     ),
+    **_over(["upsample_nearest1d", "upsample_linear1d"], partial(_pooled, axes=1)),
     **_over(
         [
             "_scaled_dot_product_flash_attention_for_cpu",

@@ -23,7 +23,7 @@ from hwnas.supernet.training.epoch_state import EpochState
 from hwnas.supernet.training.recipe import Recipe
 from hwnas.supernet.training.task import parts_of
 from hwnas.supernet.weights import Supernet
-from hwnas.tasks import DEFAULT_TASK
+from hwnas.tasks import DEFAULT_TASK, Task
 
 NEUTRAL_FIELDS = ("processes", "launcher", "on_divergence", "checkpoint_every")
 """Fields of a recipe that do not decide the weights."""
@@ -53,7 +53,14 @@ class Epoch:
 def identity_of(space: AnySpace, dataset: Dataset, recipe: Recipe, seed: int) -> Identity:
     """Return the identity that is kept in every checkpoint."""
     identity = {"space": space.name, "dataset": dataset.name, "seed": seed, "recipe": identity_dict(recipe)}
-    return identity if space.task == DEFAULT_TASK else {**identity, "task": repr(space.task)}
+    return {**identity, **task_identity(space.task, dataset)}
+
+
+def task_identity(task: Task, dataset: Dataset) -> Identity:
+    """Return the part of an identity that tells what is learned; empty where that is the usual task."""
+    named = {} if repr(task) == repr(DEFAULT_TASK) else {"task": repr(task)}
+    facts = dataset.train.fit(task).target_facts
+    return {**named, "targets": dict(facts)} if facts else named
 
 
 def identity_dict(recipe: Recipe) -> dict[str, Any]:
@@ -228,7 +235,7 @@ def differences(was: Identity, now: Identity, path: Path) -> list[str]:
             f"{name}: {before!r} then, {after!r} now"
             for name, before, after in [
                 *((key, was[key], now[key]) for key in ("space", "dataset", "seed")),
-                ("task", was.get("task"), now.get("task")),
+                *((key, was.get(key), now.get(key)) for key in ("task", "targets")),
                 *((f"train.{TRAIN.get(key, key)}", begun[key], value) for key, value in now["recipe"].items()),
             ]
             if before != after

@@ -21,9 +21,18 @@ from hwnas.supernet.training.ema import EMA
 from hwnas.supernet.training.epoch import run_epoch
 from hwnas.supernet.training.epoch_state import EpochState
 from hwnas.supernet.training.recipe import Recipe, epoch_seed, make_optimizer
-from hwnas.supernet.training.resume import Identity, State, fitting, identity_dict, resume, save_mid_epoch
+from hwnas.supernet.training.resume import (
+    Identity,
+    State,
+    fitting,
+    identity_dict,
+    resume,
+    save_mid_epoch,
+    task_identity,
+)
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask, check_recipe
 from hwnas.tasks import Tensors
+from hwnas.tasks.ends import call
 
 
 def train_standalone(
@@ -86,7 +95,7 @@ def _course(
     """Return the training_task of one network, which is the only one in each step."""
 
     def run(inputs: Tensors) -> Tensors:
-        return module(network.task.fitted(inputs, network.input_shape))
+        return call(module, network.task.fitted(inputs, network.input_shape))
 
     return TrainTask(
         module=module,
@@ -94,7 +103,7 @@ def _course(
         recipe=recipe,
         optimizer=make_optimizer(module, recipe),
         subnets=lambda step, rng: [ActiveSubnet(run)],
-        task=network.task,
+        task=dataset.train.fit(network.task),
         teacher=None if teacher is None else teacher.to(next(module.parameters()).device).eval(),
         average=EMA(module, recipe.ema_decay) if recipe.ema_decay else None,
     )
@@ -113,6 +122,7 @@ def _identity(network: Network, dataset: Dataset, recipe: Recipe, seed: int, sta
     """Return the identity of the training: of two with unlike ones neither continues the other."""
     chain = [f"{slot}: {one.describe()}" for slot, one in zip(network.slots, network.operators, strict=True)]
     identity = {"network": chain, "dataset": dataset.name, "seed": seed, "recipe": identity_dict(recipe)}
+    identity |= task_identity(network.kind, dataset)
     return {**identity, "start": "initial weights" if start is None else weights_digest(start)}
 
 

@@ -81,16 +81,16 @@ def check_recipe(recipe: Recipe, split: Split, teacher: nn.Module | None) -> Non
     parts = parts_of(recipe)
     if len(split) < recipe.batch_size:
         raise ConfigError(
-            f"batch_size {recipe.batch_size} exceeds the {len(split)} training images",
+            f"batch_size {recipe.batch_size} exceeds the {len(split)} training samples",
             where="train",
             allowed="An epoch holds at least one whole batch",
             do="Use a smaller batch_size",
         )
     if parts % recipe.processes or (parts > 1 and 2 * parts > recipe.batch_size):
         raise ConfigError(
-            f"a batch of {recipe.batch_size} images is cut into {parts} parts for {recipe.processes} processes",
+            f"a batch of {recipe.batch_size} samples is cut into {parts} parts for {recipe.processes} processes",
             where="train: accumulate",
-            allowed="Each process has as many parts as the others, and a part has two images or more",
+            allowed="Each process has as many parts as the others, and a part has two samples or more",
             do="Make `grad_accumulation_steps` a multiple of `processes`, or leave it out",
         )
     if (recipe.teacher is None) != (teacher is None):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from hwnas.data import Dataset
 from hwnas.errors import ConfigError, raised, reason
 from hwnas.io.regular import read_regular
 from hwnas.network import Network, build
-from hwnas.tasks import Tensors
+from hwnas.tasks import Task, Tensors
+from hwnas.tasks.ends import call
 
 WHERE = "train: teacher"
 
@@ -29,8 +32,8 @@ class AtItsResolution(nn.Module):
         self.network = network
 
     def forward(self, inputs: Tensors) -> Tensors:
-        """(N, C, H, W) to (N, classes)."""
-        return self.module(self.network.task.fitted(inputs, self.network.input_shape))
+        """Inputs of any size to outputs."""
+        return call(self.module, self.network.task.fitted(inputs, self.network.input_shape))
 
 
 def teacher_of_weights(path: Path, network: Network) -> nn.Module:
@@ -62,28 +65,60 @@ def teacher_of_weights(path: Path, network: Network) -> nn.Module:
     return AtItsResolution(module, network)
 
 
-def checked_teacher(teacher: object, dataset: Dataset, name: str) -> nn.Module:
-    """Return a user's teacher after a trial on two images.
+@final
+class FromUnit(nn.Module):
+    """Module whose outputs are in the user's unit, as a teacher of networks that learn another scale."""
+
+    def __init__(self, module: nn.Module, task: Task) -> None:
+        super().__init__()
+        self.module = module
+        self.task = task
+
+    def forward(self, inputs: Tensors) -> Tensors:
+        """Inputs to outputs as the networks of the task give them."""
+        return self.task.from_unit(self.module(inputs))
+
+
+def checked_teacher(teacher: object, dataset: Dataset, name: str, task: Task) -> nn.Module:
+    """Return a user's teacher after a trial on two samples.
+
+    Args:
+        teacher: the object that must be one.
+        dataset: data that it sees.
+        name: of the teacher, for errors.
+        task: with the shapes of one of the networks that it teaches.
 
     Raises:
-        ConfigError: it is not a module, does not run, or returns something else than a row of logits for each image.
+        ConfigError: it is not a module, does not run, or returns something else than such outputs for each sample.
     """
-    problem = f"it is {type(teacher).__name__}"
+    problem, samples = f"it is {type(teacher).__name__}", task.terms.samples
     if isinstance(teacher, nn.Module):
         try:
             with torch.no_grad():
-                logits = teacher.eval()(dataset.validation.batch(torch.arange(2)).to(_device(teacher)))
-            if tuple(logits.shape) == (2, dataset.classes) and logits.isfinite().all():
+                outputs = teacher.eval()(dataset.validation.batch(torch.arange(2)).to(_device(teacher)))
+            leaves = tree_leaves(outputs)
+            if _fit(leaves, task) and all(bool(leaf.isfinite().all()) for leaf in leaves):
                 return teacher
-            problem = f"of two images it makes {tuple(logits.shape)}, or what is not finite"
+            made = ", ".join(str(tuple(leaf.shape)) for leaf in leaves)
+            problem = f"of two {samples} it makes {made}, or what is not finite"
         except Exception as error:  # a user's own module
-            problem = f"it does not run on two images ({raised(error)})"
-    shape = (2, dataset.channels, dataset.resolution, dataset.resolution)
+            problem = f"it does not run on two {samples} ({raised(error)})"
+    shapes = ", ".join(str((2, *spec.shape)) for spec in task.outputs)
     raise ConfigError(
         problem,
         where=f"{WHERE} {name}",
-        allowed=f"A teacher is a torch.nn.Module that makes finite logits ({2}, {dataset.classes}) of images {shape}",
+        allowed=f"A teacher is a torch.nn.Module that makes finite {task.terms.outputs} {shapes} "
+        f"of {samples} {(2, *dataset.shape)}",
         do="Correct the function, or name other weights",
+    )
+
+
+def _fit(outputs: Sequence[Tensor], task: Task) -> bool:
+    """Return whether outputs for two samples are those of the task; images may be of any size."""
+    shapes = [(2, *spec.shape) for spec in task.outputs]
+    return len(outputs) == len(shapes) and all(
+        output.ndim == len(shape) and tuple(output.shape[:2]) == shape[:2]
+        for output, shape in zip(outputs, shapes, strict=True)
     )
 
 

@@ -89,7 +89,7 @@ def train(
         recipe=recipe,
         optimizer=make_optimizer(supernet, recipe, decaying=decaying),
         subnets=_pupils(supernet, space, recipe, open_strategy(space, recipe, base=base)),
-        task=space.task,
+        task=dataset.train.fit(lower(space, space.largest()).task),
         teacher=None if teacher is None else teacher.to(next(supernet.parameters()).device).eval(),
         average=average,
         team=team,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Sequence
 
@@ -11,11 +10,12 @@ from hwnas.errors import ConfigError
 from hwnas.latency.building.model_files import free_bytes
 from hwnas.network import Network, costs
 from hwnas.ops import Operator, Shape
+from hwnas.tasks.ends import elements_of
 
 MEMORY_SHARE = 0.8
 """Largest share of the free memory that is used: the process that times needs some, and so do others."""
 UNUSUAL_THREADS, UNUSUAL_BATCH = 128, 4096
-"""Numbers of threads and of images above which a set-up is probably a typing error on most devices."""
+"""Numbers of threads and of samples above which a set-up is probably a typing error on most devices."""
 
 
 def check_threads(config: SetupConfig) -> None:
@@ -37,7 +37,7 @@ def check_threads(config: SetupConfig) -> None:
 def check_batch(config: SetupConfig, operators: Iterable[tuple[Operator, Shape]], networks: Sequence[Network]) -> None:
     """Refuse a batch that the memory of this machine cannot hold, where it is the one that is timed.
 
-    A network needs its input and its largest activations for each image, in float32; where no
+    A network needs its input and its largest activations for each sample, in float32; where no
     network is timed whole, inputs of operators stand in.
 
     Raises:
@@ -45,15 +45,15 @@ def check_batch(config: SetupConfig, operators: Iterable[tuple[Operator, Shape]]
     """
     if config.host or config.accelerator != "cpu" or config.batch == 1:
         return
-    inputs = [4 * math.prod(shape) for _, shape in operators]
-    whole = [4 * math.prod(network.input_shape) + costs(network).activation_bytes for network in networks]
+    inputs = [4 * elements_of(shape) for _, shape in operators]
+    whole = [4 * elements_of(network.input_shape) + costs(network).activation_bytes for network in networks]
     each, left = max([*inputs, *whole], default=0), min(free_bytes(), default=None)
     if left is not None and each * config.batch > MEMORY_SHARE * left:
         most = int(MEMORY_SHARE * left / each)
         raise ConfigError(
             f"`batch` is {config.batch:,}, for which the largest network needs {_gigabytes(each * config.batch)}",
             where="set-up",
-            allowed=f"{_gigabytes(left)} of memory are left on this machine, and an image takes {each / 1e6:.3g} MB",
+            allowed=f"{_gigabytes(left)} of memory are left on this machine, and a sample takes {each / 1e6:.3g} MB",
             do=f"Use a batch of {max(1, most):,} or fewer, or name the `host` that is meant",
         )
 

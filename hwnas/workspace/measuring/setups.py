@@ -183,7 +183,13 @@ def exporter_of(setup: Setup, *, whole: bool = True, calibration: Images | None 
 
 
 def exporter_for(
-    file_format: Format, batch: int, precision: str, *, whole: bool = True, calibration: Images | None = None
+    file_format: Format,
+    batch: int,
+    precision: str,
+    *,
+    whole: bool = True,
+    calibration: Images | None = None,
+    outputs: Sequence[str] = (),
 ) -> Exporter:
     """Return a function that writes a module as a file of a format; the options are those of `exporter_of`.
 
@@ -191,7 +197,10 @@ def exporter_for(
         ConfigError: files of the format cannot be written in the precision.
     """
     check_precision(precision, file_format)
-    return partial(file_format.exporter, batch=batch, precision=precision, whole=whole, calibration=calibration)
+    names = {"outputs": tuple(outputs)} if len(outputs) > 1 else {}
+    return partial(
+        file_format.exporter, batch=batch, precision=precision, whole=whole, calibration=calibration, **names
+    )
 
 
 def measurement_protocol(timing: TimingConfig, seed: int) -> Timing:

@@ -21,11 +21,12 @@ def open_teacher(run: Workspace) -> nn.Module | None:
     Raises:
         ConfigError, SpaceError: it leads nowhere, or does not fit the run's images.
     """
-    from hwnas.supernet.training.teacher import checked_teacher, teacher_of_weights
+    from hwnas.supernet.training.teacher import FromUnit, checked_teacher, teacher_of_weights
 
     config = run.experiment.train
     if config.teacher is None:
         return None
+    task, dataset = lower(run.space, run.space.largest()).task, run.dataset
     if config.teacher.endswith(".safetensors"):
         if config.teacher_space is None:
             raise ConfigError(
@@ -37,10 +38,11 @@ def open_teacher(run: Workspace) -> nn.Module | None:
         space, _ = open_space(config.teacher_space, base=run.base)
         file = run.paths.resolve(config.teacher_architecture)
         architecture = pick_architecture(space, str(file) if file.exists() else config.teacher_architecture)
-        made: object = teacher_of_weights(run.paths.resolve(config.teacher), lower(space, architecture))
-    else:
-        make = named(config.teacher, base=run.base, where="train: teacher")
-        form = "A function without arguments that returns a torch.nn.Module"
-        with calling(make, ConfigError, where="train: teacher", name=config.teacher, allowed=form):
-            made = make()
-    return checked_teacher(made, run.dataset, config.teacher)
+        module = teacher_of_weights(run.paths.resolve(config.teacher), lower(space, architecture))
+        return checked_teacher(module, dataset, config.teacher, task)
+    make = named(config.teacher, base=run.base, where="train: teacher")
+    form = "A function without arguments that returns a torch.nn.Module"
+    with calling(make, ConfigError, where="train: teacher", name=config.teacher, allowed=form):
+        made = make()
+    checked, fitted = checked_teacher(made, dataset, config.teacher, task), dataset.train.fit(task)
+    return FromUnit(checked, fitted) if fitted.target_facts else checked

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hwnas.data.facts import Raw, decoding
-from hwnas.data.images import decoded
+from hwnas.data.readers.images import decoded
 from hwnas.data.source import Decoded, Pool, Source, SplitName, find
 from hwnas.errors import DataError, reason
 from hwnas.io.regular import open_regular
@@ -47,7 +47,7 @@ def read(base: Path, *, path: str | None = None, resolution: int = 32) -> Source
     if arrays["class_names"].ndim != 1 or not len(arrays["class_names"]):
         raise _damaged("class_names is no list of names", file)
     names = tuple(map(str, arrays["class_names"]))
-    raw = Raw("RGB", steps=decoding("RGB", resolution), order=f"as the arrays of {FILE} have them")
+    raw = Raw("RGB", steps=decoding("RGB", (resolution, resolution)), order=f"as the arrays of {FILE} have them")
     return Source(names, {split: _pool(arrays, split, file, resolution) for split in splits}, raw)
 
 
@@ -66,7 +66,7 @@ def _pool(arrays: dict[str, Any], split: str, file: Path, resolution: int) -> Po
 
 def _decode(jpeg: NDArray[np.uint8], offset: NDArray[np.int64], where: str, resolution: int, index: int) -> Tensor:
     content = io.BytesIO(jpeg[offset[index] : offset[index + 1]].tobytes())
-    return decoded(content, resolution, channels=3, where=f"{where} image {index}")
+    return decoded(content, (resolution, resolution), channels=3, where=f"{where} image {index}")
 
 
 def _damaged(problem: str, file: Path) -> DataError:
