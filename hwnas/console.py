@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from hwnas.report.spaces.facts import SpaceView
     from hwnas.report.validation.fidelity import Fidelity
     from hwnas.report.validation.table_check import Checked
-    from hwnas.search.fronts import FrontPoint
-    from hwnas.search.successive_halving import RungResult
     from hwnas.testing import Certificate
     from hwnas.workspace.progress import Bar
+    from hwnas.workspace.results.halving_results import HalvingResult
 
 SCORES = 30
 """Number of networks of a scored population that are listed."""
@@ -152,20 +151,20 @@ def show_feasible(tiers: Sequence[Feasible]) -> None:
     """Print what `hwnas feasible` found."""
     from rich.console import Console
 
-    from hwnas.report.units import between, limit, share
+    from hwnas.report.units import Units, share
 
     console = Console(markup=False, highlight=False, soft_wrap=True)
     for tier in tiers:
-        networks = counted(tier.networks, "network")
+        units, networks = Units(tier.metrics), counted(tier.networks, "network")
         looked = f"all {networks} of the space" if tier.whole else networks
         console.print(f"{tier.tier}: {looked} looked at", style="bold")
         for reach in tier.reaches:
             metric = reach.limit.metric
             exactly = "" if reach.exact else ", of those looked at"
             lacking = f", {reach.missing:,} have no number and count as outside" if reach.missing else ""
-            bounds = f"from {between(metric, reach.least, reach.most)}{exactly}; inside: "
+            bounds = f"from {units.between(metric, reach.least, reach.most)}{exactly}; inside: "
             text = reach.unjudged or f"{bounds}{share(reach.share, reach.error)}{lacking}"
-            console.print(f"  {limit(reach.limit)}: {text}")
+            console.print(f"  {units.limit(reach.limit)}: {text}")
         of = "all that can be judged" if tier.unjudged else "all of them"
         console.print(f"  {of}: {share(tier.share, tier.error)}" if tier.limits else "  no limits")
 
@@ -183,13 +182,14 @@ def show_check(checked: Checked) -> None:
         to.print(f"{name}: none, {reason}")
 
 
-def show_halving(tier: str, rungs: Sequence[RungResult], front: Sequence[FrontPoint]) -> None:
+def show_halving(result: HalvingResult) -> None:
     """Print the rungs of successive halving for a tier and the front at its end."""
     from hwnas.report.fitting import console, print_table
     from hwnas.report.halving import halving_table, last_table
+    from hwnas.report.units import Units
 
-    print_table(console(), halving_table(tier, rungs))
-    print_table(console(), last_table(rungs[-1].tier, front))
+    print_table(console(), halving_table(result.tier, result.rungs))
+    print_table(console(), last_table(result.top_rung.tier, result.front, Units(result.metrics)))
 
 
 def show_fidelity(fidelity: Fidelity) -> None:
@@ -274,6 +274,20 @@ def show_plan(stages: Sequence[PlannedStage]) -> None:
     known = sum(stage.seconds or 0 for stage in stages)
     unknown = sum(stage.seconds is None for stage in stages)
     print(f"{'in all':<{width}}  {known / 60:>5.1f} min" + (f", and {unknown} that cannot be told" if unknown else ""))
+
+
+def show_edge_cloud_plans(document: Mapping[str, Any]) -> None:
+    """Print what `hwnas plan` found: the plans of the front, the winner, the link, and what was left out."""
+    from hwnas.report.fitting import console, print_table
+    from hwnas.report.plans.table import break_even_sentence, link_sentence, plans_table, winner_sentence
+
+    to = console()
+    print_table(to, plans_table(document))
+    for sentence in (winner_sentence(document), break_even_sentence(document), link_sentence(document)):
+        if sentence:
+            to.print(sentence)
+    for note in document["notes"]:
+        to.print(f"{note[:1].upper()}{note[1:]}.")
 
 
 def show_shipped(kinds: Mapping[str, Sequence[Shipped]]) -> None:

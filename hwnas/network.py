@@ -21,7 +21,7 @@ from hwnas.rows import html_table
 from hwnas.space import AnySpace, Architecture, FunctionSpace, Knob, Layer, Space, Stage, Value
 from hwnas.space.space import open_options
 from hwnas.tasks import DEFAULT_TASK, Task
-from hwnas.tasks.ends import channels_of, is_plain, shape_text
+from hwnas.tasks.ends import channels_of, shape_text, specs_of
 from hwnas.traced.call import call
 from hwnas.traced.together import together
 from hwnas.words import brief, counted
@@ -228,7 +228,7 @@ def build(network: Network) -> nn.Sequential:
         children = OrderedDict(
             (slot, new_module(op)) for slot, op in zip(network.slots, network.operators, strict=True)
         )
-    if is_plain(network.input_shape):
+    if len(specs_of(network.input_shape)) == 1:
         return nn.Sequential(children)
     from hwnas.ops.several import SeveralInputs
 

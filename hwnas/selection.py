@@ -10,15 +10,21 @@ from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.pareto import Objective, Scores, costs_of, picks
-from hwnas.quantities import Metric
+from hwnas.quantities import LATENCY, Metric
 
 STEM = r"best|fastest|knee|(weights|lexicographic|cluster)-.+"
 """Of the files of any rule's network."""
 SELECTION_RULES = ("best", "fastest", "knee", "weights", "lexicographic", "cluster")
-ALLOWED = (
-    "best, fastest, knee, weights:top1=2,latency_ms=1, lexicographic:top1=0.01,latency_ms (an objective may give up so "
-    "much for the next one), cluster:5"
-)
+
+
+def _allowed(objectives: Sequence[Objective]) -> str:
+    """Return the forms of rules, with a tier's own objectives."""
+    names = [Metric.parse(objective.metric).quantity for objective in objectives]
+    quality, cost = names[:2] if len(names) > 1 else ("top1", LATENCY.name)
+    return (
+        f"best, fastest, knee, weights:{quality}=2,{cost}=1, lexicographic:{quality}=0.01,{cost} (an objective may "
+        "give up so much for the next one), cluster:5"
+    )
 
 
 def choose(rows: Sequence[Scores], objectives: Sequence[Objective], rule: str) -> list[int]:
@@ -38,7 +44,9 @@ def choose(rows: Sequence[Scores], objectives: Sequence[Objective], rule: str) -
         return [lexicographic(rows, objectives, _numbers(rest, objectives, rule))]
     if name == "cluster" and rest.isdigit() and int(rest):
         return representatives(rows, objectives, int(rest))
-    raise ConfigError(f"`{rule}` is no rule", where="picks", allowed=ALLOWED, do=did_you_mean(name, SELECTION_RULES))
+    raise ConfigError(
+        f"`{rule}` is no rule", where="picks", allowed=_allowed(objectives), do=did_you_mean(name, SELECTION_RULES)
+    )
 
 
 def check_rule(rule: str, objectives: Sequence[Objective], *, where: str) -> None:
@@ -124,9 +132,14 @@ def _numbers(text: str, objectives: Sequence[Objective], rule: str) -> dict[str,
             )
         if not re.fullmatch(r"\d*\.?\d*(e[+-]?\d+)?", number):
             raise ConfigError(
-                f"`{number}` is no number from 0 on", where=f"picks: {rule}", allowed=ALLOWED, do="Correct it"
+                f"`{number}` is no number from 0 on",
+                where=f"picks: {rule}",
+                allowed=_allowed(objectives),
+                do="Correct it",
             )
         numbers[known[name]] = float(number or 0)
     if text and rule.startswith("weights") and not any(numbers.values()):
-        raise ConfigError("all weights are 0", where=f"picks: {rule}", allowed=ALLOWED, do="Give one above 0")
+        raise ConfigError(
+            "all weights are 0", where=f"picks: {rule}", allowed=_allowed(objectives), do="Give one above 0"
+        )
     return numbers

@@ -18,6 +18,8 @@ SOURCES: Mapping[str, str] = {"short": "finetuned", "alone": "standalone"}
 """Sources of accuracy. The stored name is the one after the @ of a metric, and that of a folder of weights."""
 KEYS: Mapping[str, Mapping[str, str]] = {
     "train": TRAIN,
+    "accuracy": {"images": "samples"},
+    "export": {"calibration_images": "calibration_samples"},
     "search": {
         "ladder": "successive_halving",
         "start": "warm_start",
@@ -28,7 +30,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
     },
     "search.plateau": {"trials": "patience", "gain": "min_delta"},
     "tiers.*": {"minimise": "minimize"},
-    "tiers.*.limits": {"confidence": "latency_quantile"},
+    "tiers.*.limits": {"confidence": "latency_quantile", "top1_confidence": "quality_confidence"},
     "timing": {
         "checks": "validation_networks",
         "retakes": "max_retries",

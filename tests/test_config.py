@@ -47,6 +47,7 @@ RAW: dict[str, Any] = {
     "data": "digits",
     "setups": {"laptop": {"runtime": "onnxruntime"}},
     "tiers": {"edge": {"setup": "laptop"}},
+    "links": {"site": {"preset": "lte"}},
 }
 
 
@@ -95,7 +96,7 @@ KEYS = [f"{path}.{name}".strip(".") for path, model in sections() for name in mo
 def test_the_sections_are_those_of_the_models() -> None:
     assert {path for path, _ in sections()} == {
         "", "train", "accuracy", "setups.laptop", "tiers.edge", "tiers.edge.limits", "tiers.edge.live", "search",
-        "search.ray", "timing", "export",
+        "search.ray", "timing", "export", "links.site", "links.site.tariff",
     }  # fmt: skip
 
 
@@ -156,7 +157,7 @@ BAD: dict[str, list[Any]] = {
     "train.optimizer": ["adam"],
     "train.precision": ["fp16"],
     "train.channels_last": ["perhaps", 3],
-    "accuracy.images": [0],
+    "accuracy.samples": [0],
     "setups": [{}, [], {"a b": {"runtime": "tflite"}}, {1: {"runtime": "tflite"}}],
     "setups.laptop.runtime": ["onnx"],
     "setups.laptop.threads": [0],

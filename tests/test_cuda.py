@@ -144,7 +144,7 @@ def test_pytorch_on_a_gpu_samples_by_events(captures: bool) -> None:
         cuda=cuda, empty=torch.empty, int8=torch.int8, inference_mode=torch.inference_mode, backends=torch.backends,
         from_numpy=torch.from_numpy,
     )  # fmt: skip
-    model = CudaModel.of(fake, module, torch.zeros(2, 3, 4, 4), batch=2)
+    model = CudaModel.of(fake, module, (torch.zeros(2, 3, 4, 4),), batch=2)
     assert model.captured is captures
     assert model.sample_ns(4) == 4 * (1.0 if captures else 3.0) * 1e6
     if not captures:  # a fake graph replays nothing

@@ -38,7 +38,10 @@ from hwnas.space_checks import check_space
 from hwnas.supernet.distributed import LAUNCHERS
 from hwnas.supernet.strategies import STRATEGIES
 from hwnas.supernet.training.schedules import SCHEDULES
-from hwnas.tasks.image_augmentation import AUGMENTATIONS
+from hwnas.tasks import TASKS, open_task
+from hwnas.tasks.augmentation.images import AUGMENTATIONS
+from hwnas.tasks.augmentation.signals import SIGNAL_AUGMENTATIONS
+from hwnas.tasks.options import options_of
 from tests.helpers.pages import fences, file_name
 from tests.helpers.repository import REPOSITORY
 
@@ -225,7 +228,7 @@ def test_every_key_of_an_experiment_stands_on_the_page_with_its_default() -> Non
 def test_words_that_a_key_allows_are_the_families_members() -> None:
     page = DOCS / "reference/experiments.md"
     told = {cells[0].strip("`"): set(re.findall(r"`(\w+)`", cells[1])) for cells in rows(page) if len(cells) == 4}
-    assert told["train.augment"] == AUGMENTATIONS.keys()
+    assert told["train.augment"] == AUGMENTATIONS.keys() | SIGNAL_AUGMENTATIONS.keys()
     assert told["search.sampler"] == {*SAMPLERS, "auto"}
     assert told["setups.NAME.runtime"] == {*RUNTIMES, "published"}
     assert told["export.formats"] == FORMATS.keys()
@@ -293,7 +296,8 @@ def test_every_operator_stands_on_the_page_with_its_knobs() -> None:
     for cells in rows(DOCS / "reference/spaces.md"):
         if len(cells) == 4:
             operator, knob, default = (cell.strip("`") for cell in cells[:3])
-            found.setdefault(operator or list(found)[-1], {})[knob] = default
+            knobs = found.setdefault(operator or list(found)[-1], {})
+            knobs |= {knob: default} if knob else {}
     for kind in OPERATORS:
         fields = dataclasses.fields(member(OPERATORS, kind, what="operator", where="docs"))[2:]  # after the channels
         defaults = {f.name: "required" if f.default is dataclasses.MISSING else str(f.default).lower() for f in fields}
@@ -303,7 +307,24 @@ def test_every_operator_stands_on_the_page_with_its_knobs() -> None:
 
 
 def test_every_kind_of_data_stands_on_the_page() -> None:
-    assert DATA_SETS.keys() | AUGMENTATIONS.keys() <= set(first_words(DOCS / "how-to/data.md"))
+    known = DATA_SETS.keys() | AUGMENTATIONS.keys() | SIGNAL_AUGMENTATIONS.keys()
+    assert known <= set(first_words(DOCS / "how-to/data.md"))
+
+
+def test_every_task_stands_on_the_page_with_its_options_and_metrics() -> None:
+    page = prose(DOCS / "reference/tasks.md")
+    options, metrics = (page.partition(f"## {name}")[2].partition("\n## ")[0] for name in ("Options", "Metrics"))
+    table = metrics.partition("The tests")[0]
+    found: dict[str, list[tuple[str, str]]] = {}
+    for task, metric, goal in re.findall(r"^\| (?:`(\w+)`)? ?\| `(\w+)` \| (more|less) \|", table, re.MULTILINE):
+        found.setdefault(task or list(found)[-1], []).append((metric, goal))
+    for name in TASKS.own:
+        task = open_task(name, where="docs")
+        goals = {"max": "more", "min": "less"}
+        assert found[name] == [(metric.name, goals[metric.goal]) for metric in task.metrics]
+        for key in options_of(type(task)):
+            assert f"| `{key}` |" in options
+    assert found.keys() == TASKS.own.keys()
 
 
 def test_every_room_and_every_verb_stands_on_a_page() -> None:

@@ -77,7 +77,7 @@ def test_what_has_no_table_is_said_and_the_rest_is_judged(tmp_path: Path) -> Non
     reasons = {reach.limit.metric: reach.unjudged for reach in tier.reaches}
     assert reasons["params"] == ""
     assert "no table yet: run `hwnas bench" in reasons["latency_ms@cpu"]
-    assert reasons["top1@inherited"] == "accuracies come with the search"
+    assert reasons["top1@inherited"] == "it is known once the search has scored them"
     assert tier.share == next(reach.share for reach in tier.reaches if not reach.unjudged)
     assert not (tmp_path / "runs").exists()
 
@@ -133,7 +133,7 @@ def test_the_command_tells_ranges_and_shares(
         "feasible", str(unlike), "--runs", str(tmp_path), "--networks", "20", monkeypatch=monkeypatch, capfd=capfd
     )
     assert " % ± " in out
-    assert "accuracies come with the search" in out
+    assert "it is known once the search has scored them" in out
     assert "all that can be judged: " in out
 
 

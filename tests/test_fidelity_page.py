@@ -14,6 +14,7 @@ import pytest
 from hwnas.errors import RunError
 from hwnas.report.validation.fidelity import CORRELATION_NAMES, Budget, Fidelity, RankedNetwork, fidelity_table, verdict
 from hwnas.report.validation.fidelity_page import render_fidelity, write_fidelity_page
+from hwnas.tasks import DEFAULT_TASK, binomial_error
 from tests.helpers.chromium import Browser, browser, chromium
 
 WHEN = {"hwnas_version": "0.1", "created_at": "2026-11-24 17:31 UTC"}
@@ -28,11 +29,13 @@ def synthetic(count: int = 28, *, spread: float = 0.01, metric: str = "top1@inhe
         RankedNetwork(
             f"{rng.integers(2**44):012x}", "s1.depth 2, s1.width 32", int(2e5 * alone[i] * rng.uniform(0.7, 1)),
             int(5e6 * alone[i] * rng.uniform(0.7, 1)), float(scores[i]), float(alone[i]), 110.0,
+            *(binomial_error(float(np.clip(share, 0, 1)), 5000) for share in (scores[i], alone[i])),
         )
         for i in range(count)
     )  # fmt: skip
     return Fidelity(
-        run="cifar10", space="cifar10_small", metric=metric, data="cifar10 limit=30000", seed=0, images=5000,
+        run="cifar10", space="cifar10_small", metric=metric, goal="max", task=DEFAULT_TASK,
+        data="cifar10 limit=30000", seed=0, samples=5000,
         together=Budget(12, 30000, 4, 900.0), alone=Budget(12, 30000, count, 110.0 * count),
         networks=networks, failed={},
     )  # fmt: skip
@@ -49,7 +52,7 @@ def test_the_verdict_follows_kendalls_correlation() -> None:
 
 
 def test_the_verdict_tells_bias_failures_few_networks_and_rivals_that_are_free() -> None:
-    assert "4.0 points below" in told(synthetic(spread=0.001))
+    assert "3.97 points below" in told(synthetic(spread=0.001))
     assert "below" not in told(synthetic(metric="score@naswot"))
     assert "1 network could not" in told(replace(synthetic(), failed={"ab": "it diverged"}))
     assert "5 networks are few" in told(synthetic(5))
@@ -70,10 +73,6 @@ def test_regret_is_what_the_best_score_loses() -> None:
     networks = synthetic(3).networks
     wrong = (replace(networks[0], score=0.9, alone=0.5), replace(networks[1], score=0.1, alone=0.7))
     assert replace(synthetic(), networks=wrong).regret == pytest.approx(0.2)
-
-
-def test_the_noise_is_that_of_so_many_images() -> None:
-    assert synthetic().noise(0.5) == pytest.approx((0.25 / 5000) ** 0.5)
 
 
 def test_the_json_holds_every_network_and_reads_back() -> None:

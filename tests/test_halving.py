@@ -41,7 +41,9 @@ def accuracy(architecture: Architecture) -> float:
 
 
 def rungs(*scored: tuple[str, int, Callable[[Architecture], float]]) -> list[Rung]:
-    return [Rung(metric, networks, scorer, f"producer of {metric}") for metric, networks, scorer in scored]
+    return [
+        Rung(Objective(metric, "max"), networks, scorer, f"producer of {metric}") for metric, networks, scorer in scored
+    ]
 
 
 def population(count: int = 60) -> list[Architecture]:
@@ -148,8 +150,11 @@ def test_a_network_over_a_limit_is_neither_scored_dearly_nor_promoted(tmp_path: 
 
 def test_a_limit_on_accuracy_holds_where_the_score_is_an_accuracy() -> None:
     limited = Tier("edge", TIER.objectives, (Limit(TOP1, 0.8, "least"), Limit(LATENCY, 9)))
-    assert tier_for_rung(limited, "score@naswot").limits == (Limit(LATENCY, 9),)
-    assert tier_for_rung(limited, "top1@short").limits == (Limit("top1@short", 0.8, "least"), Limit(LATENCY, 9))
+    assert tier_for_rung(limited, Objective("score@naswot", "max")).limits == (Limit(LATENCY, 9),)
+    assert tier_for_rung(limited, Objective("top1@short", "max")).limits == (
+        Limit("top1@short", 0.8, "least"),
+        Limit(LATENCY, 9),
+    )
 
 
 def test_a_population_holds_what_fits_each_once_and_what_is_given_first() -> None:

@@ -50,7 +50,7 @@ def test_every_quantity_is_known_in_one_way_and_every_name_leads_somewhere(quant
     assert quantity_of(quantity.name, where="test") is quantity
     assert quantity.model is None or callable(imported(quantity.model, what="model", where="test"))
     assert quantity.measured is None or quantity.measured.job in JOBS
-    assert units.scored(quantity.name, 0.5)
+    assert units.Units().scored(quantity.name, 0.5)
 
 
 def test_quantities_over_operators_are_the_costs_of_the_network() -> None:
@@ -64,7 +64,7 @@ def test_quantities_over_operators_are_the_costs_of_the_network() -> None:
 
 def test_a_quantity_that_is_not_installed_is_shown_by_its_name() -> None:
     assert (shown_as("payload_kib").label, shown_as("payload_kib").unit) == ("Payload", "KiB")
-    assert units.scored("payload_kib@link", 2) == "2 KiB"
+    assert units.Units().scored("payload_kib@link", 2) == "2 KiB"
 
 
 def test_objectives_are_reached_by_name() -> None:

@@ -183,7 +183,7 @@ def test_they_are_shown_and_reported_with_their_units(searched: Path) -> None:
         "Depth",
         "Reuse",
     ]
-    assert list(map(units.limit, tier.limits))[1:3] == ["Reuse ≥ 2 MACs/parameter", "Work ≤ 40 kMACs"]
+    assert list(map(units.Units().limit, tier.limits))[1:3] == ["Reuse ≥ 2 MACs/parameter", "Work ≤ 40 kMACs"]
     page = pipeline.report(searched).read_text(encoding="utf-8")
     assert all(words in page for words in ("Depth", "Reuse", "4 operators", "Work ≤ 40 kMACs"))
 

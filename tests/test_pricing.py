@@ -151,7 +151,7 @@ def test_costs_of_a_population_are_the_scores_of_its_networks(tmp_path: Path) ->
 
 @pytest.mark.parametrize("confidence", [None, 0.9])
 def test_guided_holds_a_limit_on_accuracy_as_surely_as_the_tier_says(tmp_path: Path, confidence: float | None) -> None:
-    run = run_of(tmp_path, {"top1": 0.8, "top1_confidence": confidence}, search={"sampler": "guided"})
+    run = run_of(tmp_path, {"top1": 0.8, "quality_confidence": confidence}, search={"sampler": "guided"})
     guide = make_surrogate_spec(run, "edge", load_cost_models(run))
     assert guide is not None
     assert (guide.bound, guide.confidence) == (-0.8, confidence or 0.5)
@@ -160,9 +160,9 @@ def test_guided_holds_a_limit_on_accuracy_as_surely_as_the_tier_says(tmp_path: P
 @pytest.mark.parametrize(
     ("limits", "sampler", "met"),
     [
-        ({"top1_confidence": 0.9}, "guided", "says how surely `top1` is held"),
-        ({"top1": 0.8, "top1_confidence": 0.9}, "tpe", "`top1_confidence` is asked of `tpe`"),
-        ({"top1": 0.8, "top1_confidence": 1}, "guided", "`top1_confidence` is 1"),
+        ({"quality_confidence": 0.9}, "guided", "says how surely a limit such as `top1` is held"),
+        ({"top1": 0.8, "quality_confidence": 0.9}, "tpe", "`quality_confidence` is asked of `tpe`"),
+        ({"top1": 0.8, "quality_confidence": 1}, "guided", "`quality_confidence` is 1"),
     ],
 )
 def test_a_confidence_that_nothing_can_hold_is_refused(

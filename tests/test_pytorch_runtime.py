@@ -192,7 +192,7 @@ def test_half_precision_is_in_the_file(whole: bool, tmp_path: Path) -> None:
     path = export_pytorch(module, SHAPE, tmp_path / "half.pt2", precision="fp16", whole=whole)
     program = read_program(path)
     assert {stored.dtype for stored in program.tensors.values()} == {"float16"}
-    assert program.dtype == ("float32" if whole else "float16")
+    assert program.inputs[0].dtype == ("float32" if whole else "float16")
     assert all(tensor.dtype == torch.float32 for tensor in module.state_dict().values() if tensor.is_floating_point())
 
 
@@ -239,17 +239,17 @@ def test_a_sample_is_so_many_calls(block: Path) -> None:
 def test_what_is_timed_is_channel_last(block: Path) -> None:
     loaded = open_runtime("pytorch").load(block)
     assert isinstance(loaded, CpuModel)
-    assert loaded.given.is_contiguous(memory_format=torch.channels_last)
-    assert loaded.module(loaded.given).is_contiguous(memory_format=torch.channels_last)
+    assert loaded.given[0].is_contiguous(memory_format=torch.channels_last)
+    assert loaded.module(*loaded.given).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_file_stays_as_it_is_given(block: Path) -> None:
     """The input of a timing is not written to, so that every call computes the same."""
     loaded = open_runtime("pytorch").load(block)
     assert isinstance(loaded, CpuModel)
-    before = loaded.given.clone()
+    before = loaded.given[0].clone()
     loaded.sample_ns(3)
-    assert torch.equal(loaded.given, before)
+    assert torch.equal(loaded.given[0], before)
 
 
 def test_the_version_is_part_of_the_set_up() -> None:

@@ -23,7 +23,11 @@ from hwnas.ops import Operator, Shape
 from hwnas.ops.bottleneck import Bottleneck
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv
+from hwnas.ops.conv1d import Conv1d
 from hwnas.ops.mbconv import MBConv
+from hwnas.ops.mlp import MLP
+from hwnas.ops.regressor import Regressor
+from hwnas.ops.tcn import TCN
 from hwnas.runtimes import RUNTIMES, offered, open_runtime
 from hwnas.space import read_space
 from hwnas.workspace.workspace import open_run
@@ -39,6 +43,10 @@ OPERATORS: dict[str, tuple[Operator, Shape]] = {
     "mbconv, residual, squeeze-excite": (MBConv(8, 8, 3, 4, se=True, activation="hswish"), (8, 8, 8)),
     "mbconv, silu": (MBConv(8, 16, 5, 2, stride=2, activation="silu"), (8, 8, 8)),
     "bottleneck, pooled shortcut": (Bottleneck(16, 32, stride=2), (16, 7, 7)),
+    "conv1d": (Conv1d(6, 8, kernel=5, stride=2, activation="hswish"), (6, 20)),
+    "tcn": (TCN(8, 16, dilation=2), (8, 20)),
+    "mlp": (MLP(8, 16, positions=5), (8, 5)),
+    "regressor of a signal": (Regressor(8, 2, features=16), (8, 9)),
     "classifier": (Classifier(16, 10, features=32, hidden=24, activation="hswish"), (16, 4, 4)),
 }
 DIGITS = Path(__file__).resolve().parent.parent / "search_spaces" / "digits.yaml"
@@ -224,7 +232,7 @@ def test_a_tier_of_int8_ships_int8_files_calibrated_on_training_images(
         quantize(path, batches, whole=whole)
 
     setups = {"cpu": {"runtime": "onnxruntime", "precision": "int8"}}
-    export = {"picks": ["best"], "formats": ["onnx"], "agreement": 0.5, "calibration_images": 20}
+    export = {"picks": ["best"], "formats": ["onnx"], "agreement": 0.5, "calibration_samples": 20}
     path = written(tmp_path, FEW, setups=setups, search={"trials": 4}, export=export)
     for verb in (pipeline.train, pipeline.bench, pipeline.search):
         verb(path, runs=tmp_path / "runs")

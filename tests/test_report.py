@@ -26,6 +26,7 @@ from hwnas.report.charts.front_plot import front_figure
 from hwnas.report.markup import el, join, safe_json
 from hwnas.report.tables import cost_rows, costs_table, front_table
 from hwnas.search.fronts import ShrunkenEstimate
+from hwnas.tasks import DEFAULT_TASK
 from tests.helpers.synthetic_report import hostile, synthetic_facts, synthetic_tier
 
 FACTS = synthetic_facts(count=40)
@@ -131,7 +132,7 @@ class TestPage:
         assert large == ["96.94", "96.38"]
         said = " ".join(figures)
         assert "on test images 98.89 % validation" in said
-        assert "the highest of many such scores is optimistic; the test images chose nothing" in said
+        assert "the best of many such scores is optimistic; the test images chose nothing" in said
         assert "Best accuracy" not in page
 
     def test_what_is_not_tested_is_said_to_be_validation(self) -> None:
@@ -159,7 +160,9 @@ class TestPage:
         assert not any(f'id="{name}"' in page for name in ("Latency", "Files", "Training"))
 
     def test_epochs_without_accuracies_show_the_loss(self) -> None:
-        training = TrainingFacts((EpochFacts(1, 2.0, None, None, 1.0), EpochFacts(2, 1.0, None, None, 1.0)))
+        training = TrainingFacts(
+            (EpochFacts(1, 2.0, None, None, 1.0), EpochFacts(2, 1.0, None, None, 1.0)), DEFAULT_TASK
+        )
         page = render(replace(FACTS, training=training))
         assert "Training loss by epoch" in page
         assert "Validation accuracy of the largest" not in page
@@ -302,11 +305,11 @@ class TestUnits:
             (units.percent(0.9742), "97.42 %"), (units.seconds(41.4), "41 s"), (units.seconds(200), "3 min 20 s"),
             (units.seconds(3900), "1 h 05 min"), (units.architectures(13_824), "13,824"),
             (units.architectures(23 * 10**18), "2.30 \N{MULTIPLICATION SIGN} 10¹⁹"),
-            (units.label("latency_ms@pi4"), "Latency"), (units.scored("file_bytes", 2048), "2 KiB"),
-            (units.limit(Limit("latency_ms@pi4", 0.25)), "Latency ≤ 0.25 ms"),
-            (units.limit(Limit("top1@inherited", 0.9, "least")), "Top-1 accuracy ≥ 90 %"),
-            (units.limit(Limit("params", 100)), "Parameters ≤ 100"),
-            (units.limit(Limit("file_kib@pi4", 200)), "File size ≤ 200 KiB"),
+            (units.Units().label("latency_ms@pi4"), "Latency"), (units.Units().scored("file_bytes", 2048), "2 KiB"),
+            (units.Units().limit(Limit("latency_ms@pi4", 0.25)), "Latency ≤ 0.25 ms"),
+            (units.Units().limit(Limit("top1@inherited", 0.9, "least")), "Top-1 accuracy ≥ 90 %"),
+            (units.Units().limit(Limit("params", 100)), "Parameters ≤ 100"),
+            (units.Units().limit(Limit("file_kib@pi4", 200)), "File size ≤ 200 KiB"),
             (units.setup_line({"device": "Pi", "runtime": "tflite", "threads": 4}), "Pi · tflite · 4 threads"),
             (units.setup_line({"threads": 1, "precision": "int8", "batch": 2}), "1 thread · int8 · batch 2"),
         ],
@@ -367,8 +370,8 @@ class TestTables:
         text = printed(front_table(shrunk), width=80)
         assert "est." in text
         assert "…" not in text
-        assert units.scored(accuracy, point.scores[accuracy] - 0.0123) in text
-        assert units.scored(accuracy, point.scores[accuracy]) in text
+        assert units.Units().scored(accuracy, point.scores[accuracy] - 0.0123) in text
+        assert units.Units().scored(accuracy, point.scores[accuracy]) in text
         page = render(replace(FACTS, tiers=(shrunk, *FACTS.tiers[1:])))
         assert f"shrunken estimate {shrunk.estimate(point)}" in page
         assert shrunk.estimate(point).endswith("±0.80"), "two standard deviations"

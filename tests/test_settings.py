@@ -144,7 +144,7 @@ def test_export_takes_the_rules_that_show_takes(hwnas: Call, tmp_path: Path) -> 
         ({}, {"measure": "live"}, "tpe"),
         ({"sampler": "nsga2"}, {}, "nsga2"),
         ({"sampler": "auto"}, {"measure": "live"}, "tpe"),
-        ({}, {"limits": {"top1": 0.5, "top1_confidence": 0.8}}, "guided"),
+        ({}, {"limits": {"top1": 0.5, "quality_confidence": 0.8}}, "guided"),
     ],
 )
 def test_the_sampler_is_guided_where_costs_are_known(
@@ -158,7 +158,7 @@ def test_the_sampler_is_guided_where_costs_are_known(
 
 
 def test_confidence_is_refused_where_the_default_learns_nothing() -> None:
-    tier = {"setup": "cpu", "measure": "live", "limits": {"top1": 0.5, "top1_confidence": 0.8}}
+    tier = {"setup": "cpu", "measure": "live", "limits": {"top1": 0.5, "quality_confidence": 0.8}}
     raw = {
         "name": "a", "space": "digits", "setups": {"cpu": {"runtime": "onnxruntime"}}, "tiers": {"edge": tier},
     }  # fmt: skip

@@ -123,7 +123,8 @@ def test_options_and_shapes_as_words() -> None:
     assert options(KnobFacts("r", tuple(range(128, 228, 4)), "space")) == "128 to 224 (25)"
     assert options(KnobFacts("se", (False, True), "layer")) == "no, yes"
     assert sides([(3, 56, 56), (3, 112, 112)]) == "56 to 112"
-    assert sides([(192, 196)]) == "196 tokens"
+    assert sides([(192, 196)]) == "196 positions"
+    assert sides([(1, 49, 10), (1, 98, 10)]) == "49x10 to 98x10"
     assert sides([(10,)]) == "vector"
     assert lines_of("a" * 30 + " b", 140) == ["a" * 17, "a" * 13 + " b"]
 

@@ -72,6 +72,9 @@ SORTED = {  # spaces and how many groups they have; none of them stays
     "ofa_resnet50d": 42,
     "nas_bench_macro": 8,
     "autoformer_tiny": 5,
+    "imu": 5,
+    "keywords": 3,
+    "shapes_segmentation": 10,
     "widths and strides": 4,
     "transformers": 5,
 }

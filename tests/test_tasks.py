@@ -26,7 +26,7 @@ from hwnas.network import lower, placements
 from hwnas.ops import OPERATORS
 from hwnas.ops.plugins import operators_with
 from hwnas.population import codebook_of
-from hwnas.report import units
+from hwnas.report.units import Units
 from hwnas.runtimes import open_runtime
 from hwnas.space import Space, parse_space
 from hwnas.space_checks import check_space
@@ -64,7 +64,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vectors\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[hwnas.tasks]\nvector_regression = tests.vector_task:VectorRegression\n"
-        "[hwnas.operators]\ndense = tests.vector_task:Dense\nregressor = tests.vector_task:Regressor\n"
+        "[hwnas.operators]\ndense = tests.vector_task:Dense\n"
     )
     monkeypatch.syspath_prepend(str(info.parent))
     for family in (TASKS, OPERATORS):
@@ -335,10 +335,11 @@ def test_a_quality_with_a_unit_is_told_with_it() -> None:
     assert Classification().quality_text(0.4172) == "41.7%"
 
 
-def test_metrics_of_tasks_are_shown_by_label_and_unit(installed: None) -> None:
-    own = units.label("abs_error@inherited"), units.scored("abs_error@inherited", 0.5)
-    assert own == ("Mean absolute error", "0.500 K")
-    assert (units.label("top1@inherited"), units.scored("top1@inherited", 0.5)) == ("Top-1 accuracy", "50.00 %")
+def test_metrics_of_tasks_are_shown_by_label_and_unit() -> None:
+    known = Units(Regression(unit="mm").metrics)
+    assert (known.label("mae@inherited"), known.scored("mae@inherited", 0.5)) == ("Mean absolute error", "0.500 mm")
+    assert (known.label("r2@inherited"), known.scored("r2@inherited", 0.5)) == ("R²", "0.500")
+    assert (known.label("top1@inherited"), known.scored("top1@inherited", 0.5)) == ("Top-1 accuracy", "50.00 %")
 
 
 def test_a_file_and_a_manifest_name_the_tasks_quality() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -57,6 +58,14 @@ def test_the_first_search_ends_with_a_file_that_reads_digits(searched: tuple[Pat
 @pytest.mark.slow
 def test_a_network_is_shipped_from_that_search(searched: tuple[Path, str]) -> None:
     assert "in the manifest" in follow(TUTORIALS / "ship.md", searched[0])
+
+
+@pytest.mark.slow
+def test_a_csv_of_a_sensor_becomes_a_file_on_a_board(tmp_path: Path) -> None:
+    printed = follow(TUTORIALS / "your_own_sensor.md", tmp_path)
+    assert "Did you mean `gesture`?" in printed
+    right, windows = re.findall(r"(\d+) of (\d+) windows are right", printed)[0]
+    assert int(right) >= 0.8 * int(windows)
 
 
 @pytest.mark.slow

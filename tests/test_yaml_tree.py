@@ -14,7 +14,8 @@ from hwnas.io.resources import find_file
 from hwnas.network import lower
 from hwnas.space import read_space
 from hwnas.space_checks import check_space
-from hwnas.tasks.image_augmentation import AUGMENTATIONS
+from hwnas.tasks.augmentation.images import AUGMENTATIONS
+from hwnas.tasks.augmentation.signals import SIGNAL_AUGMENTATIONS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -49,7 +50,7 @@ def test_spaces_have_names_of_their_own() -> None:
 def test_an_experiment_is_read_and_names_what_exists(path: Path) -> None:
     experiment = read_experiment(path)
     assert find_file(experiment.space, "search_spaces", path.parent).is_file()
-    assert experiment.train.augment in AUGMENTATIONS
+    assert experiment.train.augment in AUGMENTATIONS.keys() | SIGNAL_AUGMENTATIONS.keys()
     data = experiment.data or {}
     name = data if isinstance(data, str) else data.get("name", "function")
     assert name in DATA_SETS or ":" in name or not source_of(experiment.accuracy.source, where="test").data

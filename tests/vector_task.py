@@ -56,15 +56,6 @@ class Dense(Operator):
         )
 
 
-@final
-@dataclass(frozen=True)
-class Regressor(Operator):
-    """A linear layer."""
-
-    def module(self) -> nn.Module:
-        return nn.Linear(self.in_channels, self.out_channels)
-
-
 def load() -> dict[str, Any]:
     """Return 400 vectors of 5 numbers, with two targets each that follow from them."""
     inputs = torch.randn(400, 5, generator=torch.Generator().manual_seed(0))

@@ -17,18 +17,18 @@ PROXIES = Family(
             "hwnas.accuracy.inherited:inherited",
             "quality",
             "measured",
-            "validation images, inherited weights",
+            "validation {samples}, inherited weights",
             supernet=True,
         ),
         "finetuned": AccuracySource(
             "hwnas.accuracy.trained:finetuned",
             "quality",
             "measured",
-            "validation images, inherited weights trained on",
+            "validation {samples}, inherited weights trained on",
             supernet=True,
         ),
         "standalone": AccuracySource(
-            "hwnas.accuracy.trained:standalone", "quality", "measured", "validation images, trained alone"
+            "hwnas.accuracy.trained:standalone", "quality", "measured", "validation {samples}, trained alone"
         ),
         "predicted": AccuracySource(
             "hwnas.accuracy.from_file:predicted", "quality", "predicted", "learned from a run's accuracies", data=False

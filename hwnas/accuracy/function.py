@@ -13,7 +13,7 @@ from hwnas.network import Network
 from hwnas.registry import calling, named, read_source
 from hwnas.space import Architecture
 
-FORM = "The function is handed an architecture and its network, and returns a number; high is good"
+FORM = "The function is handed an architecture and its network, and returns a number; of a score, high is good"
 
 
 @final
@@ -56,5 +56,5 @@ def from_function(ingredients: AccuracyContext) -> FunctionAccuracy:
         ingredients.lower,
         reference,
         f"function {name} of {digest}",
-        ingredients.settings.quantity not in (None, "score") and ingredients.space.task.quality.unit == "fraction",
+        any(m.name == ingredients.settings.quantity and m.unit == "fraction" for m in ingredients.space.task.metrics),
     )

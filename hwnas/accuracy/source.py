@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from hwnas.errors import ConfigError, did_you_mean
 from hwnas.network import Network
+from hwnas.quantities import Quantity
 from hwnas.quantities.quantity import Goal
 from hwnas.space import AnySpace, Architecture
 from hwnas.tabular.metric import Join, Scale
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     from hwnas.supernet import Recipe, Supernet
 
 Kind = Literal["quality", "score"]
-"""A `quality` is the first metric of the task, of images the top-1 accuracy, 0 to 1; of a `score` only the order
-counts: higher is better."""
+"""A `quality` is a metric of the task, of images the top-1 accuracy, 0 to 1; of a `score` only the order counts:
+higher is better."""
 Origin = Literal["measured", "predicted", "published", "scored", "given"]
 
 
@@ -36,19 +38,47 @@ class AccuracySource:
     origin: Origin
     """Mark of its scores wherever they are shown."""
     description: str
-    """Short text beside a plot, such as `validation images, inherited weights`."""
+    """Short text beside a plot, such as `validation {samples}, inherited weights`, with the task's word for samples."""
     supernet: bool = False
     """True if it needs trained shared weights; a run without them trains nothing."""
     data: bool = True
     """True if it needs data."""
 
+    metric: str = ""
+    """Name of the task's metric that a `quality` is; the task's own quality if left out."""
+
     def quantity(self, task: Task) -> str:
         """Return the quantity that it gives of networks that learn a task, such as `top1`; it precedes the `@`."""
-        return task.quality.name if self.kind == "quality" else "score"
+        return self._metric(task).name if self.kind == "quality" else "score"
 
     def goal(self, task: Task) -> Goal:
         """Return whether networks with more of it are better, or those with less."""
-        return task.quality.goal if self.kind == "quality" else "max"
+        return self._metric(task).goal if self.kind == "quality" else "max"
+
+    def meaning(self, task: Task) -> str:
+        """Return its description in the task's words."""
+        return self.description.replace("{samples}", task.terms.samples)
+
+    def giving(self, quantity: str, task: Task, *, where: str) -> AccuracySource:
+        """Return the source of what a user's function returns: `score`, or a metric of the task.
+
+        Raises:
+            ConfigError: the task has no such metric.
+        """
+        if quantity == "score":
+            return replace(self, kind="score")
+        names = [metric.name for metric in task.metrics]
+        if quantity not in names:
+            raise ConfigError(
+                f"`{quantity}` is no metric of the task",
+                where=where,
+                allowed=did_you_mean(quantity, ["score", *names]),
+                do="Name one of the task's metrics, or `score`, of which only the order counts",
+            )
+        return replace(self, kind="quality", metric=quantity)
+
+    def _metric(self, task: Task) -> Quantity:
+        return next((metric for metric in task.metrics if metric.name == self.metric), task.quality)
 
 
 class Accuracy(Protocol):
@@ -68,7 +98,7 @@ class Settings:
 
     source: str = "inherited"
     quantity: str | None = None
-    images: int | None = None
+    samples: int | None = None
     calibration_batches: int = 8
     batch_size: int = 128
     epochs: int | None = None
@@ -93,10 +123,10 @@ class AccuracyContext:
     """Folder of the run, for caches."""
     device: Callable[[], str]
     """Device on which PyTorch computes."""
-    images: bool
+    has_data: bool
     """True if the experiment names data."""
     dataset: Callable[[], Dataset]
-    """Data set without its test images."""
+    """Data set without its test samples."""
     recipe: Callable[[], Recipe]
     """Recipe by which the supernet is trained."""
     names: Names

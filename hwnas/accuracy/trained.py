@@ -144,7 +144,7 @@ def _trained(ingredients: AccuracyContext, recipe: Recipe) -> TrainedAccuracy:
         ingredients.lower,
         dataset,
         recipe,
-        dataset.validation if settings.images is None else dataset.validation.first(settings.images),
+        dataset.validation if settings.samples is None else dataset.validation.first(settings.samples),
         ingredients.seed,
         ingredients.device(),
         training_folder(ingredients.folder, settings.source),

@@ -15,7 +15,7 @@ def zero_cost_accuracy(ingredients: AccuracyContext) -> TrainingFree:
     scorer = training_free_scorer(
         ingredients.settings.source,
         ingredients.lower,
-        ingredients.dataset() if ingredients.images else None,
+        ingredients.dataset() if ingredients.has_data else None,
         seed=ingredients.seed,
         device=ingredients.device(),
         space=ingredients.space,

@@ -18,7 +18,7 @@ def ranked(ingredients: AccuracyContext) -> EnsembleScorer:
     scorer = ensemble_scorer(
         ingredients.settings.source,
         ingredients.lower,
-        ingredients.dataset() if ingredients.images else None,
+        ingredients.dataset() if ingredients.has_data else None,
         [ingredients.space.random(rng) for _ in range(REFERENCE_NETWORKS)],
         seed=ingredients.seed,
         device=ingredients.device(),

@@ -139,8 +139,10 @@ def train(
 
     history = pipeline.train(edited(experiment, settings), runs=runs, save=save, reporter=Terminal())
     last = history[-1]
-    scores = f"validation accuracy smallest {last.smallest:.1%}, largest {last.largest:.1%}"
-    lines = [f"epoch {last.epoch}: loss {last.loss:.3f}, {scores}", *([f"wrote {save}"] if save else [])]
+    lines = [
+        f"epoch {last.epoch}: loss {last.loss:.3f}, {history.qualities(last)}",
+        *([f"wrote {save}"] if save else []),
+    ]
     print_result([vars(epoch) for epoch in history], as_json, lines)
 
 
@@ -178,7 +180,7 @@ def halving(experiment: Reference, runs: Runs = RUNS, settings: Settings = None,
         from hwnas.console import show_halving
 
         for result in results:
-            show_halving(result.tier, result.rungs, result.front)
+            show_halving(result)
     refuse_empty_results(results)
 
 

@@ -16,6 +16,7 @@ from hwnas.export.manifest import MANIFEST, QUALITY, write_manifest
 from hwnas.export.staging import staged
 from hwnas.io.checksum import sha256_of
 from hwnas.measure.device_lock import LockWait, exclusive_device
+from hwnas.measure.table_lines import input_form
 from hwnas.measure.timing import measure
 from hwnas.network import Network, costs
 from hwnas.pareto import Objective
@@ -173,7 +174,7 @@ def _manifest(
         "solved_for": list(front.solved_for),
         "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
         **({} if (quality := run.space.task.quality.name) == QUALITY else {"quality": quality}),
-        "test_images": run.dataset.test_images,
+        f"test_{(samples := run.task.terms.samples)}": run.dataset.test_indices(samples),
         "models": list(models),
         "experiment": published(resolved_experiment(run)).model_dump(mode="json"),
     }
@@ -247,9 +248,9 @@ def _export_point(
         "picks": list(names),
         "key": point.architecture.key,
         "architecture": point.architecture.as_dict(),
-        "input_shape": list(settled.network.input_shape),
+        "input_shape": input_form(settled.network.input_shape),
         "preprocessing": run.dataset.preprocessing_at(settled.network.input_shape),
-        "classes": list(run.dataset.class_names),
+        **({"classes": list(classes)} if (classes := run.dataset.class_names) else {}),
         "scores": {
             metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
         },
@@ -274,6 +275,7 @@ def _settled(
     run: Workspace, front: LoadedFront, point: FrontPoint, trained: Trained, show: Callable[[int, int], None]
 ) -> _Settled:
     import torch
+    from torch.utils._pytree import tree_map
 
     from hwnas.accuracy.inherited import inherited
     from hwnas.export.bundle import outputs_of
@@ -294,10 +296,11 @@ def _settled(
         weights += ", trained on" if tuned.better else ""
     task = run.dataset.train.fit(network.task)
     module, fitted = task.finished(module), partial(task.fitted, shape=network.input_shape)
-    inputs = fitted(test.every()).numpy()
-    seen = torch.cat(scored.calibration)[: run.experiment.export.calibration_images]
+    count = run.experiment.export.calibration_samples
+    seen = tree_map(lambda *parts: torch.cat(parts)[:count], *scored.calibration)
+    inputs, calibration = (tree_map(torch.Tensor.numpy, fitted(some)) for some in (test.every(), seen))
     batch = Batch(inputs, test.targets.numpy())
-    return _Settled(module, weights, network, task, fitted(seen).numpy(), batch, outputs_of(module, inputs), entry)
+    return _Settled(module, weights, network, task, calibration, batch, outputs_of(module, inputs), entry)
 
 
 def _export_file(
@@ -306,12 +309,14 @@ def _export_file(
     """Write one file; run it on the test samples, compare and time it, if there is a runtime for it."""
     from hwnas.export.bundle import FileRecord, write_model
     from hwnas.export.tensors import ends_of
+    from hwnas.ops.several import NamedOutputs
 
     file_format, setup = format_named(format_name), _setup_for(run, tier, format_name)
     path = stem.with_name(stem.name + file_format.suffix)
     runtime = runtime_of(setup) if setup.runtime else None
+    names = [spec.name for spec in settled.task.outputs]
     write_model(
-        settled.module,
+        settled.module if len(names) == 1 else NamedOutputs(settled.module, names),
         settled.network.input_shape,
         path,
         exporter_for(file_format, setup.batch, setup.precision, calibration=settled.calibration),

@@ -116,9 +116,9 @@ def _compared(
     reporter: Reporter,
 ) -> Fidelity:
     """Score the sample both ways, cheap before dear."""
-    score, quality = accuracy_of(run, trained), run.space.task.quality
+    score, quality, goal = accuracy_of(run, trained), run.task.quality, run.source.goal(run.task)
     standalone = str(Metric(quality.name, "alone"))
-    goals = Objective(run.accuracy, run.source.goal(run.space.task)), Objective(standalone, quality.goal)
+    goals = Objective(run.accuracy, goal), Objective(standalone, quality.goal)
     tier, producers = Tier("fidelity", goals), {run.accuracy: score.producer, standalone: lone.producer}
     ranked: list[RankedNetwork] = []
     failed: dict[str, str] = {}
@@ -132,8 +132,10 @@ def _compared(
                 failed[architecture.key] = evaluation.failed
             else:
                 stored = store.get(architecture, standalone, lone.producer)
+                scored = store.get(architecture, run.accuracy, score.producer)
                 assert stored is not None
-                ranked.append(_ranked(run, architecture, evaluation.scores[run.accuracy], stored))
+                assert scored is not None
+                ranked.append(_ranked(run, architecture, scored, stored))
             bar.update(number + 1, len(sample), _left(ranked, len(sample) - number - 1))
     together = None
     if trained is not None and run.source.supernet:
@@ -143,9 +145,11 @@ def _compared(
         run=run.experiment.name,
         space=run.space.name,
         metric=run.accuracy,
+        goal=goal,
+        task=run.task,
         data=run.dataset.name,
         seed=run.experiment.seed,
-        images=len(lone.split),
+        samples=len(lone.split),
         together=together,
         alone=Budget(lone.recipe.epochs, len(lone.dataset.train), len(ranked), sum(n.seconds for n in ranked)),
         networks=tuple(ranked),
@@ -162,12 +166,12 @@ def _a_step(run: Workspace) -> int:
     return len(open_strategy(run.space, recipe, base=run.base)(last, random.Random(0)))
 
 
-def _ranked(run: Workspace, architecture: Architecture, score: float, alone: Score) -> RankedNetwork:
+def _ranked(run: Workspace, architecture: Architecture, score: Score, alone: Score) -> RankedNetwork:
     total = costs(run.network(architecture))
+    assert score.value is not None
     assert alone.value is not None
-    return RankedNetwork(
-        architecture.key, summary(architecture), total.params, total.macs, score, alone.value, alone.elapsed_s
-    )
+    values, errors = (score.value, alone.value, alone.elapsed_s), (score.error, alone.error)
+    return RankedNetwork(architecture.key, summary(architecture), total.params, total.macs, *values, *errors)
 
 
 def _teller(bar: Bar, number: int, total: int, ranked: Sequence[RankedNetwork]) -> Callable[[int, int], None]:

@@ -200,7 +200,7 @@ def _tier(
     return facts.TierFacts(
         name=name,
         setup=setup_facts,
-        accuracy=accuracy_facts(accuracy, front.source, front.tier.objectives[0].goal),
+        accuracy=accuracy_facts(accuracy, front.source, front.tier.objectives[0].goal, run.task),
         latency=facts.ObjectiveFacts(latency, "min", latency_origin_of(run, name), meaning),
         limits=front.tier.limits,
         points=tuple(_points(run, [e for e in evaluations if e.failed is None])),
@@ -209,10 +209,9 @@ def _tier(
         files=_files(bundle, latency, {point.architecture.key for point in front.points}),
         notes=(*notes, *untrue, *(_throttled(price) if price else ())),
         front_source=front.by,
-        passed=passed_facts(front),
+        passed=passed_facts(front, run.task),
         objectives=tuple(objective.metric for objective in front.tier.objectives),
-        quality=run.space.task.quality.name,
-        samples=run.space.task.terms.samples,
+        task=run.task,
         importances=dict(_importances(run, evaluations, (accuracy, latency))),
     )
 
@@ -369,9 +368,8 @@ def _setup_facts(setup: Setup) -> dict[str, str | int | float]:
 def _training(run: Workspace, trained: Trained) -> facts.TrainingFacts:
     epochs = tuple(facts.EpochFacts(e.epoch, e.loss, e.smallest, e.largest, e.seconds) for e in trained.history)
     sizes = {name: f"{len(getattr(run.dataset, name)):,} {name}" for name in ("train", "validation", "test")}
-    samples = run.space.task.terms.samples
-    data = f"{run.dataset.name}: {', '.join(sizes.values())} {samples}"
-    return facts.TrainingFacts(epochs, data, run.space.task.quality.name, samples)
+    data = f"{run.dataset.name}: {', '.join(sizes.values())} {run.task.terms.samples}"
+    return facts.TrainingFacts(epochs, run.task, data)
 
 
 def _costs(run: Workspace, architecture: Architecture) -> facts.CostFacts:

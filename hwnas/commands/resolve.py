@@ -199,7 +199,9 @@ def _solved(
     for searched in run.experiment.tiers:
         refuse_other_accuracies(run, searched, front)
     opened, cost_models = _with_tier(run, name, setup, config, cost_models, limits)
-    tier = opened.objectives.tier(name) if rung is None else tier_for_rung(opened.objectives.tier(name), rung.metric)
+    tier = (
+        opened.objectives.tier(name) if rung is None else tier_for_rung(opened.objectives.tier(name), rung.tier.quality)
+    )
     solved = answer(opened, tier, source, cost_models, None if rung is None else rung.producer)
     return ResolvedFront(opened, LoadedFront(front, tier, source, solved.points, run.folder), solved)
 

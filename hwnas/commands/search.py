@@ -230,7 +230,7 @@ def _search_tier(
     with reporter.bar(f"searching {name}") as bar, tensorboard(run, name) as log:
 
         def show(progress: Progress) -> None:
-            best = "" if progress.best is None else f", best {units.scored(run.accuracy, progress.best)}"
+            best = "" if progress.best is None else f", best {run.units.scored(run.accuracy, progress.best)}"
             pace = "" if progress.per_second is None else f", {units.pace(progress.per_second, progress.left_s or 0.0)}"
             text = f"front {progress.front_size}, hypervolume {progress.hypervolume:.4g}{best}{pace}"
             bar.update(progress.trials, progress.total, text)

@@ -12,6 +12,7 @@ from hwnas.report import facts
 from hwnas.report.facts import Origin
 from hwnas.search.fronts import FrontPoint
 from hwnas.selection import choose
+from hwnas.tasks import Task
 from hwnas.workspace.results.bundles import open_bundle
 from hwnas.workspace.workspace import Workspace, check_picks, open_run
 
@@ -103,30 +104,33 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
     return facts.TierFacts(
         front.tier.name,
         run.experiment.setups[run.experiment.tiers[front.tier.name].setup].model_dump(exclude_none=True),
-        accuracy_facts(accuracy, front.source, front.tier.objectives[0].goal),
+        run.task,
+        accuracy_facts(accuracy, front.source, front.tier.objectives[0].goal, run.task),
         facts.ObjectiveFacts(latency, "min", latency_origin_of(run, front.tier.name)),
         front.tier.limits,
         front=points,
         front_source=front.by,
-        passed=passed_facts(front),
+        passed=passed_facts(front, run.task),
         objectives=tuple(objective.metric for objective in front.tier.objectives),
-        quality=run.space.task.quality.name,
-        samples=run.space.task.terms.samples,
         notes=front.notes,
     )
 
 
-def accuracy_facts(metric: str, source: AccuracySource, goal: Literal["min", "max"]) -> facts.ObjectiveFacts:
+def accuracy_facts(
+    metric: str, source: AccuracySource, goal: Literal["min", "max"], task: Task
+) -> facts.ObjectiveFacts:
     """Return the facts of a tier's accuracies."""
-    return facts.ObjectiveFacts(metric, goal, source.origin, source.description)
+    return facts.ObjectiveFacts(metric, goal, source.origin, source.meaning(task), tuple(task.metrics))
 
 
-def passed_facts(front: LoadedFront) -> tuple[facts.ObjectiveFacts, ...]:
+def passed_facts(front: LoadedFront, task: Task) -> tuple[facts.ObjectiveFacts, ...]:
     """Return the facts of the scores of the rungs before the last one."""
     if front.halving is None:
         return ()
     goals = {rung.metric: rung.tier.objectives[0].goal for rung in front.halving.rungs}
-    return tuple(accuracy_facts(name, source, goals[name]) for name, source in front.halving.promoted_sources.items())
+    return tuple(
+        accuracy_facts(name, source, goals[name], task) for name, source in front.halving.promoted_sources.items()
+    )
 
 
 def latency_origin_of(run: Workspace, tier: str) -> Origin:

@@ -30,7 +30,7 @@ from hwnas.workspace.results.halving_results import (
     HalvingResult,
     check_halving,
     halving_front_path,
-    metric_of,
+    objective_of,
     passed_by,
     save_halving_result,
 )
@@ -98,7 +98,7 @@ def _result_of(
 ) -> HalvingResult:
     conditions = conditions_of(run, name, scores[-1][0], producer=scores[-1][1].producer)
     rungs = [
-        Rung(metric_of(rung.score, run.space.task), rung.networks, accuracy, accuracy.producer)
+        Rung(objective_of(rung.score, run.space.task), rung.networks, accuracy, accuracy.producer)
         for rung, accuracy in scores
     ]
     population = _population(run, name, rungs[0].networks, cost_models)
@@ -116,8 +116,11 @@ def _result_of(
     origin = source_of(rung.score, where=WHERE).origin
     errors = errors_of(last.evaluations, last.metric, accuracy, store)
     front = front_points(run, name, last.tier, last.evaluations, cost_models, origin, errors)
-    front = remeasure_front(run, front, tier_for_rung(run.objectives.tier(name, measured=True), last.metric), reporter)
-    result = HalvingResult(name, tuple(rung.score for rung, _ in scores), tuple(results), tuple(front))
+    front = remeasure_front(
+        run, front, tier_for_rung(run.objectives.tier(name, measured=True), last.tier.quality), reporter
+    )
+    named, metrics = tuple(rung.score for rung, _ in scores), tuple(run.space.task.metrics)
+    result = HalvingResult(name, named, tuple(results), tuple(front), metrics)
     result = replace(result, front=passed_by(result, front))
     save_halving_result(run, result)
     write_conditions(halving_front_path(run, name), conditions)

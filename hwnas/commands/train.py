@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.io.checkpoint_files import checkpoints, epoch_of
+from hwnas.report.units import Units
+from hwnas.tasks import Task
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import Reporter, default_reporter
@@ -28,13 +31,28 @@ if TYPE_CHECKING:
     from hwnas.supernet.distributed import WorkerSpec
 
 
+class TrainedEpochs(list["Epoch"]):
+    """All epochs of a supernet's training."""
+
+    def __init__(self, epochs: Iterable[Epoch], task: Task) -> None:
+        super().__init__(epochs)
+        self.task = task
+        """Task that the epochs' qualities are of."""
+
+    def qualities(self, epoch: Epoch) -> str:
+        """Return the qualities of an epoch's smallest and largest network in words."""
+        label = Units(self.task.metrics).in_sentence(self.task.quality.name)
+        smallest, largest = map(self.task.quality_text, (epoch.smallest, epoch.largest))
+        return f"validation {label} smallest {smallest}, largest {largest}"
+
+
 def train(
     reference: str | Path,
     *,
     runs: Path = Path("runs"),
     save: Path | None = None,
     reporter: Reporter | None = None,
-) -> list[Epoch]:
+) -> TrainedEpochs:
     """Train the supernet of an experiment; started again, it continues after the last finished epoch.
 
     Args:
@@ -44,7 +62,7 @@ def train(
         reporter: receives messages and progress; silent if left out.
 
     Returns:
-        All epochs: loss, seconds, and validation accuracies of the smallest and the largest network, from 0 to 1.
+        All epochs: loss, seconds, and validation qualities of the smallest and the largest network, in their unit.
 
     Raises:
         ConfigError, SpaceError: the experiment or its space is invalid.
@@ -58,12 +76,12 @@ def train(
     """
     run = open_run(reference, runs=runs, reporter=reporter, before=check_weights)
     with locked(run):
-        history = list(train_run(run, default_reporter(reporter)).history)
+        history = train_run(run, default_reporter(reporter)).history
         if save is not None:
             from hwnas.supernet.trained_weights import save_trained
 
             save_trained(run.paths.train, save)
-        return history
+        return TrainedEpochs(history, run.task)
 
 
 def train_run(run: Workspace, reporter: Reporter) -> Trained:
@@ -72,6 +90,8 @@ def train_run(run: Workspace, reporter: Reporter) -> Trained:
 
     if (notice := resizing(run.space, run.dataset.shape[1:])) is not None:
         reporter.info(notice)
+    for note in run.dataset.raw.notes:
+        reporter.info(f"data: {note}")
     adopt_weights(run)
     supernet, recipe = new_supernet(run), recipe_of(run)
     with adding_elapsed(run.paths.elapsed, "training"), reporter.bar("training the supernet") as bar:
@@ -82,7 +102,7 @@ def train_run(run: Workspace, reporter: Reporter) -> Trained:
 
         def on_epoch(epoch: Epoch) -> None:
             nonlocal last
-            smallest, largest = (run.space.task.quality_text(value) for value in (epoch.smallest, epoch.largest))
+            smallest, largest = map(run.task.quality_text, (epoch.smallest, epoch.largest))
             last = f"validation: smallest {smallest}, largest {largest} · "
             bar.update(epoch.epoch, recipe.epochs, f"{last}loss {epoch.loss:.3f}")
 

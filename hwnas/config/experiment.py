@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from hwnas.config.links import LinkConfig
 from hwnas.config.runners import RayConfig
 from hwnas.config.settings import named_in, with_settings
 from hwnas.config.setups import Few, Positive, SetupConfig, TierConfig
@@ -18,7 +19,6 @@ from hwnas.errors import ConfigError, did_you_mean
 from hwnas.io.storage_url import public_url
 from hwnas.io.strict_model import StrictModel, parsed
 from hwnas.io.yaml import dump_yaml, read_yaml
-from hwnas.quantities import QUANTITIES
 from hwnas.stored_names import current
 from hwnas.words import brief
 
@@ -31,9 +31,7 @@ def _rule(text: str) -> str:
     from hwnas.selection import check_rule
 
     rule = re.sub(r"\s", "", text)
-    costs = [name for name, one in QUANTITIES.own.items() if "objective" in one.uses]
-    names = ["top1", "score", *costs, *(QUANTITIES.installed if ":" in rule else ())]
-    named = [Objective(name, "min") for name in names]
+    named = [Objective(name, "min") for name in dict.fromkeys(re.findall(r"[A-Za-z_]\w*(?==|,|$)", rule))]
     try:
         check_rule(rule, named, where="export.picks")
     except ConfigError as error:
@@ -99,10 +97,10 @@ class AccuracyConfig(StrictModel):
 
     source: str = "inherited"
     """A name in `hwnas.accuracy.PROXIES`, or a function of the user's: `file.py:function`."""
-    quantity: Literal["top1", "score"] | None = None
-    """Quantity that a user's function returns: an accuracy, 0 to 1, or a score of which only the order counts."""
-    images: Positive | None = None
-    """Number of validation images (the first ones of the split, which is in random order); all if left out."""
+    quantity: Name | None = None
+    """Quantity that a user's function returns: a metric of the task, or `score`, of which only the order counts."""
+    samples: Positive | None = None
+    """Number of validation samples (the first ones of the split, which is in random order); all if left out."""
     calibration_batches: Positive = 8
     batch_size: Positive = 128
     epochs: Positive | None = None
@@ -244,11 +242,11 @@ class ExportConfig(StrictModel):
     picks: tuple[Pick, ...] = ("best", "knee", "fastest")
     formats: tuple[FormatName, ...] = Field(default=("onnx", "tflite"), min_length=1)
     tolerance: float = Field(default=1e-4, gt=0)
-    """Largest allowed difference of an fp32 file's logits from PyTorch's."""
+    """Largest allowed difference of an fp32 file's outputs from PyTorch's."""
     agreement: float = Field(default=0.95, ge=0, le=1)
-    """Least allowed share of the test images on which an fp16 or int8 file names the same class as PyTorch."""
-    calibration_images: Positive = 128
-    """Number of training images that determine the ranges of an int8 file's activations."""
+    """Least allowed share of the test samples on which an fp16 or int8 file gives PyTorch's answer, as a class."""
+    calibration_samples: Positive = 128
+    """Number of training samples that determine the ranges of an int8 file's activations."""
     fine_tune_epochs: int = Field(default=0, ge=0)
     """Number of epochs that each pick is trained on from its inherited weights, before it is written."""
 
@@ -271,7 +269,7 @@ class Experiment(StrictModel):
     """Task of the networks, in place of the space's own: a name, a class of the user's as `file.py:Class`, or a
     section with its `name` and options."""
     data: str | dict[str, Any] | None = None
-    """May be left out where accuracies come without images; then no files are exported."""
+    """May be left out where accuracies come without data; then no files are exported."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     device: str = "auto"
     """Device on which PyTorch trains: auto, cpu, cuda, cuda:1, ..."""
@@ -285,6 +283,8 @@ class Experiment(StrictModel):
     accuracy: AccuracyConfig = AccuracyConfig()
     setups: dict[Name, SetupConfig] = Field(min_length=1)
     tiers: dict[Name, TierConfig] = Field(min_length=1)
+    links: dict[Name, LinkConfig] = Field(default_factory=dict)
+    """Links between edge and cloud that `hwnas plan --link NAME` may name."""
     search: SearchConfig = SearchConfig()
     timing: TimingConfig = TimingConfig()
     export: ExportConfig = ExportConfig()
@@ -313,10 +313,10 @@ class Experiment(StrictModel):
     @model_validator(mode="after")
     def _confidence_of_a_sampler_that_learns(self) -> Experiment:
         for name, tier in self.tiers.items():
-            if tier.limits.top1_confidence is not None and self.sampler_of(name) != "guided":
+            if tier.limits.quality_confidence is not None and self.sampler_of(name) != "guided":
                 raise ValueError(
-                    f"tiers.{name}: `top1_confidence` is asked of `{self.sampler_of(name)}`. Only the sampler `guided` "
-                    "predicts accuracies: use it, or leave that out"
+                    f"tiers.{name}: `quality_confidence` is asked of `{self.sampler_of(name)}`. Only the sampler "
+                    "`guided` predicts qualities: use it, or leave that out"
                 )
         return self
 

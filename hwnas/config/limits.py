@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, SerializeAsAny, Tag, create_model, model_validator
 
 from hwnas.io.strict_model import StrictModel
-from hwnas.quantities import QUANTITIES, Quantity, quantity_of
+from hwnas.quantities import LATENCY, QUANTITIES, Quantity, quantity_of
 
 Side = Literal["most", "least"]
 
@@ -32,14 +32,15 @@ class _Limits(StrictModel):
 
     latency_quantile: float | None = Field(default=None, ge=0.5, lt=1)
     """The predicted latency limit is held with this probability; if left out, the expected latency holds it."""
-    top1_confidence: float | None = Field(default=None, ge=0.5, lt=1)
-    """So surely `guided` predicts that a network holds `top1` before it tries it; 0.5 if left out."""
+    quality_confidence: float | None = Field(default=None, ge=0.5, lt=1)
+    """So surely `guided` predicts that a network holds the limit on its quality before it tries it; 0.5 if left out."""
 
     @model_validator(mode="after")
     def _quantile_of_a_limit(self) -> _Limits:
-        for name, of in (("latency_quantile", "latency_ms"), ("top1_confidence", "top1")):
-            if getattr(self, name) is not None and getattr(self, of) is None:
-                raise ValueError(f"`{name}` says how surely `{of}` is held: give both")
+        if self.latency_quantile is not None and getattr(self, LATENCY.name) is None:
+            raise ValueError("`latency_quantile` says how surely `latency_ms` is held: give both")
+        if self.quality_confidence is not None and not self.qualities:
+            raise ValueError("`quality_confidence` says how surely a limit such as `top1` is held: give both")
         return self
 
     @classmethod
@@ -54,14 +55,20 @@ class _Limits(StrictModel):
 
     @property
     def names(self) -> list[str]:
-        """Names of the limited quantities."""
+        """Names of the limited quantities and metrics."""
         fields = type(self).model_fields
         return [name for name in fields if name not in _Limits.model_fields and getattr(self, name) is not None]
 
-    def bounds(self) -> Iterator[tuple[Quantity, float, Side]]:
-        """Yield each limited quantity with its bound and the side that it bounds."""
+    @property
+    def qualities(self) -> list[str]:
+        """Names of those that a source of accuracy scores: qualities that are quantities, and metrics of the task."""
+        return [name for name in self.names if name not in QUANTITIES or quantity_of(name, where="limits").is_quality]
+
+    def bounds(self, metrics: Iterable[Quantity] = ()) -> Iterator[tuple[Quantity, float, Side]]:
+        """Yield each limited quantity with its bound and the side that it bounds; `metrics` are those of the task."""
+        of_task = {metric.name: metric for metric in metrics}
         for name in self.names:
-            quantity, bound = quantity_of(name, where="limits"), getattr(self, name)
+            quantity, bound = of_task.get(name) or quantity_of(name, where="limits"), getattr(self, name)
             if not isinstance(bound, SidesConfig):
                 yield quantity, bound, "most" if quantity.goal == "min" else "least"
                 continue
@@ -73,6 +80,10 @@ class _Limits(StrictModel):
 
 def _arm(value: Any) -> str:
     return "[sides]" if isinstance(value, (dict, SidesConfig)) else "[number]"
+
+
+_Bound = Annotated[Annotated[float, Tag("[number]")] | Annotated[SidesConfig, Tag("[sides]")], Discriminator(_arm)]
+"""Limit on a metric of a task, of which this module knows nothing else."""
 
 
 def _fields(names: Iterable[str]) -> dict[str, Any]:
@@ -93,20 +104,32 @@ def _fields(names: Iterable[str]) -> dict[str, Any]:
     return fields
 
 
+def _is_metric(name: Any, bound: Any) -> bool:
+    """Return whether a key may be a metric of a task: it is a name, and its value has the form of a limit."""
+    sides = isinstance(bound, dict) and bound and bound.keys() <= SidesConfig.model_fields.keys()
+    number = isinstance(bound, int | float | str) and not isinstance(bound, bool)
+    return str(name).isidentifier() and bool(sides or number)
+
+
 @lru_cache
-def _with(installed: tuple[str, ...]) -> type[_Limits]:
-    return create_model("LimitsConfig", __base__=LimitsConfig, **_fields(installed))
+def _with(installed: tuple[str, ...], metrics: tuple[str, ...]) -> type[_Limits]:
+    bounds: dict[str, Any] = {name: (_Bound | None, Field(default=None)) for name in metrics}
+    return create_model("LimitsConfig", __base__=LimitsConfig, **_fields(installed), **bounds)
 
 
-def _of_installed_too(raw: Any) -> Any:
-    """Return limits that name quantities of installed distributions in a model that has these."""
+def _of_others_too(raw: Any) -> Any:
+    """Return limits that name quantities of installed distributions, or metrics of a task, in a model that has these.
+
+    Which metrics there are is known once the task is: a name that is none of them is refused with the run.
+    """
     names = [name for name in raw if name not in LimitsConfig.model_fields] if isinstance(raw, dict) else []
     installed = tuple(sorted(name for name in names if name in QUANTITIES))
-    return _with(installed).model_validate(raw) if installed else raw
+    metrics = tuple(sorted(name for name in names if name not in QUANTITIES and _is_metric(name, raw[name])))
+    return _with(installed, metrics).model_validate(raw) if installed or metrics else raw
 
 
 if TYPE_CHECKING:
     LimitsConfig = _Limits
 else:
     LimitsConfig = create_model("LimitsConfig", __base__=_Limits, __doc__=_Limits.__doc__, **_fields(QUANTITIES.own))
-Limits = Annotated[SerializeAsAny[LimitsConfig], BeforeValidator(_of_installed_too)]
+Limits = Annotated[SerializeAsAny[LimitsConfig], BeforeValidator(_of_others_too)]

@@ -141,9 +141,9 @@ class TierConfig(StrictModel):
 
     @property
     def quantities(self) -> list[Quantity]:
-        """The quantities that the tier minimises, maximises or limits."""
-        names = dict.fromkeys([*self.minimize, *self.maximize, *self.limits.names])
-        return [quantity_of(name, where="tier") for name in names]
+        """The quantities that the tier minimises, maximises or limits; metrics of a task are not among them."""
+        limited = [name for name in self.limits.names if name in QUANTITIES]
+        return [quantity_of(name, where="tier") for name in dict.fromkeys([*self.minimize, *self.maximize, *limited])]
 
     @field_validator("minimize")
     @classmethod

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from hwnas.data.facts import Raw, described, resizing, spelled
-from hwnas.data.source import Inputs
+from hwnas.data.source import Inputs, Several
 from hwnas.errors import DataError
 from hwnas.tasks import Task
+from hwnas.tasks.ends import Shape, Tensors, TensorSpec, specs_of
 from hwnas.words import brief
 
 
@@ -26,8 +27,9 @@ class Split:
     """(N,) places in `inputs`."""
     targets: Tensor
     """(N, ...): labels, int64, where samples belong to classes."""
-    mean: Tensor
-    std: Tensor
+    mean: Any
+    """Of several inputs a tuple of tensors, as is `std`."""
+    std: Any
     training_targets: Tensor | None = None
     """Targets of the training split; None: those of this one."""
     _tasks: dict[Task, Task] = field(default_factory=dict, init=False, repr=False)
@@ -35,17 +37,19 @@ class Split:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def batch(self, indices: Tensor) -> Tensor:
+    def batch(self, indices: Tensor) -> Tensors:
         """Return inputs (N, ...) in float32, normalised; `indices` count within the split. Whole numbers are int64."""
         taken = numbers(self.inputs, self.indices[indices])
-        return taken.sub_(self.mean).div_(self.std) if taken.is_floating_point() else taken
+        if isinstance(taken, tuple):
+            return tuple(map(_normalised, taken, self.mean, self.std))
+        return _normalised(taken, self.mean, self.std)
 
     def first(self, count: int) -> Split:
         """Return the first `count` samples; the order is random, so they are a fair sample."""
         own = self.targets if self.training_targets is None else self.training_targets
         return replace(self, indices=self.indices[:count], targets=self.targets[:count], training_targets=own)
 
-    def every(self) -> Tensor:
+    def every(self) -> Tensors:
         """Return all inputs as one batch."""
         return self.batch(torch.arange(len(self)))
 
@@ -56,9 +60,17 @@ class Split:
         return self._tasks[task]
 
 
-def numbers(inputs: Inputs, indices: Tensor) -> Tensor:
-    """Return (N, ...) float32, bytes scaled to 0..1; or int64, as it is."""
+def _normalised(taken: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    return taken.sub_(mean).div_(std) if taken.is_floating_point() else taken
+
+
+def numbers(inputs: Inputs, indices: Tensor) -> Tensors:
+    """Return (N, ...) float32, bytes scaled to 0..1; or int64, as it is. Several inputs are a tuple."""
     taken = inputs.take(indices)
+    return tuple(map(_numbers, taken)) if isinstance(taken, tuple) else _numbers(taken)
+
+
+def _numbers(taken: Tensor) -> Tensor:
     if taken.dtype == torch.int64:
         return taken
     return taken.float().div_(255) if taken.dtype == torch.uint8 else taken.float()  # `take` made a copy
@@ -66,7 +78,8 @@ def numbers(inputs: Inputs, indices: Tensor) -> Tensor:
 
 def is_whole(inputs: Inputs) -> bool:
     """Return True if inputs are whole numbers, such as tokens, which are not normalised."""
-    return inputs.take(torch.tensor([0])).dtype == torch.int64
+    taken: Tensor = inputs.take(torch.tensor([0]))
+    return taken.dtype == torch.int64
 
 
 @brief
@@ -93,9 +106,22 @@ class Dataset:
         return len(self.class_names)
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> Shape:
         """Shape of one input."""
-        return self.train.inputs.shape
+        inputs = self.train.inputs
+        if isinstance(inputs, Several) or not is_whole(inputs):
+            return inputs.shape
+        return (TensorSpec("input", inputs.shape, "int64"),)
+
+    def ends(self, index: int = 0) -> tuple[int, int]:
+        """Return the smallest and the largest number of an input, a token for example, over all splits."""
+        low, high = 0, 0
+        for split in (self.train, self.validation, *([] if self.held_back is None else [self.held_back])):
+            for some in torch.split(split.indices, 1024):
+                taken: Any = split.inputs.take(some)
+                part = taken[index] if isinstance(taken, tuple) else taken
+                low, high = min(low, int(part.min())), max(high, int(part.max()))
+        return low, high
 
     @property
     def width(self) -> int:
@@ -105,20 +131,29 @@ class Dataset:
     @property
     def channels(self) -> int:
         """1 for grey images, 3 for coloured ones."""
-        return self.train.inputs.shape[0]
+        return int(self.train.inputs.shape[0])
 
     @property
     def resolution(self) -> int:
         """Height, and width, in pixels."""
-        return self.train.inputs.shape[1]
+        return int(self.train.inputs.shape[1])
 
     @property
     def preprocessing(self) -> dict[str, Any]:
         """Steps from a raw sample to one of a batch, JSON-ready: in words, in numbers, and step by step."""
         return self.preprocessing_at(self.shape)
 
-    def preprocessing_at(self, shape: tuple[int, ...]) -> dict[str, Any]:
-        """Return `preprocessing` for a network whose input has another shape: images of another size are resized."""
+    def preprocessing_at(self, shape: Shape) -> dict[str, Any]:
+        """Return `preprocessing` for a network whose input has another shape: images of another size are resized.
+
+        Of several inputs it stands under `inputs`, by name.
+        """
+        specs = specs_of(shape)
+        if isinstance(self.train.inputs, Several):
+            parts = self.train.inputs.parts.values()
+            ends = zip(specs, parts, self.train.mean, self.train.std, strict=True)
+            return {"inputs": {spec.name: self._one(*rest).preprocessing_at(spec.shape) for spec, *rest in ends}}
+        shape = specs[0].shape
         moments = {name: getattr(self.train, name).flatten().tolist() for name in ("mean", "std")}
         taken = self.train.inputs.take(self.train.indices[:1])
         scale = 255 if taken.dtype == torch.uint8 else 1
@@ -132,6 +167,10 @@ class Dataset:
         values = {"pixels": {"range": self._span(), "colour": self.raw.color}} if images else {"values": self._values()}
         notes = {"notes": list(self.raw.notes)} if self.raw.notes else {}
         return {"form": form, **moments, "divide_by": scale, **values, "steps": steps, **notes}
+
+    def _one(self, inputs: Inputs, mean: Tensor, std: Tensor) -> Dataset:
+        """Return the data with one of its inputs."""
+        return replace(self, train=replace(self.train, inputs=inputs, mean=mean, std=std))
 
     def _values(self) -> dict[str, Any]:
         rate = {"rate_hz": self.raw.rate_hz} if self.raw.rate_hz is not None else {}
@@ -149,16 +188,15 @@ class Dataset:
             ends += [taken.min(), taken.max()]
         return [float(min(ends)), float(max(ends))]
 
-    @property
-    def test_images(self) -> dict[str, Any]:
-        """Indices and origin of the images of the test split, JSON-ready; see `test`."""
+    def test_indices(self, samples: str = "images") -> dict[str, Any]:
+        """Return indices and origin of the test split, JSON-ready, the word for samples in its keys; see `test`."""
         own = self.test.inputs is not self.train.inputs
         return {
             "data": self.name,
             "pool": "test" if own else "train",
-            "pool_images": len(self.test.inputs),
+            f"pool_{samples}": len(self.test.inputs),
             "order": self.raw.order,
-            "images": len(self.test),
+            samples: len(self.test),
             "indices": spelled(self.test.indices.tolist()),
         }
 

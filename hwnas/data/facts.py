@@ -27,7 +27,7 @@ class Raw:
     rate_hz: float | None = None
     """Sampling rate of signals, where it is known."""
     notes: tuple[str, ...] = ()
-    """What was done to files that are unlike the others, or left out, in words."""
+    """Treatment of files that are unlike the others, or left out, in words."""
 
 
 def decoding(color: str, size: tuple[int, int]) -> tuple[Step, ...]:

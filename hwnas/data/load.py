@@ -15,16 +15,17 @@ from torch import Tensor
 from hwnas.data.conversion import check_classes, with_targets
 from hwnas.data.dataset import Dataset, Split, is_whole, numbers
 from hwnas.data.resizing import resized, resizing_steps, size_of
-from hwnas.data.source import Pool, Source, SplitName, check_pool
+from hwnas.data.source import Inputs, Pool, Several, Source, SplitName, check_pool
 from hwnas.data.spec import bad_value, check_count, is_count, named_spec
 from hwnas.data.splits import check_disjoint, grouped, stratified
 from hwnas.errors import ConfigError, DataError, did_you_mean
 from hwnas.registry import member
 from hwnas.tasks import DEFAULT_TASK, Task
+from hwnas.tasks.ends import is_plain, shape_text
 
 STATISTICS_IMAGES = 10_000
 """Training samples that mean and standard deviation are computed of (the first ones, and their order is random)."""
-UNNAMED = ("path", "function", "class_names")
+UNNAMED = ("path", "package", "function", "class_names")
 """Options that leave the inputs and the targets as they are, so they are no part of a data set's name."""
 
 
@@ -116,7 +117,7 @@ def split_source(source: Source, options: Options, *, seed: int, name: str, task
         if key != "train":
             parts[key] = torch.randperm(len(pool.targets), generator=generator)
     parts["train"] = parts["train"][: options.limit]
-    mean, std = _statistics(pools["train"], parts["train"][:STATISTICS_IMAGES])
+    mean, std = _moments(pools["train"].inputs, parts["train"][:STATISTICS_IMAGES])
     learned = pools["train"].targets[parts["train"]]
 
     def split(key: SplitName) -> Split:
@@ -131,8 +132,8 @@ def _check_shapes(pools: Mapping[SplitName, Pool]) -> None:
     shape = pools["train"].inputs.shape
     for pool in pools.values():
         if pool.inputs.shape != shape:
-            images = len(shape) == 3
-            own, of_training = ("x".join(map(str, one)) for one in (pool.inputs.shape, shape))
+            images = is_plain(shape) and len(shape) == 3
+            own, of_training = map(shape_text, (pool.inputs.shape, shape))
             raise DataError(
                 f"{'images' if images else 'inputs'} are {own}, those for training {of_training}",
                 where=pool.where,
@@ -141,18 +142,26 @@ def _check_shapes(pools: Mapping[SplitName, Pool]) -> None:
             )
 
 
-def _statistics(pool: Pool, indices: Tensor) -> tuple[Tensor, Tensor]:
+def _moments(inputs: Inputs, indices: Tensor) -> tuple[Any, Any]:
+    """Return mean and standard deviation, of several inputs those of each in a tuple."""
+    if isinstance(inputs, Several):
+        of_each = [_statistics(part, indices) for part in inputs.parts.values()]
+        return tuple(mean for mean, _ in of_each), tuple(std for _, std in of_each)
+    return _statistics(inputs, indices)
+
+
+def _statistics(inputs: Inputs, indices: Tensor) -> tuple[Tensor, Tensor]:
     """Return (C, 1, ...) mean and standard deviation; a channel that never varies is only centred.
 
     Whole numbers, such as tokens, stay as they are: 0 and 1.
     """
-    shape = pool.inputs.shape
-    if is_whole(pool.inputs):
+    shape = inputs.shape
+    if is_whole(inputs):
         return torch.zeros(1), torch.ones(1)
     axes = (0, *range(2, 1 + len(shape)))
     total = squares = torch.zeros(shape[0], dtype=torch.float64)
     for some in torch.split(indices, 1024):
-        taken = numbers(pool.inputs, some).double()
+        taken = numbers(inputs, some).double()
         total = total + taken.sum(dim=axes)
         squares = squares + taken.square().sum(dim=axes)
     count = len(indices) * math.prod(shape[1:])

@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 from hwnas.data.facts import Step, squaring
 from hwnas.data.source import Pool, Stored
 from hwnas.errors import DataError
+from hwnas.tasks.ends import is_plain
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -73,7 +74,7 @@ def _nearest(targets: Tensor, size: Size) -> Tensor:
 
 
 def _image_shape(pool: Pool) -> tuple[int, int, int]:
-    if len(pool.inputs.shape) != 3:
+    if not is_plain(pool.inputs.shape) or len(pool.inputs.shape) != 3:
         raise DataError(
             f"inputs are of shape {pool.inputs.shape}",
             where=pool.where,

@@ -17,24 +17,26 @@ from hwnas.data.facts import Raw
 from hwnas.errors import DataError
 from hwnas.io.regular import resolve_path
 from hwnas.tasks import Terms
+from hwnas.tasks.ends import Shape, TensorSpec
 
 CACHE_BYTES = 2 * 1024**3
 """Decoded inputs are kept in memory up to this size of all of them; larger sets are decoded each time."""
 
 SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
 class Inputs(Protocol):
     """Inputs of a network by number."""
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> Shape:
         """Shape of one, the same for all; of an image (channels, height, width)."""
 
     def __len__(self) -> int: ...
 
-    def take(self, indices: Tensor) -> Tensor:
-        """Return (N, *shape), uint8, float or int64; a copy."""
+    def take(self, indices: Tensor) -> Any:
+        """Return (N, *shape), uint8, float or int64, of several inputs a tuple; a copy."""
 
 
 @final
@@ -53,6 +55,29 @@ class Stored:
 
     def take(self, indices: Tensor) -> Tensor:
         return self.data.index_select(0, indices)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Several:
+    """Several inputs of each sample by name, in the order in which networks take them."""
+
+    parts: Mapping[str, Inputs]
+
+    @property
+    def shape(self) -> Shape:
+        first = torch.tensor([0])
+        return tuple(
+            TensorSpec(name, part.shape, "int64" if part.take(first).dtype == torch.int64 else "float32")
+            for name, part in self.parts.items()
+        )
+
+    def __len__(self) -> int:
+        return len(next(iter(self.parts.values())))
+
+    def take(self, indices: Tensor) -> tuple[Tensor, ...]:
+        """Return a tensor for each input."""
+        return tuple(part.take(indices) for part in self.parts.values())
 
 
 @final

@@ -14,11 +14,12 @@ from hwnas.errors import ConfigError, DataError, did_you_mean
 
 RATE_TOLERANCE = 0.02
 """Largest relative difference of two sampling rates that count as the same."""
-GAP = 1.5
+GAP_FACTOR = 1.5
 """An interval that is longer than the usual one by this factor is a gap."""
 MOST_GAPS = 0.05
-SPLITS = 3
-BLOCKS = 10
+MIN_GROUPS = 3
+"""Groups of a class that splits into train, validation and test need."""
+BLOCKS_PER_RECORDING = 10
 
 
 @final
@@ -48,16 +49,16 @@ class Recording:
     times: NDArray[np.float64] | None = None
 
 
-def windows_of(given: Any) -> Windows | None:
+def windows_of(option: Any) -> Windows | None:
     """Return the option `window`: a number of rows, or a mapping of `length` and, if they are set, other fields.
 
     Raises:
         ConfigError: it is neither.
     """
-    if given is None:
+    if option is None:
         return None
     keys = {"length": "length", "step": "step", "time": "time", "rate": "rate_hz", "recording": "recording"}
-    raw = dict(given) if isinstance(given, Mapping) else {"length": given}
+    raw = dict(option) if isinstance(option, Mapping) else {"length": option}
     for key in raw:
         if key not in keys:
             raise ConfigError(
@@ -118,10 +119,10 @@ def sampling_rate(recordings: Sequence[Recording], expected_hz: float | None, wh
                 allowed=f"All recordings have one rate, within {RATE_TOLERANCE:.0%}",
                 do="Resample them to one rate, or leave out those that differ",
             )
-        if (share := float((intervals > GAP * usual).mean())) > MOST_GAPS:
+        if (share := float((intervals > GAP_FACTOR * usual).mean())) > MOST_GAPS:
             raise DataError(
                 f"the sampling rate changes within {one.name}: {share:.0%} of the intervals are longer than "
-                f"{GAP * usual:.4g} s, the usual one is {usual:.4g} s",
+                f"{GAP_FACTOR * usual:.4g} s, the usual one is {usual:.4g} s",
                 where=where,
                 allowed=f"Gaps, at most {MOST_GAPS:.0%} of the intervals, end a window",
                 do="Resample the recording to one rate",
@@ -142,7 +143,7 @@ def stretches(
         cut = np.zeros(max(one.rows - 1, 0), bool)
         if one.times is not None and one.rows > 1:
             intervals = np.diff(one.times)
-            cut |= intervals > GAP * np.median(intervals)
+            cut |= intervals > GAP_FACTOR * np.median(intervals)
         if labels is not None:
             cut |= labels[rows][1:] != labels[rows][:-1]
         ends = [0, *(np.flatnonzero(cut) + 1).tolist(), one.rows]
@@ -168,10 +169,10 @@ def cut(recordings: Sequence[Recording], how: Windows, labels: NDArray[Any] | No
     """Return all windows; where a class has fewer than three recordings, these are cut into ten blocks as groups."""
     whole = _cut(recordings, how, labels, None)
     classes = np.zeros(len(whole.groups), np.int64) if labels is None else labels[whole.rows[:, 0]]
-    if all(len(np.unique(whole.groups[classes == label])) >= SPLITS for label in np.unique(classes)):
+    if all(len(np.unique(whole.groups[classes == label])) >= MIN_GROUPS for label in np.unique(classes)):
         return whole
     longest = max(end - first for _, first, end in stretches(recordings, labels))
-    return _cut(recordings, how, labels, max(how.length, -(-longest // BLOCKS)))
+    return _cut(recordings, how, labels, max(how.length, -(-longest // BLOCKS_PER_RECORDING)))
 
 
 def _cut(recordings: Sequence[Recording], how: Windows, labels: NDArray[Any] | None, block: int | None) -> Cuts:

@@ -8,6 +8,7 @@ from hwnas.errors import ConfigError
 from hwnas.export.format import PRECISIONS, Format
 from hwnas.registry import Family, InstanceOf, member
 from hwnas.runtimes import RUNTIMES, runtime_spec
+from hwnas.tasks.ends import Shape, is_plain, shape_text
 
 FORMATS = Family(
     "formats",
@@ -97,6 +98,21 @@ def check_precision(precision: str, file_format: Format) -> None:
         )
 
 
+def check_input(precision: str, input_shape: Shape) -> None:
+    """Refuse a precision that a network with such inputs cannot be written in.
+
+    Raises:
+        ConfigError: it is int8, whose scales are found for one float32 input.
+    """
+    if precision == "int8" and not is_plain(input_shape):
+        raise ConfigError(
+            f"int8 files of networks that take {shape_text(input_shape)} are asked for",
+            where="export",
+            allowed="Files in int8 are calibrated on one float32 input; other networks are written in fp32 and fp16",
+            do="Set `precision: fp32` in the set-up",
+        )
+
+
 def runtime_for(format: str, preferred: str) -> str | None:
     """Return the name of a runtime that runs files of a format: the preferred one if it does, else the first on a
     processor; None if there is none. A distribution whose runtime cannot be imported is passed over.
@@ -119,6 +135,7 @@ __all__ = [
     "FORMATS",
     "PRECISIONS",
     "Format",
+    "check_input",
     "check_precision",
     "format_named",
     "format_of",

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.utils._pytree import tree_leaves, tree_map
 
 from hwnas.errors import ExportError
 from hwnas.tasks import DEFAULT_TASK, Batch, Estimate, Task
+from hwnas.tasks.ends import Shape, call
 
 Array = NDArray[np.float32]
 
@@ -21,8 +23,8 @@ Array = NDArray[np.float32]
 class LoadedFile(Protocol):
     """A model file in its runtime; any of `hwnas.runtimes` fits."""
 
-    def run(self, inputs: Array) -> Array:
-        """Compute outputs for any number of inputs."""
+    def run(self, inputs: Any) -> Any:
+        """Compute outputs for any number of samples; of several inputs or outputs a tuple of arrays."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,24 +68,30 @@ class Parity:
     quality: float
 
 
-def outputs_of(module: nn.Module, inputs: Array, *, batch_size: int = 256) -> Array:
-    """Return PyTorch's outputs for the inputs, on the CPU in eval mode; of images (N, C, H, W) logits (N, classes)."""
-    module = module.cpu().eval()
+def outputs_of(module: nn.Module, inputs: Any, *, batch_size: int = 256) -> Any:
+    """Return PyTorch's outputs for the inputs, on the CPU in eval mode; of images (N, C, H, W) logits (N, classes).
+
+    Several inputs or outputs are a tuple of arrays.
+    """
+    module, tensors = module.cpu().eval(), tree_map(torch.from_numpy, inputs)
+    count = len(tree_leaves(tensors)[0])
     with torch.no_grad():
-        parts = [module(torch.from_numpy(inputs[i : i + batch_size])) for i in range(0, len(inputs), batch_size)]
-    out: Array = torch.cat(parts).numpy()
-    return out
+        parts = [
+            call(module, tree_map(lambda tensor, i=i: tensor[i : i + batch_size], tensors))
+            for i in range(0, count, batch_size)
+        ]
+    return tree_map(lambda *pieces: torch.cat(pieces).numpy(), *parts)
 
 
-def quality_of(task: Task, outputs: Array, batch: Batch) -> float:
+def quality_of(task: Task, outputs: Any, batch: Batch) -> float:
     """Return the quality of outputs for a batch of arrays."""
     return metrics_of(task, outputs, batch)[task.quality.name].value
 
 
-def metrics_of(task: Task, outputs: Array, batch: Batch) -> Mapping[str, Estimate]:
+def metrics_of(task: Task, outputs: Any, batch: Batch) -> Mapping[str, Estimate]:
     """Return all metrics of outputs, in the user's unit, for a batch of arrays."""
-    tensors = Batch(*map(torch.from_numpy, batch))
-    return task.values(task.statistics(torch.from_numpy(outputs), tensors))
+    arrays = tree_map(torch.from_numpy, (outputs, *batch))
+    return task.values(task.statistics(arrays[0], Batch(*arrays[1:])))
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,7 @@ class Criterion:
 
 
 def compare(
-    expected: Array,
+    expected: Any,
     loaded: LoadedFile,
     batch: Batch,
     *,
@@ -112,9 +120,10 @@ def compare(
         ExportError: the criterion is not met, outputs are not finite, or they have another shape.
     """
     got, terms = loaded.run(batch.inputs), task.terms
-    if got.shape != expected.shape:
+    own, wanted = ([array.shape for array in tree_leaves(arrays)] for arrays in (got, expected))
+    if own != wanted:
         raise ExportError(
-            f"it gives outputs of shape {got.shape}, PyTorch gives {expected.shape}",
+            f"it gives outputs of shape {_spelled(own)}, PyTorch gives {_spelled(wanted)}",
             where=str(path),
             allowed=f"A file gives one row of {terms.outputs} for each {terms.sample}",
             do="Look at the last operators of the network",
@@ -137,14 +146,16 @@ def compare(
             f"({task.quality.label} {now}, PyTorch's {before})",
             where=str(path),
             allowed=f"A shipped file of a lower precision agrees on at least {criterion.agreement:.1%}",
-            do="Raise `export.calibration_images`, ship the tier in fp32, or lower `export.agreement` knowingly",
+            do="Raise `export.calibration_samples`, ship the tier in fp32, or lower `export.agreement` knowingly",
         )
     return Parity(agreement.max_difference, agreement.share, quality)
 
 
-def write_model(
-    module: nn.Module, shape: tuple[int, ...], path: Path, export: Callable[[nn.Module, tuple[int, ...], Path], Path]
-) -> Path:
+def _spelled(shapes: Sequence[tuple[int, ...]]) -> str:
+    return " and ".join(map(str, shapes))
+
+
+def write_model(module: nn.Module, shape: Shape, path: Path, export: Callable[[nn.Module, Shape, Path], Path]) -> Path:
     """Export on the CPU, whatever device the module was scored on."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return export(module.cpu().eval(), shape, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -43,8 +43,9 @@ class Format:
     are part of the names of cached files: one that writes something else needs another name."""
     precisions: tuple[str, ...] = ("fp32",)
     """Precisions that a file can be written in."""
-    tensors: str | Callable[[Path], tuple[Tensor, Tensor]] | None = None
-    """Function that reads the input and the output from a file; a manifest says nothing of them if there is none."""
+    tensors: str | Callable[[Path], tuple[Tensor | Sequence[Tensor], Tensor | Sequence[Tensor]]] | None = None
+    """Function that reads the input and the output from a file, of several a sequence; a manifest says nothing of them
+    if there is none."""
     channels_last: bool = False
     """True if the channels are the last axis of a file's inputs, and not the first after the batch."""
     module: str = ""

@@ -7,12 +7,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from hwnas.export import FORMATS, check_precision
+from hwnas.export import FORMATS, check_input, check_precision
 from hwnas.export.draft import drafted
 from hwnas.export.fold import folded
 from hwnas.export.quantize import Images, prepared
 from hwnas.export.quantize_onnx import halve_onnx, quantize_onnx
 from hwnas.ops import Shape
+from hwnas.ops.several import NamedOutputs
+from hwnas.tasks.ends import Tensors, examples, specs_of
 
 
 def export_onnx(
@@ -38,26 +40,35 @@ def export_onnx(
             operator that is timed alone has no conversions around it, because it has none inside a network.
 
     Raises:
-        ConfigError: an unknown precision.
+        ConfigError: an unknown precision, or one that a network with such inputs has not.
         ExportError: the module cannot be converted, or the file cannot be written.
     """
     check_precision(precision, FORMATS["onnx"])
+    check_input(precision, input_shape)
     with drafted(module, path, to="ONNX") as draft:
         batches: list[Images] = []
         if precision == "int8":
             module, batches = prepared(module, calibration, input_shape, batch)
         if any(isinstance(child, nn.BatchNorm1d) for child in module.modules()):
             module = folded(module, convolutions=False)  # those the exporter folds
+        inputs = examples(input_shape, batch)
         torch.onnx.export(
             module,
-            (torch.zeros(batch, *input_shape),),
+            inputs,
             str(draft),
             dynamo=False,
-            input_names=["input"],
-            output_names=["output"],
+            input_names=[spec.name for spec in specs_of(input_shape)],
+            output_names=_names(module, module(*inputs)),
         )
         if precision == "int8":
             quantize_onnx(draft, batches, whole=whole)
         elif precision == "fp16":
             halve_onnx(draft, whole=whole)
     return path
+
+
+def _names(module: nn.Module, outputs: Tensors) -> list[str]:
+    """Return the names of outputs."""
+    if isinstance(module, NamedOutputs):
+        return list(module.names)
+    return [f"output_{number}" for number in range(1, len(outputs) + 1)] if isinstance(outputs, tuple) else ["output"]

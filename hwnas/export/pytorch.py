@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hwnas.export import FORMATS, check_precision
+from hwnas.export import FORMATS, check_input, check_precision
 from hwnas.export.draft import drafted
 from hwnas.export.fold import folded
 from hwnas.export.quantize import Images
 from hwnas.ops import Shape
+from hwnas.tasks.ends import Tensors, examples
 
 TORCH_DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
@@ -39,19 +40,21 @@ def export_pytorch(
         whole: the file takes and gives float32 at fp16 too, otherwise its ends are in its own precision.
 
     Raises:
-        ConfigError: another precision.
+        ConfigError: another precision, or one that a network with such inputs has not.
         ExportError: the module cannot be converted, or the file cannot be written.
     """
     check_precision(precision, FORMATS["pt2"])
+    check_input(precision, input_shape)
     with drafted(module, path, to="PT2") as draft:
         made = folded(module).requires_grad_(False)
-        images = torch.zeros(batch, *input_shape)
+        inputs = examples(input_shape, batch)
         if precision != "fp32":
             made = made.to(TORCH_DTYPES[precision])
-            made, images = (
-                (_Cast(made, TORCH_DTYPES[precision]), images) if whole else (made, images.to(TORCH_DTYPES[precision]))
-            )
-        program = torch.export.export(made.eval(), (images,))
+            if whole:
+                made = _Cast(made, TORCH_DTYPES[precision])
+            else:
+                inputs = tuple(_cast(tensor, TORCH_DTYPES[precision]) for tensor in inputs)
+        program = torch.export.export(made.eval(), inputs)
         for node in program.graph.nodes:
             for name in ("stack_trace", "nn_module_stack", "torch_fn"):
                 node.meta.pop(name, None)
@@ -68,6 +71,11 @@ class _Cast(nn.Module):
         super().__init__()
         self.body, self.dtype = body, dtype
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.body(x.to(self.dtype)).float()
-        return out
+    def forward(self, *inputs: Tensor) -> Tensors:
+        out = self.body(*[_cast(tensor, self.dtype) for tensor in inputs])
+        return tuple(_cast(tensor, torch.float32) for tensor in out) if isinstance(out, tuple) else out.float()
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a tensor in another precision; whole numbers as they are."""
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor

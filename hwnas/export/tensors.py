@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from hwnas.errors import ExportError
 from hwnas.export.format import Format, Tensor
 from hwnas.io.quiet import suppress_stdio
 from hwnas.ops import Shape
 from hwnas.registry import imported, optional
+from hwnas.runtimes.tflite import ordered_details
+from hwnas.tasks.ends import specs_of
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,21 @@ def ends_of(path: Path, format: Format, batch: int, input_shape: Shape) -> Ends:
     """
     if format.tensors is None:
         return Ends((), ())
-    read: Callable[[Path], tuple[Tensor, Tensor]]
+    read: Callable[[Path], tuple[Tensor | Sequence[Tensor], Tensor | Sequence[Tensor]]]
     read = imported(format.tensors, what=f"reader of {format.title} files", where="export")
-    input_, output = read(path)
-    shape, layout = (batch, *input_shape), layout_of(format, len(input_shape))
-    wanted = (batch, *input_shape[1:], input_shape[0]) if format.channels_last else shape
-    if input_.shape != wanted:
+    inputs, outputs = ((end,) if isinstance(end, Tensor) else tuple(end) for end in read(path))
+    shapes = [spec.shape for spec in specs_of(input_shape)]
+    wanted = [(batch, *shape[1:], shape[0]) if format.channels_last else (batch, *shape) for shape in shapes]
+    layouts = [layout_of(format, len(shape)) for shape in shapes]
+    if [tensor.shape for tensor in inputs] != wanted:
         raise ExportError(
-            f"it takes inputs of shape {input_.shape}",
+            f"it takes inputs of shape {' and '.join(str(tensor.shape) for tensor in inputs)}",
             where=str(path),
-            allowed=f"Its inputs are {layout}, {wanted}",
+            allowed=f"Its inputs are {' and '.join(f'{one}, {two}' for one, two in zip(layouts, wanted, strict=True))}",
             do="Look at the exporter of this format",
         )
-    return Ends(({**_as_dict(input_), "layout": layout},), (_as_dict(output),))
+    taken = ({**_as_dict(tensor), "layout": layout} for tensor, layout in zip(inputs, layouts, strict=True))
+    return Ends(tuple(taken), tuple(map(_as_dict, outputs)))
 
 
 def layout_of(format: Format, rank: int) -> str:
@@ -61,42 +66,48 @@ def _as_dict(tensor: Tensor) -> dict[str, object]:
     return {**asdict(tensor), "shape": list(tensor.shape)}
 
 
-def onnx_tensors(path: Path) -> tuple[Tensor, Tensor]:
-    """Return the input and the output of an ONNX file."""
+TensorsOf = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
+"""The inputs and the outputs of a file."""
+
+
+def onnx_tensors(path: Path) -> TensorsOf:
+    """Return the inputs and the outputs of an ONNX file."""
     import onnx
 
-    graph = onnx.load(path).graph
-    ends = []
-    for port in (graph.input[0], graph.output[0]):
+    def tensor(port: Any) -> Tensor:
         kind = port.type.tensor_type
         shape = tuple(axis.dim_value for axis in kind.shape.dim)
-        ends.append(Tensor(port.name, shape, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name))
-    return ends[0], ends[1]
+        return Tensor(port.name, shape, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name)
+
+    graph = onnx.load(path).graph
+    return tuple(map(tensor, graph.input)), tuple(map(tensor, graph.output))
 
 
-def tflite_tensors(path: Path) -> tuple[Tensor, Tensor]:
-    """Return the input and the output of a TFLite file."""
+def tflite_tensors(path: Path) -> TensorsOf:
+    """Return the inputs and the outputs of a TFLite file, in the order of the network's own."""
     import numpy as np
 
     interpreter = optional("ai_edge_litert.interpreter", extra="convert", why="reading a TFLite file")
     with suppress_stdio():
         opened = interpreter.Interpreter(model_path=str(path))
-    ends = [
-        Tensor(str(port["name"]), tuple(int(size) for size in port["shape"]), np.dtype(port["dtype"]).name)
-        for port in (opened.get_input_details()[0], opened.get_output_details()[0])
-    ]
-    return ends[0], ends[1]
+
+    def tensor(port: Any) -> Tensor:
+        return Tensor(str(port["name"]), tuple(int(size) for size in port["shape"]), np.dtype(port["dtype"]).name)
+
+    inputs, outputs = ordered_details(opened)
+    return tuple(map(tensor, inputs)), tuple(map(tensor, outputs))
 
 
-def pt2_tensors(path: Path) -> tuple[Tensor, Tensor]:
-    """Return the input and the output of a PT2 file."""
+def pt2_tensors(path: Path) -> TensorsOf:
+    """Return the inputs and the outputs of a PT2 file."""
     import torch
 
     program = torch.export.load(path)  # it may run code, and was written here a moment ago
     values = {node.name: node.meta.get("val") for node in program.graph.nodes}
-    names = program.graph_signature.user_inputs[0], program.graph_signature.user_outputs[0]
-    ends = [
-        Tensor(str(name), tuple(values[str(name)].shape), str(values[str(name)].dtype).removeprefix("torch."))
-        for name in names
-    ]
-    return ends[0], ends[1]
+
+    def tensor(name: object) -> Tensor:
+        value = values[str(name)]
+        return Tensor(str(name), tuple(value.shape), str(value.dtype).removeprefix("torch."))
+
+    signature = program.graph_signature
+    return tuple(map(tensor, signature.user_inputs)), tuple(map(tensor, signature.user_outputs))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
 import torch
 from torch import nn
 
-from hwnas.export import FORMATS, check_precision
+from hwnas.export import FORMATS, check_input, check_precision
 from hwnas.export.draft import drafted
 from hwnas.export.fold import folded
 from hwnas.export.quantize import Images, prepared
@@ -18,6 +18,7 @@ from hwnas.export.quantize_tflite import halve_tflite, quantize_tflite
 from hwnas.io.quiet import gc_paused
 from hwnas.ops import Shape
 from hwnas.registry import optional
+from hwnas.tasks.ends import examples
 
 
 def export_tflite(
@@ -43,24 +44,25 @@ def export_tflite(
             operator that is timed alone has no conversions around it, because it has none inside a network.
 
     Raises:
-        ConfigError: an unknown precision.
+        ConfigError: an unknown precision, or one that a network with such inputs has not.
         ExportError: the module cannot be converted, or the file cannot be written.
         MissingExtra: litert-torch or ai-edge-quantizer is not installed.
     """
     check_precision(precision, FORMATS["tflite"])
+    check_input(precision, input_shape)
     with drafted(module, path, to="TFLite") as draft, _silent_litert() as litert:
         batches: list[Images] = []
         if precision == "int8":
             module, batches = prepared(module, calibration, input_shape, batch)
         module = folded(module)
-        images = torch.zeros(batch, *input_shape)
-        outputs = module(images)
+        inputs = examples(input_shape, batch)
+        outputs = module(*inputs)
         channel_last = litert.to_channel_last_io(
-            module, args=[0] if images.ndim > 2 else [], outputs=[0] if outputs.ndim > 2 else []
+            module, args=_spatial(inputs), outputs=_spatial(outputs if isinstance(outputs, tuple) else (outputs,))
         )
-        example = images.movedim(1, -1).contiguous()
+        example = tuple(tensor.movedim(1, -1).contiguous() for tensor in inputs)
         with gc_paused():  # searches for unreachable cycles take a fifth of a conversion
-            converted = litert.convert(channel_last.eval(), (example,))
+            converted = litert.convert(channel_last.eval(), example)
         # Its own `export` writes in native code, which ends the process where the disk is full.
         draft.write_bytes(converted.model_content())
         if precision == "int8":
@@ -68,6 +70,11 @@ def export_tflite(
         elif precision == "fp16":
             halve_tflite(draft)
     return path
+
+
+def _spatial(tensors: Sequence[torch.Tensor]) -> list[int]:
+    """Return the numbers of tensors with more than two axes."""
+    return [number for number, tensor in enumerate(tensors) if tensor.ndim > 2]
 
 
 @contextlib.contextmanager

@@ -77,7 +77,8 @@ def facts_of(kind: str, knobs: Mapping[str, Any], shape: Sequence[Any]) -> dict[
     if not all(isinstance(size, int) for size in shape):
         return {"op": kind, **knobs, "sizes": input_text(shape)}
     channels, *sizes = shape
-    named = dict(zip(("height", "width"), sizes, strict=True)) if len(sizes) == 2 else {"sizes": str(sizes)}
+    names = {1: ("length",), 2: ("height", "width")}.get(len(sizes))
+    named = {"sizes": str(sizes)} if names is None else dict(zip(names, sizes, strict=True))
     return {"op": kind, "in_channels": channels, **knobs, **named}
 
 

@@ -20,7 +20,6 @@ OPERATORS = Family(
         "cell": "hwnas.ops.cell:Cell",
         "reduction": "hwnas.ops.reduction:Reduction",
         "readout": "hwnas.ops.readout:Readout",
-        "logmel": "hwnas.ops.logmel:LogMel",
         "conv1d": "hwnas.ops.conv1d:Conv1d",
         "dsconv1d": "hwnas.ops.dsconv1d:DSConv1d",
         "tcn": "hwnas.ops.tcn:TCN",
@@ -33,6 +32,7 @@ OPERATORS = Family(
         "mlp": "hwnas.ops.mlp:MLP",
         "densehead": "hwnas.ops.densehead:DenseHead",
         "regressor": "hwnas.ops.regressor:Regressor",
+        "logmel": "hwnas.ops.logmel:LogMel",
     },
     "hwnas.ops.plugins:fault_of_member",
 )

@@ -9,17 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hwnas.ops.layers import conv_norm
 from hwnas.ops.operator import Operator
 
 
 @final
 @dataclass(frozen=True)
 class MinGRU(Operator):
-    """(in_channels, L) -> (out_channels, L): the state h[t] = (1 - z[t]) h[t - 1] + z[t] c[t].
+    """(in_channels, L) -> (out_channels, L): the state h[t] = (1 - z[t]) h[t - 1] + z[t] c[t], which begins at zero.
 
-    The gate z is the sigmoid of a linear layer of x[t], the candidate c another linear layer of it (Feng et al., Were
-    RNNs All We Needed?, 2024). No gate waits for the state, so all steps are computed at once: in ceil(log2 L) rounds
-    of products and sums. The state begins at zero and is normalised as it leaves.
+    The gate z is the sigmoid of a linear layer of x[t], the candidate c another linear layer of it, here normalised
+    (Feng et al., Were RNNs All We Needed?, 2024). No gate waits for the state, so all steps are computed at once: in
+    ceil(log2 L) rounds of products and sums.
     """
 
     def module(self) -> nn.Module:
@@ -29,13 +30,12 @@ class MinGRU(Operator):
 class _Recurrence(nn.Module):
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
-        self.gate, self.candidate = nn.Conv1d(inputs, width, 1), nn.Conv1d(inputs, width, 1)
-        self.norm = nn.BatchNorm1d(width)
+        self.gate = nn.Conv1d(inputs, width, 1)
+        self.candidate = conv_norm(inputs, width, axes=1)
 
     def forward(self, x: Tensor) -> Tensor:
         gate = torch.sigmoid(self.gate(x))
-        out: Tensor = self.norm(scan(1 - gate, gate * self.candidate(x)))
-        return out
+        return scan(gate * -1 + 1, gate * self.candidate(x))  # a difference would have no integer kernel
 
 
 def scan(keep: Tensor, add: Tensor) -> Tensor:

@@ -79,6 +79,8 @@ class Feasible:
     networks: int
     inside: int
     """Number of the distinct networks looked at that are inside."""
+    metrics: tuple[Quantity, ...] = ()
+    """Metrics of the task, one of which may be limited."""
 
     @property
     def whole(self) -> bool:
@@ -241,7 +243,7 @@ def _judged(
         for limit in tier.limits
     )
     judged = [(limit, sampled) for limit in tier.limits if (sampled := seen[limit.metric]) is not None]
-    return Feasible(name, tier.limits, reaches, *_share(judged, sample))
+    return Feasible(name, tier.limits, reaches, *_share(judged, sample), tuple(run.space.task.metrics))
 
 
 def _seen(
@@ -274,7 +276,7 @@ def _seen(
 def _unjudged(run: Workspace, tier: str, limit: Limit, reasons: Mapping[str, str]) -> str:
     setup = run.experiment.tiers[tier].setup
     if limit.metric == run.accuracy:
-        return "accuracies come with the search"
+        return "it is known once the search has scored them"
     if run.objectives.is_live(tier):
         return "candidates are timed during the search"
     return reasons.get(setup, f"the table of `{setup}` does not tell it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import TrainingError
@@ -42,7 +43,7 @@ def tune(
 ) -> FineTuneResult:
     """Return the network trained on from `start` for `export.fine_tune_epochs`, where that beats `before`.
 
-    Validation images decide which is better. Each epoch is kept in the run folder: an export that was interrupted ends
+    Validation samples decide which is better. Each epoch is kept in the run folder: an export that was interrupted ends
     with the same weights as one that was not, and another export does not train again. A training that diverges leaves
     the network as it was; the reason is returned.
     """
@@ -57,8 +58,9 @@ def tune(
     entry: dict[str, Any] = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
     folder = run.folder / "fine_tuned" / f"{architecture.key}-{weights_digest(start)}-{recipe.epochs}"
     judged = f"validation_{network.task.quality.name}"
+    measured = partial(_measured, split=dataset.validation, samples=network.task.terms.samples)
     first = estimate(before, network, dataset.validation)
-    scores = {"before": _measured(first, dataset.validation)}
+    scores = {"before": measured(first)}
     try:
         after = train_standalone(
             network,
@@ -74,13 +76,12 @@ def tune(
     except TrainingError as error:
         return FineTuneResult(before, {**entry, judged: scores, "shipped": "before", "failed": error.met}, False)
     last = estimate(after, network, dataset.validation)
-    scores["after"] = _measured(last, dataset.validation)
-    scores["difference"] = _measured(paired_difference(last, first), dataset.validation)
+    scores["after"], scores["difference"] = measured(last), measured(paired_difference(last, first))
     sign = 1 if network.task.quality.goal == "max" else -1
     better = sign * scores["after"]["value"] >= sign * scores["before"]["value"]
     entry |= {judged: scores, "shipped": "after" if better else "before"}
     return FineTuneResult(after if better else before, entry, better)
 
 
-def _measured(score: Estimate, split: Split) -> dict[str, Any]:
-    return {"value": score.value, "error": score.error, "images": len(split), "origin": "measured"}
+def _measured(score: Estimate, split: Split, samples: str) -> dict[str, Any]:
+    return {"value": score.value, "error": score.error, samples: len(split), "origin": "measured"}

@@ -47,7 +47,7 @@ def make_surrogate_spec(run: Workspace, name: str, cost_models: Mapping[str, Cos
             if one.metric != quality.metric
         ],
         bound=min(bounds) if bounds else None,
-        confidence=run.experiment.tiers[name].limits.top1_confidence or 0.5,
+        confidence=run.experiment.tiers[name].limits.quality_confidence or 0.5,
     )
 
 

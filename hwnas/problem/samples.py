@@ -45,7 +45,7 @@ class Sample:
         ends = codebook.encode([run.space.smallest(), run.space.largest()])
         whole = _has_at_most(run.space, count)
         drawn = np.concatenate([ends, rng.permutation(codebook.every()) if whole else codebook.draw(count, rng)])
-        limited = [one for tier in run.experiment.tiers.values() for one, _, _ in tier.limits.bounds()]
+        limited = [one for tier in run.experiment.tiers.values() for one in tier.quantities]
         known = _costed(codebook, drawn, [one.over_operators for one in limited if one.over_operators is not None])
         codes, where = np.unique(drawn[:known], axis=0, return_inverse=True)
         times = np.bincount(where.reshape(-1)[len(ends) :], minlength=len(codes))

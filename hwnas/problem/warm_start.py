@@ -54,7 +54,14 @@ def import_scores(run: Workspace, store: ScoreStore, producer: str) -> int:
             known = store.get(score.architecture, score.metric, score.producer) is not None
             if known or score.value is None or (score.metric, score.producer) != (run.accuracy, producer):
                 continue
-            store.record(score.architecture, score.metric, score.value, producer=producer, elapsed_s=score.elapsed_s)
+            store.record(
+                score.architecture,
+                score.metric,
+                score.value,
+                producer=producer,
+                elapsed_s=score.elapsed_s,
+                error=score.error,
+            )
             taken += 1
     return taken
 

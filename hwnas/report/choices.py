@@ -56,7 +56,7 @@ def importances_figure(tier: TierFacts, color: str) -> Figure:
             [100 * by_name[name][metric].share for name in names],
             [len(names) - 1 - row - offset for row in range(len(names))],
             paint,
-            [_tip(metric, by_name[name][metric]) for name in names],
+            [_tip(tier, metric, by_name[name][metric]) for name in names],
             symbol=symbol,
             across=[_interval(by_name[name][metric]) for name in names],
         )
@@ -69,7 +69,8 @@ def importances_figure(tier: TierFacts, color: str) -> Figure:
         ChartAxis((min(ends) - free, max(ends) + free), "Part of all differences (%)"),
         ChartAxis((-0.6, len(names) - 0.4), names=tuple(cut(name, 18) for name in reversed(names))),
         CHOICE_PIXELS * len(names) + 74,
-        f"Importance of {counted(len(names), 'choice')} of tier {tier.title} for accuracy and latency.",
+        f"Importance of {counted(len(names), 'choice')} of tier {tier.title} for "
+        f"{' and '.join(tier.units.in_sentence(metric) for metric, *_ in _looks(tier, color))}.",
     )
 
 
@@ -98,17 +99,22 @@ def _looks(tier: TierFacts, color: str) -> list[tuple[str, str, Symbol, float]]:
 
 def _entries(tier: TierFacts, color: str) -> list[LegendEntry]:
     shapes = {"dot": "network", "diamond": "measured"}
-    return [(shapes[symbol], paint, units.label(metric), metric) for metric, paint, symbol, _ in _looks(tier, color)]
+    return [
+        (shapes[symbol], paint, tier.units.label(metric), metric) for metric, paint, symbol, _ in _looks(tier, color)
+    ]
 
 
-def _tip(metric: str, one: Importance) -> Tip:
+def _tip(tier: TierFacts, metric: str, one: Importance) -> Tip:
     share = f"{_share(one)} of all differences"
-    return Tip(one.choice, ((units.label(metric), share, "predicted"), (_span(one), _change(metric, one), "predicted")))
+    return Tip(
+        one.choice,
+        ((tier.units.label(metric), share, "predicted"), (_span(one), _change(tier, metric, one), "predicted")),
+    )
 
 
 def _notes(tier: TierFacts) -> list[str]:
     explained = " and ".join(
-        f"{100 * max(one.explained, 0):.0f} % of the differences in {units.label(metric).lower()}"
+        f"{100 * max(one.explained, 0):.0f} % of the differences in {tier.units.in_sentence(metric)}"
         for metric, one in tier.importances.items()
     )
     count = max(one.networks for one in tier.importances.values())
@@ -125,28 +131,24 @@ def _table(tier: TierFacts) -> Html:
     headers: list[Header] = [("Choice", None), ("Options", None)]
     metrics = [metric for metric in (tier.accuracy.metric, tier.latency.metric) if metric in tier.importances]
     for metric in metrics:
-        name = units.label(metric)
+        name = tier.units.label(metric)
         headers += [
-            (f"Part of {name.lower()}", "predicted", "fraction"),
-            (f"{name}, change", "predicted", _unit(metric)),
+            (f"Part of {tier.units.in_sentence(metric)}", "predicted", "fraction"),
+            (f"{name}, change", "predicted", tier.units.quantity(metric).unit),
         ]
     rows = [
         [
             TableCell(name, name),
             TableCell(span := _span(next(iter(by_metric.values()))), span),
-            *(cell for metric in metrics for cell in _cells(metric, by_metric[metric])),
+            *(cell for metric in metrics for cell in _cells(tier, metric, by_metric[metric])),
         ]
         for name, by_metric in _by_choice(tier).items()
     ]
     return table(f"Choices of {tier.title}", headers, rows)
 
 
-def _cells(metric: str, one: Importance) -> tuple[TableCell, TableCell]:
-    return TableCell(_share(one), one.share), TableCell(_change(metric, one), one.change)
-
-
-def _unit(metric: str) -> str:
-    return units.quantity(metric).unit
+def _cells(tier: TierFacts, metric: str, one: Importance) -> tuple[TableCell, TableCell]:
+    return TableCell(_share(one), one.share), TableCell(_change(tier, metric, one), one.change)
 
 
 def _span(one: Importance) -> str:
@@ -157,9 +159,9 @@ def _share(one: Importance) -> str:
     return f"{100 * one.share:.1f} ± {100 * one.share_error:.1f} %".replace("-", "\N{MINUS SIGN}")
 
 
-def _change(metric: str, one: Importance) -> str:
+def _change(tier: TierFacts, metric: str, one: Importance) -> str:
     """`+1.3 ± 0.2 points` of an accuracy, `+12 ± 3 µs` of a latency."""
-    unit, times = _unit(metric), 1.0
+    unit, times = tier.units.quantity(metric).unit, 1.0
     if unit == "fraction":
         unit, times = "points", 100.0
     elif unit == "ms":

@@ -10,9 +10,12 @@ from typing import Any, Literal
 from hwnas.errors import RunError
 from hwnas.pareto import Limit, Scores
 from hwnas.predictors.importances import Importances
+from hwnas.quantities import Metric, Quantity
 from hwnas.ranks import first_equals
 from hwnas.report import units
+from hwnas.report.units import Units
 from hwnas.search.fronts import ShrunkenEstimate
+from hwnas.tasks import Task
 from hwnas.words import brief
 
 Origin = Literal["measured", "predicted", "published", "emulated", "derived", "scored", "given"]
@@ -28,6 +31,8 @@ class ObjectiveFacts:
     origin: Origin
     meaning: str = ""
     """A few words beside the plot, such as `validation images, inherited weights`."""
+    metrics: tuple[Quantity, ...] = ()
+    """Metrics of the task, one of which it may be."""
 
     def cost(self, value: float) -> float:
         """The value, negated if high is good."""
@@ -36,12 +41,12 @@ class ObjectiveFacts:
     @property
     def split(self) -> str:
         """`validation` of accuracies that were measured here: the search compares networks on those samples."""
-        return "validation" if self.origin == "measured" and units.quantity(self.metric).name != "score" else ""
+        return "validation" if self.origin == "measured" and Metric.parse(self.metric).quantity != "score" else ""
 
     @property
     def label(self) -> str:
         """`Top-1, validation`: the metric with the split that it was measured on."""
-        name = units.label(self.metric)
+        name = Units(self.metrics).label(self.metric)
         return f"{name.removesuffix(' accuracy')}, {self.split}" if self.split else name
 
 
@@ -83,12 +88,15 @@ class TrainingFacts:
     """The training of the supernet."""
 
     epochs: tuple[EpochFacts, ...]
+    task: Task
+    """Task of the networks, by whose quality they are judged."""
     data: str = ""
     """The data set and its split, such as `digits: 1,078 train, 359 validation, 360 test images`."""
-    quality: str = "top1"
-    """Quantity by which networks are judged."""
-    samples: str = "images"
-    """Word for the samples that they are judged on."""
+
+    @property
+    def units(self) -> Units:
+        """Texts of values of the task's metrics."""
+        return Units(self.task.metrics)
 
 
 @brief
@@ -162,7 +170,7 @@ class FileFacts:
     bytes: int
     sha256: str
     max_difference: float | None = None
-    """Largest difference from PyTorch on any logit."""
+    """Largest difference from PyTorch on any output."""
     agreement: float | None = None
     test_accuracy: float | None = None
     predicted_ms: float | None = None
@@ -189,6 +197,8 @@ class TierFacts:
 
     name: str
     setup: Mapping[str, str | int | float]
+    task: Task
+    """Task of the networks, by whose quality files are judged on test samples."""
     accuracy: ObjectiveFacts
     latency: ObjectiveFacts
     limits: tuple[Limit, ...] = ()
@@ -204,13 +214,24 @@ class TierFacts:
     objectives: tuple[str, ...] = ()
     """Metrics of all objectives."""
     passed: tuple[ObjectiveFacts, ...] = ()
-    """Scores that stand beside the accuracy, such as those of  earlier rungs."""
-    quality: str = "top1"
-    """Quantity that files are judged by on test samples."""
-    samples: str = "images"
-    """Word for the samples that networks are judged on."""
+    """Scores that stand beside the accuracy, such as those of earlier rungs."""
     importances: Mapping[str, Importances] = field(default_factory=dict)
     """Importances of the space's choices for accuracy and latency, by metric; those that can be computed."""
+
+    @property
+    def units(self) -> Units:
+        """Texts of values of the task's metrics and of all quantities."""
+        return Units(self.task.metrics)
+
+    @property
+    def quality(self) -> str:
+        """Name of the metric that files are judged by."""
+        return self.task.quality.name
+
+    @property
+    def samples(self) -> str:
+        """Word for the samples that networks are judged on."""
+        return self.task.terms.samples
 
     @property
     def title(self) -> str:
@@ -225,8 +246,8 @@ class TierFacts:
 
     def scored(self, metric: str, value: float | None) -> str:
         """A value with its unit: latencies of one front share theirs."""
-        if value is None or units.quantity(metric).unit != "ms":
-            return units.scored(metric, value)
+        if value is None or self.units.quantity(metric).unit != "ms":
+            return self.units.scored(metric, value)
         unit, times = self.time_unit
         return f"{units.timed(value, times)} {unit}"
 
@@ -239,20 +260,21 @@ class TierFacts:
         """A network's shrunken estimate with its interval, two standard deviations to either side: `96.9 % ±0.8`."""
         if point.estimate is None:
             return units.GAP
-        value, width = units.scored(self.accuracy.metric, point.estimate.value), 2 * point.estimate.error
-        share = units.is_fraction(self.accuracy.metric)
-        return f"{value} ±{100 * width:.2f}" if share else f"{value} ±{units.digits(width)}"
+        value = self.units.scored(self.accuracy.metric, point.estimate.value)
+        return f"{value} {self.units.deviation(self.accuracy.metric, 2 * point.estimate.error)}"
 
     @property
     def tested(self) -> str:
         """Name of qualities on the test samples."""
-        return f"{units.label(self.quality).removesuffix(' accuracy')}, test"
+        return f"{self.units.label(self.quality).removesuffix(' accuracy')}, test"
 
     @property
     def others(self) -> tuple[str, ...]:
         """Metrics without a column of their own: other objectives, and costs that a tier asked for."""
         metrics = dict.fromkeys(metric for point in self.front for metric in point.scores)
-        special = {one for one in metrics if not (units.quantity(one).routine or units.quantity(one).is_quality)}
+        special = {
+            one for one in metrics if not (self.units.quantity(one).routine or self.units.quantity(one).is_quality)
+        }
         return tuple(metric for metric in metrics if metric in special or metric in self.other_objectives)
 
     @property

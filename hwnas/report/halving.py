@@ -10,6 +10,7 @@ from rich.text import Text
 
 from hwnas.pareto import Tier
 from hwnas.report import units
+from hwnas.report.units import Units
 from hwnas.search.fronts import FrontPoint
 from hwnas.search.successive_halving import RungResult
 from hwnas.words import counted
@@ -29,7 +30,7 @@ def halving_table(tier: str, rungs: Sequence[RungResult]) -> Table:
     return table
 
 
-def last_table(tier: Tier, front: Sequence[FrontPoint]) -> Table:
+def last_table(tier: Tier, front: Sequence[FrontPoint], shown: Units) -> Table:
     """The front among the networks of the last rung."""
     metrics = [objective.metric for objective in tier.objectives]
     table = Table(
@@ -40,6 +41,6 @@ def last_table(tier: Tier, front: Sequence[FrontPoint]) -> Table:
         table.add_column(Text(metric), justify="right")
     table.add_column("pick", min_width=8)
     for point in front:
-        scores = (units.scored(metric, point.scores[metric]) for metric in metrics)
+        scores = (shown.scored(metric, point.scores[metric]) for metric in metrics)
         table.add_row(*map(Text, [point.architecture.key, *scores, ", ".join(point.picks)]))
     return table

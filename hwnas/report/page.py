@@ -172,13 +172,13 @@ def _costs(costs: CostFacts) -> Html:
 def _training(training: TrainingFacts) -> Html | None:
     if not training.epochs:
         return None
-    last = training.epochs[-1]
+    last, quality = training.epochs[-1], training.task.quality
     took = (
         f"{counted(len(training.epochs), 'epoch')} in {units.seconds(sum(epoch.seconds for epoch in training.epochs))}"
     )
     curves = [
-        ("solid", "--accent", f"largest {units.scored(training.quality, last.largest)}"),
-        ("dash", "--accent-2", f"smallest {units.scored(training.quality, last.smallest)}"),
+        ("solid", "--accent", f"largest {training.units.scored(quality.name, last.largest)}"),
+        ("dash", "--accent-2", f"smallest {training.units.scored(quality.name, last.smallest)}"),
     ]
     loss = el(
         "article",
@@ -189,11 +189,11 @@ def _training(training: TrainingFacts) -> Html | None:
     )
     accuracy = el(
         "article",
-        el("h3", "Accuracy" if units.is_fraction(training.quality) else units.label(training.quality)),
+        el("h3", quality.label),
         el(
             "p",
-            el("b", f"↑ {units.label(training.quality)}"),
-            f" · validation {training.samples} ",
+            el("b", f"↑ {quality.label}{training.units.on_axis(quality.name)}"),
+            f" · validation {training.task.terms.samples} ",
             origin("measured"),
             class_="axis",
         ),
@@ -239,7 +239,7 @@ def _setup(facts: ReportFacts) -> Html:
 
 def _setup_card(tier: TierFacts, index: int) -> Html:
     rows = [(_term(name), str(value)) for name, value in tier.setup.items()]
-    rows += [("Limits", " · ".join(map(units.limit, tier.limits)))] if tier.limits else []
+    rows += [("Limits", " · ".join(map(tier.units.limit, tier.limits)))] if tier.limits else []
     return el(
         "article", el("h3", tier.title, class_="name"), pairs(rows), class_=f"card tier t{index % plots.TIER_COLORS}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -9,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas.report import units
-from hwnas.report.facts import FrontPointFacts, ObjectiveFacts, TierFacts
+from hwnas.report.facts import FrontPointFacts, TierFacts
 from hwnas.words import counted
 
 OperatorRow = tuple[str, str, int, int, int, float | None]
@@ -55,14 +56,14 @@ def front_table(tier: TierFacts) -> Table:
     )
     table.add_column("network", no_wrap=True)
     latency = {"predicted": "pred.", "measured": "meas."}.get(tier.latency.origin, tier.latency.origin)
-    passed = [units.with_source(score.metric) for score in tier.passed]
+    passed = [tier.units.with_source(score.metric) for score in tier.passed]
     estimate = ["est."] if tier.is_estimated else []
     tested = ["test"] if _tested(tier) else []
     unit, _ = tier.time_unit
-    costs = [units.label(metric) for metric in tier.other_objectives]
+    costs = [tier.units.label(metric) for metric in tier.other_objectives]
     heads = (
         *passed,
-        _accuracy_head(tier.accuracy),
+        _accuracy_head(tier),
         *estimate,
         *tested,
         f"{latency} {unit}",
@@ -86,25 +87,29 @@ def _tested(tier: TierFacts) -> bool:
     return any(point.test_accuracy is not None for point in tier.front)
 
 
-def _accuracy_head(accuracy: ObjectiveFacts) -> str:
-    name = {"top1": "top-1", "top5": "top-5"}.get(units.quantity(accuracy.metric).name)
-    name = name or units.label(accuracy.metric)
-    return f"{name} val" if accuracy.split else name
+def _accuracy_head(tier: TierFacts) -> str:
+    quantity = tier.units.quantity(tier.accuracy.metric)
+    words = re.sub(r"^top(\d)", r"top-\1", quantity.name.replace("_", " "))
+    name = words if quantity.is_quality else quantity.label
+    return f"{name} val" if tier.accuracy.split else name
 
 
 def _front_row(tier: TierFacts, point: FrontPointFacts, *, alike: bool) -> list[str]:
-    accuracy = units.scored(tier.accuracy.metric, point.scores[tier.accuracy.metric])
+    accuracy = tier.units.scored(tier.accuracy.metric, point.scores[tier.accuracy.metric])
     fell = ["fell off"] if point.kept is False else []
     _, times = tier.time_unit
     return [
         point.key,
-        *(units.scored(score.metric, point.scores.get(score.metric)) for score in tier.passed),
+        *(tier.units.scored(score.metric, point.scores.get(score.metric)) for score in tier.passed),
         f"≈ {accuracy}" if alike else accuracy,
-        *([units.scored(tier.accuracy.metric, point.estimated_accuracy)] if tier.is_estimated else []),
-        *([units.scored(tier.quality, point.test_accuracy)] if _tested(tier) else []),
+        *([tier.units.scored(tier.accuracy.metric, point.estimated_accuracy)] if tier.is_estimated else []),
+        *([tier.units.scored(tier.quality, point.test_accuracy)] if _tested(tier) else []),
         units.timed(point.predicted_ms, times),
         units.timed(point.measured_ms, times),
-        *(units.scored(metric, {**point.scores, **point.measured}.get(metric)) for metric in tier.other_objectives),
+        *(
+            tier.units.scored(metric, {**point.scores, **point.measured}.get(metric))
+            for metric in tier.other_objectives
+        ),
         units.count(point.params),
         *([] if tier.is_estimated else [units.count(point.macs)]),
         ", ".join([*point.picks, *fell, *(["estimated"] if point.estimated else [])]),
@@ -112,7 +117,7 @@ def _front_row(tier: TierFacts, point: FrontPointFacts, *, alike: bool) -> list[
 
 
 def _caption(tier: TierFacts) -> Text:
-    limits = ", ".join(map(units.limit, tier.limits)) or "no limits"
+    limits = ", ".join(map(tier.units.limit, tier.limits)) or "no limits"
     estimated = sum(bool(point.estimated) for point in tier.front)
     rests = f"; estimated: {estimated} latencies rest on operators without a row" if estimated else ""
     front = (
@@ -121,8 +126,7 @@ def _caption(tier: TierFacts) -> Text:
     near = ""
     if tier.alike:
         error = max(point.accuracy_error or 0.0 for point in tier.front)
-        share = units.is_fraction(tier.accuracy.metric)
-        most = f"{100 * error:.2f} points" if share else units.scored(tier.accuracy.metric, error)
+        most = tier.units.difference(tier.accuracy.metric, error)
         near = f"; ≈: perhaps no better than a faster one (standard error up to {most})"
     compared = ", by which networks were compared"
     val = f"; val: on validation {tier.samples}{'' if tier.is_estimated else compared}"

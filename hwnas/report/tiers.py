@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from hwnas.pareto import Limit
 from hwnas.report import units
@@ -18,7 +19,9 @@ def tier_card(tier: TierFacts, index: int) -> Html:
     """Key figures over the front of one tier; where the front is empty, why."""
     name = el("h3", tier.title, class_="name")
     setup = el("p", units.setup_line(tier.setup), class_="under")
-    limits = el("ul", *(el("li", units.limit(limit)) for limit in tier.limits), class_="chips", aria_label="Limits")
+    limits = el(
+        "ul", *(el("li", tier.units.limit(limit)) for limit in tier.limits), class_="chips", aria_label="Limits"
+    )
     body = [_key_figures(tier) if tier.front else _empty(tier), limits if tier.limits else None]
     if tier.points or tier.front:
         figure = front_figure(tier, plots.tier_color(index))
@@ -31,7 +34,7 @@ def tier_card(tier: TierFacts, index: int) -> Html:
 def _key_figures(tier: TierFacts) -> Html:
     """The picks, the compromise first, each with the accuracy that can be relied on most."""
     accuracy, latency = tier.accuracy.metric, tier.latency.metric
-    best = f"Best in {tier.accuracy.split}" if tier.accuracy.split else f"Best {units.label(accuracy).lower()}"
+    best = f"Best in {tier.accuracy.split}" if tier.accuracy.split else f"Best {tier.units.in_sentence(accuracy)}"
     chosen = {
         "Knee": tier.picked("knee"),
         best: tier.picked("best") or min(tier.front, key=lambda p: tier.accuracy.cost(p.scores[accuracy])),
@@ -47,10 +50,10 @@ def _key_figures(tier: TierFacts) -> Html:
 
 
 def _figure(tier: TierFacts, point: FrontPointFacts, *, quick: bool) -> Html:
-    """A pick's figures: its accuracy large, on test images if it was exported; of the fastest its latency."""
+    """A pick's figures: its accuracy large, on test samples if it was exported; of the fastest its latency."""
     latency = tier.scored(tier.latency.metric, point.scores[tier.latency.metric])
-    searched = units.scored(tier.accuracy.metric, point.scores[tier.accuracy.metric])
-    tested = None if point.test_accuracy is None else units.scored(tier.quality, point.test_accuracy)
+    searched = tier.units.scored(tier.accuracy.metric, point.scores[tier.accuracy.metric])
+    tested = None if point.test_accuracy is None else tier.units.scored(tier.quality, point.test_accuracy)
     by_split = [(tested, "test"), (searched, tier.accuracy.split)]
     lines = [f"{value} {split}".rstrip() for value, split in by_split if value is not None]
     shrunken = [] if point.estimate is None else [f"shrunken estimate {tier.estimate(point)}"]
@@ -68,16 +71,14 @@ def _figure(tier: TierFacts, point: FrontPointFacts, *, quick: bool) -> Html:
 
 
 def _caution(tier: TierFacts) -> Html | None:
-    """Explain how the accuracies that chose the front relate to those on the test images."""
+    """Explain how the accuracies that chose the front relate to those on the test samples."""
     if not tier.accuracy.split:
         return None
     compared = sum(tier.accuracy.metric in point.scores for point in tier.points)
     untested = all(point.test_accuracy is None for point in tier.front)
     tests = "the picks are tested when they are exported" if untested else f"the test {tier.samples} chose nothing"
     among = f"{compared:,} networks were" if compared > 1 else "Networks are"
-    caution = (
-        f"{among} compared on validation {tier.samples}, and the highest of many such scores is optimistic; {tests}."
-    )
+    caution = f"{among} compared on validation {tier.samples}, and the best of many such scores is optimistic; {tests}."
     if tier.is_estimated:
         caution += (
             " So the front is decided by shrunken estimates: each score is drawn towards what similar networks reach, "
@@ -104,16 +105,18 @@ def _reach(tier: TierFacts, limit: Limit) -> str:
     if not broken:
         return ""
     values = [value for point in tier.points if (value := point.value(limit.metric)) is not None]
-    line = f"{units.limit(limit)}: broken by {broken:,} of {len(tier.points):,}"
+    line = f"{tier.units.limit(limit)}: broken by {broken:,} of {len(tier.points):,}"
     if not values:
         return line
-    return f"{line}; they reach {units.scored(limit.metric, min(values))} to {units.scored(limit.metric, max(values))}"
+    low, high = (tier.units.scored(limit.metric, end(values)) for end in (min, max))
+    return f"{line}; they reach {low} to {high}"
 
 
 def _axis_line(tier: TierFacts) -> Html:
     meaning = f" {tier.accuracy.meaning}" if tier.accuracy.meaning else None
-    name = el("b", f"↑ {tier.accuracy.label}")
-    return el("p", name, " ", origin(tier.accuracy.origin), meaning, class_="axis")
+    name = el("b", f"↑ {tier.accuracy.label}{tier.units.on_axis(tier.accuracy.metric)}")
+    better = ", lower is better" if tier.accuracy.goal == "min" else None
+    return el("p", name, better, " ", origin(tier.accuracy.origin), meaning, class_="axis")
 
 
 def _front_legend(tier: TierFacts, figure: Figure) -> Html:
@@ -170,14 +173,21 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
         return None
     headers: list[Header] = [
         ("Network", None),
-        (tier.accuracy.label, tier.accuracy.origin, units.quantity(tier.accuracy.metric).unit),
-        *([("Shrunken estimate", "predicted", units.quantity(tier.accuracy.metric).unit)] if tier.is_estimated else []),
-        *((units.with_source(s.metric), s.origin, units.quantity(s.metric).unit) for s in tier.passed),
-        (tier.tested, "measured", units.quantity(tier.quality).unit),
-        ("Latency", tier.latency.origin, units.quantity(tier.latency.metric).unit),
-        ("Latency", "measured", units.quantity(tier.latency.metric).unit),
+        (tier.accuracy.label, tier.accuracy.origin, tier.units.quantity(tier.accuracy.metric).unit),
+        *(
+            [("Shrunken estimate", "predicted", tier.units.quantity(tier.accuracy.metric).unit)]
+            if tier.is_estimated
+            else []
+        ),
+        *((tier.units.with_source(s.metric), s.origin, tier.units.quantity(s.metric).unit) for s in tier.passed),
+        (tier.tested, "measured", tier.units.quantity(tier.quality).unit),
+        ("Latency", tier.latency.origin, tier.units.quantity(tier.latency.metric).unit),
+        ("Latency", "measured", tier.units.quantity(tier.latency.metric).unit),
         ("Error", None, "%, absolute"),
-        *((units.label(metric), origin, units.quantity(metric).unit) for metric, origin, _ in _other_columns(tier)),
+        *(
+            (tier.units.label(metric), origin, tier.units.quantity(metric).unit)
+            for metric, origin, _ in _other_columns(tier)
+        ),
         ("Parameters", "derived"),
         ("MACs", "derived"),
         ("Activations", "derived", "B"),
@@ -203,7 +213,7 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
 def _other_columns(tier: TierFacts) -> Iterator[tuple[str, Origin, str]]:
     """Yield the columns of further metrics: metric, origin, and the attribute of a point that holds the values."""
     for metric in tier.others:
-        quantity = units.quantity(metric)
+        quantity = tier.units.quantity(metric)
         yield metric, "derived" if quantity.is_derived else "predicted", "scores"
         if quantity.measured is not None:
             yield metric, "measured", "measured"
@@ -216,18 +226,19 @@ def _network_row(tier: TierFacts, point: FrontPointFacts, alike: str | None) -> 
     if point.low_ms is not None and point.high_ms is not None:
         interval = el("small", f" {units.interval(point.low_ms, point.high_ms, tier.time_unit)}")
     estimated = el("small", f" {point.estimated}") if point.estimated else None
-    chance = None if point.accuracy_error is None else el("small", f" ±{100 * point.accuracy_error:.2f}")
+    error_of = partial(tier.units.deviation, tier.accuracy.metric)
+    chance = None if point.accuracy_error is None else el("small", f" {error_of(point.accuracy_error)}")
     near = None if alike is None else el("small", f" ≈ {alike}")
     spread = None if point.measured_spread is None else el("small", f" ±{50 * point.measured_spread:.0f} %")
     return [
         TableCell(_who(point), f"{'0' if point.picks else '1'} {point.key}"),
-        TableCell(join(units.scored(tier.accuracy.metric, accuracy), chance, near), accuracy),
+        TableCell(join(tier.units.scored(tier.accuracy.metric, accuracy), chance, near), accuracy),
         *([TableCell(tier.estimate(point), point.estimated_accuracy)] if tier.is_estimated else []),
         *(
-            TableCell(units.scored(s.metric, point.scores.get(s.metric)), point.scores.get(s.metric))
+            TableCell(tier.units.scored(s.metric, point.scores.get(s.metric)), point.scores.get(s.metric))
             for s in tier.passed
         ),
-        TableCell(units.scored(tier.quality, point.test_accuracy), point.test_accuracy),
+        TableCell(tier.units.scored(tier.quality, point.test_accuracy), point.test_accuracy),
         TableCell(join(tier.scored(latency, point.predicted_ms), interval, estimated), point.predicted_ms),
         TableCell(join(tier.scored(latency, point.measured_ms), spread), point.measured_ms),
         TableCell(
@@ -235,7 +246,7 @@ def _network_row(tier: TierFacts, point: FrontPointFacts, alike: str | None) -> 
             None if error is None else abs(error),
         ),
         *(
-            TableCell(units.scored(metric, (value := getattr(point, values).get(metric))), value)
+            TableCell(tier.units.scored(metric, (value := getattr(point, values).get(metric))), value)
             for metric, _, values in _other_columns(tier)
         ),
         TableCell(units.count(point.params), point.params),
@@ -262,10 +273,10 @@ def files_card(tier: TierFacts, index: int) -> Html | None:
         ("Format", None),
         ("Size", "measured", "B"),
         ("Largest difference", "measured"),
-        ("Same top class" if tier.quality == "top1" else "Same answer", "measured", "fraction"),
-        (tier.tested, "measured", units.quantity(tier.quality).unit),
-        ("Latency", tier.latency.origin, units.quantity(tier.latency.metric).unit),
-        ("Latency", "measured", units.quantity(tier.latency.metric).unit),
+        (tier.task.terms.agreement, "measured", "fraction"),
+        (tier.tested, "measured", tier.units.quantity(tier.quality).unit),
+        ("Latency", tier.latency.origin, tier.units.quantity(tier.latency.metric).unit),
+        ("Latency", "measured", tier.units.quantity(tier.latency.metric).unit),
         ("SHA-256", None),
     ]
     made = table(f"Files of {tier.title}", headers, [_file_row(tier, file) for file in tier.files])
@@ -281,7 +292,7 @@ def _file_row(tier: TierFacts, file: FileFacts) -> list[TableCell]:
         TableCell(units.size(file.bytes), file.bytes),
         TableCell(difference, file.max_difference),
         TableCell(units.percent(file.agreement), file.agreement),
-        TableCell(units.scored(tier.quality, file.test_accuracy), file.test_accuracy),
+        TableCell(tier.units.scored(tier.quality, file.test_accuracy), file.test_accuracy),
         TableCell(tier.scored(latency, file.predicted_ms), file.predicted_ms),
         TableCell(tier.scored(latency, file.measured_ms), file.measured_ms),
         TableCell(el("code", file.sha256[:12], title=file.sha256), file.sha256),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from typing import final
 
 from hwnas.pareto import Limit
-from hwnas.quantities import Metric, Quantity
-from hwnas.tasks import shown_as
+from hwnas.quantities import Metric, Quantity, shown_as
 from hwnas.words import counted
 
 GAP = "\N{EN DASH}"
@@ -134,30 +134,6 @@ def architectures(value: int) -> str:
     return f"{10 ** (math.log10(value) - power):.2f} \N{MULTIPLICATION SIGN} 10{raised}"
 
 
-def quantity(metric: str) -> Quantity:
-    """The quantity of a metric, such as `latency_ms` of `latency_ms@pi4`."""
-    return shown_as(Metric.parse(metric).quantity)
-
-
-def is_fraction(metric: str) -> bool:
-    """Return whether the metric is a share, shown in percent."""
-    return quantity(metric).unit == "fraction"
-
-
-def label(metric: str) -> str:
-    """`Latency` of `latency_ms@pi4`, `Top-1 accuracy` of `top1@inherited`."""
-    return quantity(metric).label
-
-
-def with_source(metric: str) -> str:
-    """`Top-1 accuracy, inherited` of `top1@inherited`.
-
-    >>> with_source("top1@inherited"), with_source("params")
-    ('Top-1 accuracy, inherited', 'Parameters')
-    """
-    return ", ".join(part for part in (label(metric), Metric.parse(metric).source) if part)
-
-
 FORMATTERS: Mapping[str, Callable[[float | None], str]] = {
     "fraction": percent,
     "ms": milliseconds,
@@ -169,32 +145,74 @@ FORMATTERS: Mapping[str, Callable[[float | None], str]] = {
 """Text of a value by its unit; values in another unit have three digits and the unit."""
 
 
-def scored(metric: str, value: float | None) -> str:
-    """A value in the unit of its quantity.
+@final
+class Units:
+    """Texts of metrics and their values. Metrics of a task, which has units of its own, are known by what it is made
+    with; all others are quantities.
 
-    >>> scored("energy_mj@pi4", 4.5), scored("params", 1_200_000), scored("score@synflow", None)
-    ('4.50 mJ', '1.20 M', '–')
+    >>> kelvin = Units([Quantity("mae", "Mean absolute error", "min", "K")])
+    >>> kelvin.scored("mae@inherited", 0.5), kelvin.label("mae@inherited"), kelvin.scored("params", 1_200_000)
+    ('0.500 K', 'Mean absolute error', '1.20 M')
     """
-    unit = quantity(metric).unit
-    if unit in FORMATTERS:
-        return FORMATTERS[unit](value)
-    return GAP if value is None else f"{digits(value)} {unit}".rstrip()
 
+    def __init__(self, metrics: Iterable[Quantity] = ()) -> None:
+        self._metrics = {metric.name: metric for metric in metrics}
 
-def between(metric: str, low: float | None, high: float | None) -> str:
-    """`13.7 KiB to 175 KiB`, `59.4 to 261 µs`."""
-    if low is None or high is None or quantity(metric).unit != "ms":
-        return f"{scored(metric, low)} to {scored(metric, high)}"
-    return interval(low, high)
+    def quantity(self, metric: str) -> Quantity:
+        """The quantity of a metric, such as `latency_ms` of `latency_ms@pi4`."""
+        name = Metric.parse(metric).quantity
+        return self._metrics.get(name) or shown_as(name)
 
+    def is_fraction(self, metric: str) -> bool:
+        """Return whether the metric is a share, shown in percent."""
+        return self.quantity(metric).unit == "fraction"
 
-def limit(bound: Limit) -> str:
-    """`Latency ≤ 0.25 ms`, `Latency (90 %) ≤ 0.25 ms`: without the zeros that measured values end in."""
-    value, _, unit = scored(bound.metric, bound.bound).partition(" ")
-    value = value.rstrip("0").rstrip(".") if "." in value and "e" not in value else value
-    quantile = Metric.parse(bound.metric).quantile
-    surely = "" if quantile is None else f" ({100 * quantile:g} %)"
-    return f"{label(bound.metric)}{surely} {'≤' if bound.side == 'most' else '≥'} {value} {unit}".rstrip()
+    def label(self, metric: str) -> str:
+        """`Latency` of `latency_ms@pi4`, `Top-1 accuracy` of `top1@inherited`."""
+        return self.quantity(metric).label
+
+    def in_sentence(self, metric: str) -> str:
+        """The same within a sentence: `latency`, `top-1 accuracy`, and `MACs` as it is."""
+        label = self.label(metric)
+        return f"{label[:1].lower()}{label[1:]}" if label[1:2].islower() else label
+
+    def with_source(self, metric: str) -> str:
+        """`Top-1 accuracy, inherited` of `top1@inherited`, `Parameters` of `params`."""
+        return ", ".join(part for part in (self.label(metric), Metric.parse(metric).source) if part)
+
+    def scored(self, metric: str, value: float | None) -> str:
+        """A value in the unit of its quantity."""
+        unit = self.quantity(metric).unit
+        if unit in FORMATTERS:
+            return FORMATTERS[unit](value)
+        return GAP if value is None else f"{digits(value)} {unit}".rstrip()
+
+    def on_axis(self, metric: str) -> str:
+        """Return the unit behind an axis' name, ` (K)`; empty where the numbers on it carry theirs."""
+        unit = self.quantity(metric).unit
+        return f" ({unit})" if unit and unit not in FORMATTERS else ""
+
+    def difference(self, metric: str, value: float) -> str:
+        """A difference of two values, or an error: `0.31 points` of a share, `0.120 K` of others."""
+        return f"{100 * value:.2f} points" if self.is_fraction(metric) else self.scored(metric, value)
+
+    def deviation(self, metric: str, value: float) -> str:
+        """An error behind a value that has the unit: `±0.31`, in percent of a share."""
+        return f"±{100 * value:.2f}" if self.is_fraction(metric) else f"±{digits(value)}"
+
+    def between(self, metric: str, low: float | None, high: float | None) -> str:
+        """`13.7 KiB to 175 KiB`, `59.4 to 261 µs`."""
+        if low is None or high is None or self.quantity(metric).unit != "ms":
+            return f"{self.scored(metric, low)} to {self.scored(metric, high)}"
+        return interval(low, high)
+
+    def limit(self, bound: Limit) -> str:
+        """`Latency ≤ 0.25 ms`, `Latency (90 %) ≤ 0.25 ms`: without the zeros that measured values end in."""
+        value, _, unit = self.scored(bound.metric, bound.bound).partition(" ")
+        value = value.rstrip("0").rstrip(".") if "." in value and "e" not in value else value
+        quantile = Metric.parse(bound.metric).quantile
+        surely = "" if quantile is None else f" ({100 * quantile:g} %)"
+        return f"{self.label(bound.metric)}{surely} {'≤' if bound.side == 'most' else '≥'} {value} {unit}".rstrip()
 
 
 def setup_line(setup: Mapping[str, str | int | float]) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from hwnas.errors import RunError
 from hwnas.problem.fronts.loading import LoadedFront
-from hwnas.report import units
 from hwnas.report.charts import plots
 from hwnas.report.charts.chart_file import Chart
 from hwnas.report.charts.front_plot import front_figure
@@ -100,7 +99,7 @@ class ChoiceImportances(Framed):
             raise _nothing(f"too few networks of {tier.title} were tried", "importances of choices")
         color = plots.tier_color(index)
         looks = ((color, tier.accuracy.metric), ("--accent-2", tier.latency.metric))
-        entries = tuple((paint, units.label(metric)) for paint, metric in looks if metric in tier.importances)
+        entries = tuple((paint, tier.units.label(metric)) for paint, metric in looks if metric in tier.importances)
         return Chart(importances_figure(tier, color), f"{tier.title}: part of all differences by choice", entries)
 
 
@@ -122,10 +121,10 @@ class Front(Framed, Sequence[FrontPoint]):
         return len(self.loaded.points)
 
     def plot(self) -> Chart:
-        """Return accuracy over latency: everything that was tried, the limits, the front, its picks."""
+        """Return quality over latency: everything that was tried, the limits, the front, its picks."""
         tier, index = self._facts()
         color = plots.tier_color(index)
-        latency = units.label(tier.latency.metric).lower()
+        latency = tier.units.in_sentence(tier.latency.metric)
         title = f"{tier.title}: {tier.accuracy.label} ({tier.accuracy.origin}), over {latency}"
         entries = ((color, "front"), ("--muted", "evaluated"))
         return Chart(front_figure(tier, color), title, entries)
@@ -148,8 +147,8 @@ class History(Framed):
         super().__init__("History of a run", lambda: [*_epochs(facts()), *_trials(facts())])
         self._facts = facts
 
-    def plot(self, what: Literal["accuracy", "loss", "hypervolume"] = "hypervolume") -> Chart:
-        """Return a curve: hypervolume by trial, or accuracy or loss by epoch.
+    def plot(self, what: Literal["quality", "loss", "hypervolume"] = "hypervolume") -> Chart:
+        """Return a curve: hypervolume by trial, or quality or loss by epoch.
 
         Raises:
             RunError: there is none.
@@ -161,11 +160,11 @@ class History(Framed):
             title = "Hypervolume after each trial, as a share of the last"
         else:
             training = facts.training
-            if training is None or not training.epochs or what not in ("accuracy", "loss"):
+            if training is None or not training.epochs or what not in ("quality", "loss"):
                 raise _nothing("no supernet was trained", f"a curve of `{what}`")
             figure = (plots.loss_figure if what == "loss" else plots.learning_figure)(training)
             named = () if what == "loss" else (("--accent", "largest"), ("--accent-2", "smallest"))
-            title = "Training loss" if what == "loss" else f"{units.label(training.quality)} on validation samples"
+            title = "Training loss" if what == "loss" else f"{training.task.quality.label} on validation samples"
         if not figure.layers:
             raise _nothing("no network was tried", f"a curve of `{what}`")
         return Chart(figure, title, named)
@@ -174,7 +173,7 @@ class History(Framed):
 def _epochs(facts: ReportFacts) -> Iterator[dict[str, object]]:
     training = facts.training
     for epoch in () if training is None else training.epochs:
-        smallest, largest = (f"{training.quality} {end}" for end in ("smallest", "largest"))  # type: ignore[union-attr]
+        smallest, largest = (f"{training.task.quality.name} {end}" for end in ("smallest", "largest"))  # type: ignore[union-attr]
         yield {
             "stage": "training",
             "step": epoch.epoch,

@@ -57,22 +57,29 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Program:
-    """A graph with one input and one output."""
+class ProgramInput:
+    """An input of a graph."""
 
-    given: str
+    name: str
     shape: tuple[int, ...]
     dtype: str
+
+
+@dataclass(frozen=True)
+class Program:
+    """A graph with its inputs, and the names of its outputs."""
+
+    inputs: tuple[ProgramInput, ...]
     tensors: Mapping[str, StoredTensor]
     calls: tuple[Call, ...]
-    taken: str
+    outputs: tuple[str, ...]
 
 
 def read_program(path: Path) -> Program:
     """The program in an archive.
 
     Raises:
-        one of DAMAGE: not an archive of this schema with tensors as bytes, one input, one output and fixed shapes.
+        one of DAMAGE: not an archive of this schema with tensors as bytes, inputs, outputs and fixed shapes.
     """
     with zipfile.ZipFile(path) as archive:
         names = {name.partition("/")[2]: name for name in archive.namelist()}
@@ -101,16 +108,14 @@ def read_program(path: Path) -> Program:
         else:
             raise ValueError(f"an input is a {kind}")
     outputs = [_only(spec) for spec in signature["output_specs"]]
-    if len(inputs) != 1 or [kind for kind, _ in outputs] != ["user_output"]:
+    if not inputs or not outputs or {kind for kind, _ in outputs} != {"user_output"}:
         raise ValueError(f"{len(inputs)} inputs, and outputs {', '.join(kind for kind, _ in outputs)}")
-    meta = graph["tensor_values"][inputs[0]]
+    metas = {name: graph["tensor_values"][name] for name in inputs}
     return Program(
-        inputs[0],
-        _whole(meta["sizes"]),
-        PT2_DTYPES[meta["dtype"]],
+        tuple(ProgramInput(name, _whole(meta["sizes"]), PT2_DTYPES[meta["dtype"]]) for name, meta in metas.items()),
         tensors,
         tuple(map(_call, graph["nodes"])),
-        outputs[0][1]["arg"]["as_tensor"]["name"],
+        tuple(value["arg"]["as_tensor"]["name"] for _, value in outputs),
     )
 
 

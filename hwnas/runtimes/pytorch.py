@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from hwnas.errors import MissingExtra, reason
 from hwnas.runtimes.cuda import SWEEP_BYTES, captured, events_ns, no_cuda
-from hwnas.runtimes.port import Port
+from hwnas.runtimes.port import INTEGER_DTYPES, Port
 from hwnas.runtimes.pt2 import DAMAGE, PT2_DTYPES, Call, Program, StoredTensor, read_program
 from hwnas.runtimes.runtime import check_batch, in_batches, unreadable
 from hwnas.runtimes.setup import Setup
 
 if TYPE_CHECKING:
-    from hwnas.runtimes.port import Array
+    from hwnas.runtimes.port import Array, Arrays
 
 LITERALS = ("as_bool", "as_bools", "as_int", "as_ints", "as_float", "as_floats", "as_string", "as_strings")
 ENUMS: Mapping[str, Mapping[int, str]] = {
@@ -64,36 +64,38 @@ class PyTorch:
         torch = _package()
         try:
             program = read_program(path)
-            if program.dtype not in ("float32", "float16"):
-                raise ValueError(f"its input is {program.dtype}")
+            for one in program.inputs:
+                if one.dtype not in ("float32", "float16", *INTEGER_DTYPES):
+                    raise ValueError(f"its input `{one.name}` is {one.dtype}")
         except DAMAGE as error:
             raise unreadable(path, self.setup.runtime, error) from error
-        check_batch(path, self.setup, program.shape[0])
+        for one in program.inputs:
+            check_batch(path, self.setup, one.shape[0])
         try:
             module = _module(torch, program, self.setup.accelerator)
-            images = _channel_last(torch, torch.from_numpy(Port(program.dtype).random(program.shape)))
+            drawn = (torch.from_numpy(Port(one.dtype).random(one.shape)) for one in program.inputs)
+            inputs = tuple(_channel_last(torch, tensor) for tensor in drawn)
             if self.setup.accelerator == "cuda":
-                return CudaModel.of(torch, module, images.cuda(), self.setup.batch)
+                return CudaModel.of(torch, module, tuple(tensor.cuda() for tensor in inputs), self.setup.batch)
             with _as_set_up(torch, self.setup.threads):
-                return CpuModel(torch, _frozen(torch, module, images), images, self.setup.threads, self.setup.batch)
+                return CpuModel(torch, _frozen(torch, module, inputs), inputs, self.setup.threads, self.setup.batch)
         except (*DAMAGE, RuntimeError) as error:
             raise unreadable(path, self.setup.runtime, error) from error
 
 
 @dataclass(frozen=True)
 class CpuModel:
-    """A frozen graph with its input."""
+    """A frozen graph with its inputs."""
 
     torch: Any
-    module: Callable[[Any], Any]
-    given: Any
+    module: Callable[..., Any]
+    given: tuple[Any, ...]
     threads: int
     batch: int
 
-    def run(self, images: Array) -> Array:
-        """Outputs for any number of inputs."""
-        outputs: Array = in_batches(images, self.batch, self._infer)
-        return outputs
+    def run(self, inputs: Arrays) -> Any:
+        """Outputs for any number of samples."""
+        return in_batches(inputs, self.batch, self._infer)
 
     def invoke(self) -> None:
         """One inference on the input as it is."""
@@ -102,17 +104,18 @@ class CpuModel:
     def sample_ns(self, loops: int) -> float:
         """Nanoseconds that `loops` calls took, entering and leaving the set-up's state not counted."""
         with _as_set_up(self.torch, self.threads):
-            module, images = self.module, self.given
+            module, inputs = self.module, self.given
             begin = time.perf_counter_ns()
             for _ in itertools.repeat(None, loops):
-                module(images)
+                module(*inputs)
             return time.perf_counter_ns() - begin
 
-    def _infer(self, images: Array) -> Array:
+    def _infer(self, *inputs: Array) -> Any:
         with _as_set_up(self.torch, self.threads):
-            converted = self.torch.from_numpy(images).to(self.given.dtype, copy=True)
-            outputs = self.module(_channel_last(self.torch, converted))
-            return _numpy(outputs)
+            converted = [
+                self.torch.from_numpy(values).to(like.dtype, copy=True) for values, like in zip(inputs, self.given)
+            ]
+            return _numpy(self.module(*(_channel_last(self.torch, tensor) for tensor in converted)))
 
 
 @dataclass(frozen=True)
@@ -122,29 +125,28 @@ class CudaModel:
     torch: Any
     call: Callable[[], object]
     sweep: Callable[[], object]
-    given: Any
+    given: tuple[Any, ...]
     taken: list[Any]
-    """The output of the last call."""
+    """The outputs of the last call."""
     batch: int
     captured: bool
 
     @staticmethod
-    def of(torch: Any, module: Callable[[Any], Any], given: Any, batch: int) -> CudaModel:
+    def of(torch: Any, module: Callable[..., Any], given: tuple[Any, ...], batch: int) -> CudaModel:
         """The graph ready to be called on `given`, which lies on the GPU."""
         taken: list[Any] = [None]
 
         def call() -> None:
-            taken[0] = module(given)
+            taken[0] = module(*given)
 
-        swept = torch.empty(SWEEP_BYTES, dtype=torch.int8, device=given.device)
+        swept = torch.empty(SWEEP_BYTES, dtype=torch.int8, device=given[0].device)
         with _on_cuda(torch):
             replay, done = captured(torch.cuda, call)
         return CudaModel(torch, replay, swept.zero_, given, taken, batch, done)
 
-    def run(self, images: Array) -> Array:
-        """Outputs for any number of inputs."""
-        outputs: Array = in_batches(images, self.batch, self._infer)
-        return outputs
+    def run(self, inputs: Arrays) -> Any:
+        """Outputs for any number of samples."""
+        return in_batches(inputs, self.batch, self._infer)
 
     def invoke(self) -> None:
         """One inference on the input as it is, to its end."""
@@ -157,9 +159,10 @@ class CudaModel:
         with _on_cuda(self.torch):
             return events_ns(self.torch.cuda, self.call, self.sweep, loops)
 
-    def _infer(self, images: Array) -> Array:
+    def _infer(self, *inputs: Array) -> Any:
         with _on_cuda(self.torch):
-            self.given.copy_(self.torch.from_numpy(images))
+            for buffer, values in zip(self.given, inputs):
+                buffer.copy_(self.torch.from_numpy(values))
             self.call()
             return _numpy(self.taken[0])
 
@@ -190,23 +193,26 @@ def _channel_last(torch: Any, tensor: Any) -> Any:
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 
-def _numpy(outputs: Any) -> Array:
-    array: Array = outputs.float().cpu().contiguous().numpy().copy()
-    return array
+def _numpy(outputs: Any) -> Any:
+    """Return outputs as arrays in float32; whole numbers as they are."""
+    if isinstance(outputs, (tuple, list)):
+        return tuple(map(_numpy, outputs))
+    numbers = outputs.float() if outputs.is_floating_point() else outputs
+    return numbers.cpu().contiguous().numpy().copy()
 
 
-def _frozen(torch: Any, module: Any, images: Any) -> Any:
+def _frozen(torch: Any, module: Any, inputs: tuple[Any, ...]) -> Any:
     """The module as a frozen TorchScript graph. TorchScript is deprecated but has no successor for this: a compiler
     (torch.compile) takes seconds an operator and a C++ compiler on the board."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torch.jit.freeze(torch.jit.trace(module, (images,), check_trace=False).eval())
+        return torch.jit.freeze(torch.jit.trace(module, inputs, check_trace=False).eval())
 
 
 def _module(torch: Any, program: Program, device: str) -> Any:
     """The program as a module on the device."""
     graph, root = torch.fx.Graph(), torch.nn.Module()
-    values = {program.given: graph.placeholder("given")}
+    values = {one.name: graph.placeholder(f"given{number}") for number, one in enumerate(program.inputs)}
     for number, (name, stored) in enumerate(program.tensors.items()):
         root.register_buffer(f"tensor{number}", _channel_last(torch, _tensor(torch, stored)))
         values[name] = graph.get_attr(f"tensor{number}")
@@ -221,7 +227,8 @@ def _module(torch: Any, program: Program, device: str) -> Any:
         )
         for index, name in enumerate(call.results):
             values[name] = result if call.one else graph.call_function(operator.getitem, (result, index))
-    graph.output(values[program.taken])
+    taken = tuple(values[name] for name in program.outputs)
+    graph.output(taken[0] if len(taken) == 1 else taken)
     return torch.fx.GraphModule(root, graph).eval().to(device)
 
 

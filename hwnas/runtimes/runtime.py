@@ -42,7 +42,7 @@ class Runtime(Protocol):
         """Read a model file.
 
         Raises:
-            ExportError: the file is missing, damaged, or no model of the set-up's batch with one input and one output.
+            ExportError: the file is missing, damaged, or no model of the set-up's batch.
         """
 
 
@@ -52,7 +52,7 @@ def unreadable(path: Path, runtime: str, cause: object) -> ExportError:
     return ExportError(
         f"{runtime} cannot load the file ({why})",
         where=str(path),
-        allowed="A whole file of the set-up's batch is needed, with one input and one output, floats or 8-bit integers",
+        allowed="A whole file of the set-up's batch is needed, its ends floats, whole numbers or 8-bit integers",
         do="Delete the file and run the same command again, which makes it anew",
     )
 

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 from hwnas.errors import reason
 from hwnas.io.quiet import suppress_stdio
 from hwnas.registry import optional
-from hwnas.runtimes.port import Port
+from hwnas.runtimes.port import INTEGER_DTYPES, Port
 from hwnas.runtimes.runtime import check_batch, check_known, in_batches, unreadable
 from hwnas.runtimes.setup import Setup
 
 if TYPE_CHECKING:
-    from hwnas.runtimes.port import Array
+    from hwnas.runtimes.port import Array, Arrays
 
 TFLITE_PACKAGES = ("ai_edge_litert", "tflite_runtime")
 """Both hold the same `interpreter.Interpreter`; the first one that is installed is used."""
-TFLITE_DTYPES = ("float32", "int8", "uint8")
+TFLITE_DTYPES = ("float32", "int8", "uint8", *INTEGER_DTYPES)
 FORCE_FP16 = 4
 """XNNPACK's flag for computing in fp16 whatever a file's floats are; it fails where the processor has no fp16."""
 
@@ -53,32 +53,69 @@ class TFLite:
                 interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise unreadable(path, self.setup.runtime, error) from error
-        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        inputs, outputs = ordered_details(interpreter)
         dtypes = [np.dtype(tensor["dtype"]).name for tensor in [*inputs, *outputs]]
-        if len(inputs) != 1 or len(outputs) != 1 or not set(dtypes) <= set(TFLITE_DTYPES):
+        if not set(dtypes) <= set(TFLITE_DTYPES):
             names = [tensor["name"] for tensor in [*inputs, *outputs]]
             types = ", ".join(f"{name}: {dtype}" for name, dtype in zip(names, dtypes))
             raise unreadable(path, self.setup.runtime, f"its inputs and outputs are {types}")
-        shape = tuple(int(size) for size in inputs[0]["shape"])
-        check_batch(path, self.setup, shape[0])
+        shapes = [tuple(int(size) for size in tensor["shape"]) for tensor in inputs]
+        for shape in shapes:
+            check_batch(path, self.setup, shape[0])
         if self.setup.precision == "fp16":
-            return Fp16Model.of(path, self.setup, shape, tuple(int(size) for size in outputs[0]["shape"]))
-        ports = [Port(dtype, *tensor["quantization"]) for dtype, tensor in zip(dtypes, [inputs[0], outputs[0]])]
-        interpreter.set_tensor(inputs[0]["index"], ports[0].random(shape))
-        return TFLiteModel(path, interpreter, inputs[0]["index"], outputs[0]["index"], shape[0], *ports)
+            if dtypes != ["float32", "float32"]:
+                raise unreadable(path, self.setup.runtime, "in fp16 it runs files of one float32 input and output")
+            return Fp16Model.of(path, self.setup, shapes[0], tuple(int(size) for size in outputs[0]["shape"]))
+        ports = [Port(dtype, *tensor["quantization"]) for dtype, tensor in zip(dtypes, [*inputs, *outputs])]
+        entering = tuple((tensor["index"], port) for tensor, port in zip(inputs, ports))
+        for (index, port), shape in zip(entering, shapes):
+            interpreter.set_tensor(index, port.random(shape))
+        leaving = tuple((tensor["index"], port) for tensor, port in zip(outputs, ports[len(inputs) :]))
+        return TFLiteModel(path, interpreter, shapes[0][0], entering, leaving)
+
+
+def ordered_details(interpreter: Any) -> tuple[list[Any], list[Any]]:
+    """Return the details of inputs and outputs in the order in which the network has them.
+
+    Converters number them: `args_0`, `output_0`. The interpreter's own order need not be that.
+    """
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    signatures = interpreter._get_full_signature_list() if max(len(inputs), len(outputs)) > 1 else {}
+    if len(signatures) != 1:
+        return inputs, outputs
+    (signature,) = signatures.values()
+    return _numbered(inputs, signature["inputs"]), _numbered(outputs, signature["outputs"])
+
+
+def _numbered(details: list[Any], names: dict[str, int]) -> list[Any]:
+    """Return details in the order of the numbers at the ends of their names; as they are if names hold none."""
+    by_index = {int(tensor["index"]): tensor for tensor in details}
+    numbers = {name: name.rpartition("_")[2] for name in names}
+    if set(names.values()) != set(by_index) or not all(number.isdigit() for number in numbers.values()):
+        return details
+    return [by_index[names[name]] for name in sorted(names, key=lambda name: int(numbers[name]))]
 
 
 @dataclass(frozen=True)
 class TFLiteModel:
-    """An interpreter with its one input and one output."""
+    """An interpreter with its inputs and outputs."""
 
     path: Path
     interpreter: Any
-    given: int
-    taken: int
     batch: int
-    input: Port
-    output: Port
+    inputs: tuple[tuple[int, Port], ...]
+    """The index of each input, and its numbers."""
+    outputs: tuple[tuple[int, Port], ...]
+
+    @property
+    def input(self) -> Port:
+        """Numbers of the first input."""
+        return self.inputs[0][1]
+
+    @property
+    def output(self) -> Port:
+        """Numbers of the first output."""
+        return self.outputs[0][1]
 
     @property
     def delegate(self) -> str:
@@ -86,22 +123,26 @@ class TFLiteModel:
         names = {operator.get("op_name") for operator in self.interpreter._get_ops_details()}
         return "XNNPACK" if "DELEGATE" in names else "none"
 
-    def run(self, images: Array) -> Array:
-        """Outputs for any number of inputs."""
-        check_known(self.path, self.input, self.output)
-        outputs: Array = in_batches(images, self.batch, self._infer)
-        return outputs
+    def run(self, inputs: Arrays) -> Any:
+        """Outputs for any number of samples."""
+        for _, entering in self.inputs:
+            for _, leaving in self.outputs:
+                check_known(self.path, entering, leaving)
+        return in_batches(inputs, self.batch, self._infer)
 
     def invoke(self) -> None:
         """One inference on the tensors as they are."""
         self.interpreter.invoke()
 
-    def _infer(self, images: Array) -> Array:
+    def _infer(self, *inputs: Array) -> Any:
         import numpy as np
 
-        self.interpreter.set_tensor(self.given, self.input.encode(np.moveaxis(images, 1, -1)))
+        for (index, port), values in zip(self.inputs, inputs):
+            self.interpreter.set_tensor(index, port.encode(np.moveaxis(values, 1, -1)))
         self.invoke()
-        return np.moveaxis(self.output.decode(self.interpreter.get_tensor(self.taken)), -1, 1)
+        read = self.interpreter.get_tensor
+        outputs = tuple(np.moveaxis(port.decode(read(index)), -1, 1) for index, port in self.outputs)
+        return outputs[0] if len(outputs) == 1 else outputs
 
 
 @dataclass(frozen=True)

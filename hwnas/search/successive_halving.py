@@ -17,7 +17,6 @@ from hwnas.quantities import Metric
 from hwnas.search.evaluate import Evaluation, Scorer, evaluate
 from hwnas.search.score_store import ScoreStore
 from hwnas.space import AnySpace, Architecture
-from hwnas.tasks import shown_as
 from hwnas.words import brief
 
 MAX_FRUITLESS_DRAWS = 200
@@ -28,12 +27,17 @@ MAX_FRUITLESS_DRAWS = 200
 class Rung:
     """A score of accuracy, and the number of networks scored by it."""
 
-    metric: str
-    """Metric that replaces the tier's accuracy."""
+    quality: Objective
+    """Score that replaces the tier's accuracy."""
     networks: int
     scorer: Scorer
     producer: str
     """Origin of a stored score, see `Score.producer`."""
+
+    @property
+    def metric(self) -> str:
+        """Metric of the score."""
+        return self.quality.metric
 
 
 @brief
@@ -79,7 +83,7 @@ def successive_halving(
     results: list[RungResult] = []
     standing = list(dict.fromkeys(population))[: rungs[0].networks]
     for number, rung in enumerate(rungs):
-        started, seen = time.monotonic(), tier_for_rung(tier, rung.metric)
+        started, seen = time.monotonic(), tier_for_rung(tier, rung.quality)
         scorers, producers = {**cheap, rung.metric: rung.scorer}, {rung.metric: rung.producer}
         evaluations: list[Evaluation] = []
         for architecture in standing:
@@ -102,18 +106,17 @@ def promoted(evaluations: Sequence[Evaluation], tier: Tier, count: int) -> list[
     return [rows[index].architecture for index in best([row.scores for row in rows], tier.objectives, count)]
 
 
-def tier_for_rung(tier: Tier, metric: str) -> Tier:
+def tier_for_rung(tier: Tier, quality: Objective) -> Tier:
     """Return the tier with another score in place of its accuracy. A limit on accuracy stays where the score is one."""
-    accuracy, quantity = tier.quality, Metric.parse(metric).quantity
-    alike = quantity == Metric.parse(accuracy.metric).quantity
+    accuracy = tier.quality
+    alike = Metric.parse(quality.metric).quantity == Metric.parse(accuracy.metric).quantity
     limits: list[Limit] = []
     for limit in tier.limits:
         if limit.metric != accuracy.metric:
             limits.append(limit)
         elif alike:
-            limits.append(replace(limit, metric=metric))
-    goal = accuracy.goal if alike else shown_as(quantity).goal
-    return replace(tier, objectives=(Objective(metric, goal), *tier.costs), limits=tuple(limits))
+            limits.append(replace(limit, metric=quality.metric))
+    return replace(tier, objectives=(quality, *tier.costs), limits=tuple(limits))
 
 
 def sample_initial(

@@ -16,7 +16,7 @@ SHORT_FORM = ("channels", "resolution")
 """Keys of the input of square images."""
 AXIS = re.compile(r"axis_\d+")
 """Choice of the size of an axis of the input."""
-INPUT_DTYPES = ("float32", "int32", "int64", "bool")
+INPUT_DTYPES = ("float32", "int32", "int64")
 """Numbers that networks take; the first is meant where nothing is said."""
 _TENSOR_KEYS = ("shape", "dtype", "below")
 

@@ -85,7 +85,8 @@ class Supernet(nn.Module):
             for name, value in self._template(slot, operator).slices(self._parameters).items():
                 state[f"{slot}.{name}"] = value.detach().clone()
         module.load_state_dict(state)
-        return module.to(next(self.parameters()).device)
+        first = next(self.parameters(), None)  # there is none if no operator learns
+        return module if first is None else module.to(first.device)
 
     def names_of(self, network: Network) -> frozenset[str]:
         """Return the parameters that a network uses, whole or in part."""

@@ -19,9 +19,10 @@ from hwnas.words import counted
 
 Join = Literal["mean", "first"]
 """Rule for rows whose architectures are one network for hwnas, such as cells that differ in dead edges."""
-Scale = Literal["fraction", "percent", "ms", "us", "s"]
-DIVISORS: Mapping[Scale, float] = {"fraction": 1.0, "percent": 100.0, "ms": 1.0, "us": 1e3, "s": 1e-3}
-"""Units of a column per unit of a metric: a metric's accuracies are 0 to 1, its latencies are milliseconds."""
+Scale = Literal["fraction", "percent", "as_is", "ms", "us", "s"]
+DIVISORS: Mapping[Scale, float] = {"fraction": 1.0, "percent": 100.0, "as_is": 1.0, "ms": 1.0, "us": 1e3, "s": 1e-3}
+"""Units of a column per unit of a metric: a metric's accuracies are 0 to 1, its latencies are milliseconds; other
+qualities stand in their own unit, as they are."""
 
 
 @dataclass(frozen=True)
@@ -102,5 +103,5 @@ def _check_scale(columns: Columns, wanted: Wanted, numbers: NDArray[np.float64])
             raise columns.error(problem, f"An accuracy in the scale `{wanted.scale}` is 0 to {bound:g}", do)
         if wanted.scale == "percent" and most <= 1:
             raise columns.error(problem, "No accuracy is above one percent", "Say `scale: fraction`")
-    elif least < 0:
+    elif wanted.scale != "as_is" and least < 0:
         raise columns.error(problem, "A latency is not below 0", "Remove rows without a timing, or name another column")

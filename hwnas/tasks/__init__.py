@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError
-from hwnas.quantities import QUANTITIES, Quantity
-from hwnas.quantities import shown_as as quantity_shown_as
 from hwnas.registry import Family, member
 from hwnas.tasks.classification import Classification
-from hwnas.tasks.estimate import Estimate, LazyEstimates, paired_difference
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, binomial_error, paired_difference
 from hwnas.tasks.options import named_spec, user_task, with_options
 from hwnas.tasks.task import (
     NO_OPTION,
@@ -23,7 +19,6 @@ from hwnas.tasks.task import (
     Tensors,
     TensorSpec,
     Terms,
-    binomial_error,
 )
 
 TASKS = Family(
@@ -57,10 +52,8 @@ __all__ = [
     "Tensors",
     "Terms",
     "binomial_error",
-    "metric_named",
     "open_task",
     "paired_difference",
-    "shown_as",
     "task_of",
 ]
 
@@ -90,19 +83,3 @@ def task_of(spec: str | Mapping[str, Any], *, base: Path, where: str) -> Task:
     own = ":" in name
     kind = user_task(name, base=base, where=where) if own else member(TASKS, name, what="task", where=where)
     return with_options(kind, options, name=name, where=where)
-
-
-def metric_named(name: str) -> Quantity | None:
-    """Return the metric of that name of the first task that has it; None if no task does, or none that can be read."""
-    for task in TASKS:
-        with suppress(ConfigError):
-            for metric in open_task(task, where="metrics of tasks").metrics:
-                if metric.name == name:
-                    return metric
-    return None
-
-
-def shown_as(name: str) -> Quantity:
-    """Return the quantity or the task's metric of a name, or what can be said of one that is not installed here."""
-    known = None if name in QUANTITIES else metric_named(name)
-    return quantity_shown_as(name) if known is None else known

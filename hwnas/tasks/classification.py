@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError, DataError
 from hwnas.quantities import QUANTITIES, Quantity
-from hwnas.tasks.auroc import AUROC, auroc
 from hwnas.tasks.class_weights import ClassWeights, checked_weights, weights_of
-from hwnas.tasks.confusion import BALANCED_ACCURACY, MACRO_F1, balanced_accuracy, macro_f1
+from hwnas.tasks.confidence import class_confidences, fit_temperature
 from hwnas.tasks.ends import is_plain, shape_of, specs_of
-from hwnas.tasks.estimate import Estimate, LazyEstimates
-from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms, binomial_error
+from hwnas.tasks.metrics.auroc import AUROC, auroc
+from hwnas.tasks.metrics.confusion import BALANCED_ACCURACY, MACRO_F1, balanced_accuracy, macro_f1
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, binomial_error
+from hwnas.tasks.resizing import same_proportions
+from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +49,7 @@ class Classification(Task):
     @property
     def terms(self) -> Terms:
         words = ("image", "images") if self._of_images else ("sample", "samples")
-        return Terms(*words, "logits", "names PyTorch's class")
+        return Terms(*words, "logits", "names PyTorch's class", agreement="Same top class")
 
     @property
     def _of_images(self) -> bool:
@@ -113,23 +115,23 @@ class Classification(Task):
         same = outputs.argmax(1) == reference.argmax(1)
         return Agreement(float(np.abs(outputs - reference).max()), float(same.mean()))
 
+    # --- deferring ---
+
+    def deferral_scores(self, outputs: NDArray[Any], temperature: float = 1.0) -> Mapping[str, NDArray[Any]]:
+        """Return `max_prob`, `margin` and `entropy` of the probabilities at a temperature."""
+        return class_confidences(outputs, temperature)
+
+    def fitted_temperature(self, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+        """Return the temperature at which the labels are most likely."""
+        return fit_temperature(outputs, targets)
+
     # --- data ---
 
     @property
     def augmentations(self) -> Mapping[str, Any]:
-        if not self._of_images:
-            return super().augmentations
-        from hwnas.tasks.image_augmentation import AUGMENTATIONS
+        from hwnas.tasks.augmentation import IMAGE, augmentations_of
 
-        return AUGMENTATIONS
-
-    def augment(self, inputs: Tensor, generator: torch.Generator, kind: str) -> Tensor:
-        if not self._of_images:
-            unchanged: Tensor = super().augment(inputs, generator, kind)
-            return unchanged
-        from hwnas.tasks.image_augmentation import augment
-
-        return augment(inputs, generator, kind)
+        return super().augmentations if self.inputs else augmentations_of(IMAGE)
 
     def as_targets(self, targets: Tensor, shape: Shape, *, where: str) -> Tensor:
         """Return labels in int64."""
@@ -177,11 +179,11 @@ class Classification(Task):
                 allowed="Data and space agree on channels and classes",
                 do="Change `input.channels` and `classes` of the space, or choose other data",
             )
-        if self._of_images and len(set(sides := self.inputs[0].shape[1:])) > 1:
+        if self._of_images and not same_proportions(shape[1:], sides := self.inputs[0].shape[1:]):
             own, data = ("x".join(map(str, size)) for size in (sides, shape[1:]))
             raise ConfigError(
                 f"the networks take images of {own}, the data has images of {data}",
                 where=where,
-                allowed="Data sets are square, and a square image would be stretched",
-                do="Give the networks a square input",
+                allowed="Images are resized to a network's input, and these would be stretched",
+                do=f"Crop the data by `resolution: [{sides[0]}, {sides[1]}]`, or change `input` of the space",
             )

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from hwnas.errors import DataError
 from hwnas.quantities import Quantity
-from hwnas.tasks.auroc import AUROC, auroc
-from hwnas.tasks.confusion import MACRO_F1
-from hwnas.tasks.estimate import Estimate, LazyEstimates, estimated, mean_of_ratios
+from hwnas.tasks.metrics.auroc import AUROC, auroc
+from hwnas.tasks.metrics.confusion import MACRO_F1
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, estimated, mean_of_ratios
 from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Multilabel(Task):
 
     @property
     def terms(self) -> Terms:
-        return Terms(*super().terms[:2], "logits", "gives PyTorch's answer", "labels")
+        return Terms(*super().terms[:2], "logits", "gives PyTorch's answer", "labels", "Same labels")
 
     def specs(self, shape: Shape, width: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         return super().specs(shape, width)[0], (TensorSpec("logits", (width,)),)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from hwnas.errors import DataError
 from hwnas.quantities import Quantity
-from hwnas.tasks.auroc import AUROC, auroc
-from hwnas.tasks.estimate import Estimate, LazyEstimates, estimated
+from hwnas.tasks.ends import specs_of
+from hwnas.tasks.metrics.auroc import AUROC, auroc
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, estimated
 from hwnas.tasks.task import ANSWER_TOLERANCE, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ class Reconstruction(Task):
 
     @property
     def terms(self) -> Terms:
-        return Terms(*super().terms[:2], "reconstructions", f"is within {ANSWER_TOLERANCE:.0%} of PyTorch's")
+        same = f"is within {ANSWER_TOLERANCE:.0%} of PyTorch's"
+        return Terms(*super().terms[:2], "reconstructions", same, agreement="Within tolerance")
 
     def specs(self, shape: Shape, width: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-        return super().specs(shape, width)[0], (TensorSpec("reconstruction", shape),)
+        return super().specs(shape, width)[0], (TensorSpec("reconstruction", specs_of(shape)[0].shape),)
 
     # --- learning ---
 

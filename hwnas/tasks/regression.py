@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hwnas.errors import DataError
 from hwnas.quantities import Quantity
-from hwnas.tasks.estimate import Estimate, LazyEstimates, estimated
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, estimated
 from hwnas.tasks.task import ANSWER_TOLERANCE, NO_OPTION, Agreement, Batch, Shape, Sums, Task, Terms
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class Regression(Task):
 
     @property
     def terms(self) -> Terms:
-        return Terms(*super().terms[:2], "outputs", f"is within {ANSWER_TOLERANCE:g} deviations of PyTorch's answer")
+        same = f"is within {ANSWER_TOLERANCE:g} deviations of PyTorch's answer"
+        return Terms(*super().terms[:2], "outputs", same, agreement="Within tolerance")
 
     # --- learning ---
 
@@ -124,8 +125,10 @@ class Regression(Task):
         """Return the largest difference, and the share of samples whose outputs are all close to the reference."""
         spread = np.asarray(self.scale[1]) if self.scale else reference.reshape(len(reference), -1).std(0)
         apart = np.abs(outputs - reference).reshape(len(reference), -1)
-        share = float((apart <= ANSWER_TOLERANCE * spread).all(1).mean())
-        return Agreement(float(apart.max()), share, float(spread[(apart / np.maximum(spread, 1e-300)).max(0).argmax()]))
+        relative = apart / np.maximum(spread, np.finfo(np.float32).tiny)
+        most, worst = float(apart.max()), float(relative.max())
+        share = float((relative <= ANSWER_TOLERANCE).all(1).mean())
+        return Agreement(most, share, most / worst if worst > 0 else 1.0)
 
     # --- data ---
 

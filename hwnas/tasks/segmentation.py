@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from hwnas.errors import DataError
 from hwnas.quantities import Quantity
 from hwnas.tasks.class_weights import ClassWeights, checked_weights, weights_of
-from hwnas.tasks.estimate import Estimate, LazyEstimates, mean_of_ratios
+from hwnas.tasks.ends import specs_of
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, mean_of_ratios
 from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ class Segmentation(Task):
 
     @property
     def terms(self) -> Terms:
-        return Terms("image", "images", "logits", "names PyTorch's class", "pixels")
+        return Terms("image", "images", "logits", "names PyTorch's class", "pixels", "Same class, pixels")
 
     def specs(self, shape: Shape, width: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-        return super().specs(shape, width)[0], (TensorSpec("logits", (width, *shape[1:])),)
+        return super().specs(shape, width)[0], (TensorSpec("logits", (width, *specs_of(shape)[0].shape[1:])),)
 
     # --- learning ---
 
@@ -90,16 +91,15 @@ class Segmentation(Task):
 
     def statistics(self, outputs: Tensor, batch: Batch) -> Sums:
         """Return the pixels of each image and class: true positives, and those of the class in targets and answers."""
-        from torch.nn.functional import one_hot
+        import torch
 
-        classes, targets = outputs.shape[1], batch.targets.to(outputs.device)
-        answers = _sized(outputs, targets).argmax(1)
-        seen = (targets != self.ignore_index).unsqueeze(-1).flatten(1, -2)
-        wanted = one_hot(targets.where(seen.reshape(targets.shape), 0), classes).flatten(1, -2) * seen
-        predicted = one_hot(answers, classes).flatten(1, -2) * seen
-        counts = {"hits": wanted * predicted, "targets": wanted, "answers": predicted}
-        rows = {name: values.sum(1).double().cpu().numpy() for name, values in counts.items()}
-        return Sums(len(outputs), {}, rows)
+        count, classes, targets = len(outputs), outputs.shape[1], batch.targets.cpu()
+        answers = _sized(outputs, targets).argmax(1).cpu()
+        images = torch.arange(count).reshape(-1, *(1 for _ in targets.shape[1:])).expand_as(targets)
+        cells = ((images * classes + targets) * classes + answers)[targets != self.ignore_index]
+        pixels = torch.bincount(cells, minlength=count * classes**2).reshape(count, classes, classes).double()
+        counts = {"hits": pixels.diagonal(dim1=1, dim2=2), "targets": pixels.sum(2), "answers": pixels.sum(1)}
+        return Sums(count, {}, {name: values.numpy() for name, values in counts.items()})
 
     def values(self, sums: Sums) -> Mapping[str, Estimate]:
         hits, targets, answers = (sums.samples[name] for name in ("hits", "targets", "answers"))
@@ -117,6 +117,13 @@ class Segmentation(Task):
         return Agreement(float(np.abs(outputs - reference).max()), float(same.mean()))
 
     # --- data ---
+
+    @property
+    def augmentations(self) -> Mapping[str, Any]:
+        """Those that move nothing: a target is at the place of its input."""
+        from hwnas.tasks.augmentation import augmentations_of
+
+        return augmentations_of(len(self.inputs[0].shape) if self.inputs else 0, moving=False)
 
     def as_targets(self, targets: Tensor, shape: Shape, *, where: str) -> Tensor:
         if tuple(targets.shape[1:]) != shape[1:] or targets.is_floating_point():
@@ -151,11 +158,6 @@ class Segmentation(Task):
     def check_data(self, shape: Shape, width: int, *, where: str) -> None:
         classes = self.outputs[0].shape[0]  # of which the data may lack the last ones
         super().check_data(shape, max(width, classes), where=where)
-
-    def check_network(self, output: Shape, *, where: str) -> None:
-        size = self.outputs[0].shape[1:]
-        fits = len(output) == 1 + len(size)  # of whatever size, to which targets are compared by resizing
-        super().check_network((*output[:1], *size) if fits else output, where=where)
 
 
 def _sized(outputs: Tensor, like: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.errors import ConfigError, did_you_mean
+from hwnas.errors import ConfigError
 from hwnas.quantities import Quantity
 from hwnas.registry import SourceFile, load_source, source_of
 from hwnas.tasks.ends import Shape as Shape
 from hwnas.tasks.ends import Tensors as Tensors
 from hwnas.tasks.ends import TensorSpec as TensorSpec
-from hwnas.tasks.ends import is_plain, shape_of, shape_text, specs_of
-from hwnas.tasks.estimate import Estimate
+from hwnas.tasks.ends import is_plain, random_tensor, shape_of, shape_text, specs_of
+from hwnas.tasks.guard import GUARDED, guarded
+from hwnas.tasks.metrics.estimate import Estimate
+from hwnas.tasks.resizing import RANKS, is_resizable, resized
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +45,8 @@ class Terms(NamedTuple):
     """Predicate of a file on the share of `compared` that `Agreement.share` counts."""
     compared: str = ""
     """Things that answers are compared on, such as `pixels`; empty: the samples."""
+    agreement: str = "Same answer"
+    """Head of a column of these shares."""
 
 
 class Agreement(NamedTuple):
@@ -78,6 +82,7 @@ class Sums:
         return cls(sum(part.count for part in parts), totals, samples)
 
 
+_ROUNDING = 1e-9
 ANSWER_TOLERANCE = 0.05
 """Largest difference of numbers, as a share of their spread, at which two networks give the same answer."""
 NO_OPTION: Mapping[str, Any] = {"key": None}
@@ -102,6 +107,14 @@ class Task(ABC):
     outputs: tuple[TensorSpec, ...] = field(default=(), metadata=NO_OPTION)
     quality_metric: str = field(default="", repr=False, metadata={"key": "quality"})
     """Name of the metric that a search optimizes; the option is called `quality`."""
+
+    def __init_subclass__(cls) -> None:
+        """Have errors of methods that others wrote told with their names and lines."""
+        super().__init_subclass__()
+        if not cls.__module__.startswith("hwnas."):
+            for name, method in vars(cls).copy().items():
+                if name in GUARDED and inspect.isfunction(method):
+                    setattr(cls, name, guarded(name, method, {"statistics": Sums, "agreement": Agreement}.get(name)))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Of a class in a user's file, another process loads the file: its module cannot be imported by name."""
@@ -204,35 +217,67 @@ class Task(ABC):
     def agreement(self, reference: NDArray[Any], outputs: NDArray[Any]) -> Agreement:
         """Compare outputs of an exported file with those of the network that it was made of, in the user's unit."""
 
+    # --- deferring ---
+
+    def deferral_scores(self, outputs: NDArray[Any], temperature: float = 1.0) -> Mapping[str, NDArray[Any]]:
+        """Return (N,) confidences in outputs by the name of the rule, high where they are likely right: here, none.
+
+        An edge that is not confident hands a sample over to the cloud; without a rule it never does.
+        """
+        return {}
+
+    def fitted_temperature(self, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+        """Return the temperature at which confidences fit the targets: here 1, which changes nothing."""
+        return 1.0
+
+    def sample_scores(self, outputs: Tensors, batch: Batch) -> NDArray[Any]:
+        """Return (N,) numbers from 0 to 1 whose mean is the quality: here, its value plus its influence function.
+
+        Raises:
+            ConfigError: the quality is no mean of such numbers.
+        """
+        estimate = self.values(self.statistics(outputs, batch))[self.quality.name]
+        rows = None if estimate.influence is None else estimate.value + estimate.influence
+        if rows is None or rows.min(initial=0) < -_ROUNDING or rows.max(initial=0) > 1 + _ROUNDING:
+            raise ConfigError(
+                f"`{self.quality.name}` is no mean over samples of numbers from 0 to 1",
+                where=f"task `{type(self).__name__}`",
+                allowed="A cascade is judged sample by sample",
+                do="Choose another `quality` of the task, or let the task return such numbers from `sample_scores`",
+            )
+        return np.asarray(rows.clip(0, 1), dtype=float)
+
     # --- data ---
 
     def fitted(self, inputs: Tensors, shape: Shape) -> Tensors:
         """Return inputs as a network takes them whose input has this shape: here, signals and images are resized."""
-        from hwnas.tasks.resizing import RANKS, resized
+
+        def one(tensor: torch.Tensor, spec: TensorSpec) -> torch.Tensor:
+            if spec.dtype != "float32":
+                return tensor.to(getattr(torch, spec.dtype))
+            return resized(tensor, spec.shape) if len(spec.shape) in RANKS else tensor
+
+        if is_plain(shape):
+            return resized(inputs, shape) if len(shape) in RANKS else inputs
+        import torch
 
         if not isinstance(inputs, tuple):
-            return resized(inputs, shape) if is_plain(shape) and len(shape) in RANKS else inputs
-        parts = zip(inputs, specs_of(shape), strict=True)
-        return tuple(
-            resized(part, spec.shape) if part.is_floating_point() and len(spec.shape) in RANKS else part
-            for part, spec in parts
-        )
+            return one(inputs, shape[0])
+        return tuple(map(one, inputs, shape))
 
     @property
     def augmentations(self) -> Mapping[str, Any]:
-        """Random changes of inputs that keep their targets, by name; `none` changes nothing."""
-        return {"none": None}
+        """Random changes of inputs that keep their targets, by name; `none` changes nothing: those of the rank."""
+        from hwnas.tasks.augmentation import augmentations_of
+
+        rank = len(self.inputs[0].shape) if len(self.inputs) == 1 and self.inputs[0].dtype == "float32" else 0
+        return augmentations_of(rank)
 
     def augment(self, inputs: Tensors, generator: torch.Generator, kind: str) -> Tensors:
-        """Return inputs, each changed at random as the augmentation of that name says: here, `none` is the only one."""
-        if kind not in self.augmentations:
-            raise ConfigError(
-                f"unknown augmentation `{kind}`",
-                where="train",
-                allowed=did_you_mean(kind, self.augmentations),
-                do="Use a known augmentation",
-            )
-        return inputs
+        """Return inputs, each changed at random as the augmentation of that name says."""
+        from hwnas.tasks.augmentation import augmented
+
+        return augmented(inputs, generator, kind, self.augmentations)
 
     def as_targets(self, targets: Tensors, shape: Shape, *, where: str) -> Tensors:
         """Return targets (N, ...) of data as the loss takes them, for inputs of this shape: here, as they are.
@@ -252,7 +297,7 @@ class Task(ABC):
 
     def random_inputs(self, rng: np.random.Generator, batch: int) -> tuple[NDArray[Any], ...]:
         """Return finite inputs for timing, one array for each of `inputs`."""
-        return tuple(_random(spec, rng, batch) for spec in self.inputs)
+        return tuple(random_tensor(spec, rng, batch) for spec in self.inputs)
 
     def random_targets(self, count: int, generator: torch.Generator) -> Tensors:
         """Return targets drawn at random, for proxies that look at no data: here, standard normal numbers."""
@@ -266,14 +311,16 @@ class Task(ABC):
         Raises:
             ConfigError: they do not.
         """
-        wanted, output = shape_of(self.inputs), self.outputs[0]
-        if not _resizable(shape, wanted) or width != output.shape[0]:
+        wanted, output = self.inputs, self.outputs[0]
+        specs = specs_of(shape)
+        fits = len(specs) == len(wanted) and all(map(is_resizable, specs, wanted))
+        if not fits or (len(self.outputs) == 1 and width != output.shape[0]):
             raise ConfigError(
                 f"the data has inputs of shape {shape_text(shape)} and {width} targets, the space expects "
-                f"{shape_text(wanted)} and {output.shape[0]}",
+                f"{shape_text(shape_of(wanted))} and {output.shape[0]}",
                 where=where,
-                allowed="Data and space agree on shapes and on `outputs`",
-                do="Change `input` and `outputs` of the space, or choose other data",
+                allowed="Data and space agree on shapes, and on `classes` or `outputs`",
+                do="Change these and `input` of the space, or choose other data",
             )
 
     def check_network(self, output: Shape, *, where: str) -> None:
@@ -300,32 +347,10 @@ class Task(ABC):
         return
 
 
-def binomial_error(share: float, count: int) -> float:
-    """Return the standard error of a share of `count` observations."""
-    return math.sqrt(share * (1 - share) / count)
-
-
-def _resizable(shape: Shape, wanted: Shape) -> bool:
-    """Return whether inputs of a shape can be fitted to networks that take another one, see `Task.fitted`."""
-    from hwnas.tasks.resizing import RANKS
-
-    return shape == wanted or (len(shape) == len(wanted) and shape[0] == wanted[0] and len(shape) in RANKS)
-
-
 @lru_cache(maxsize=4096)
 def _at(task: Any, shape: Shape, width: int) -> Any:
     inputs, outputs = task.specs(shape, width)
     return replace(task, inputs=inputs, outputs=outputs)
-
-
-def _random(spec: TensorSpec, rng: np.random.Generator, batch: int) -> NDArray[Any]:
-    dtype, shape = np.dtype(spec.dtype), (batch, *spec.shape)
-    if dtype.kind == "f":
-        return rng.standard_normal(shape, dtype=np.float32).astype(dtype, copy=False)
-    if dtype.kind == "b":
-        return rng.integers(0, 2, shape).astype(dtype)
-    low, high = (np.iinfo(dtype).min, int(np.iinfo(dtype).max) + 1) if spec.below is None else (0, spec.below)
-    return rng.integers(low, high, shape, dtype=dtype)
 
 
 def _of_file(source: SourceFile, name: str, values: dict[str, Any]) -> Task:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hwnas.config import Experiment
+from hwnas.accuracy import AccuracySource
+from hwnas.config import Experiment, LimitsConfig
+from hwnas.errors import ConfigError, did_you_mean
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.quantities import LATENCY, QUANTITIES, Quantity, quantity_of
 from hwnas.quantities.quantity import Goal
+from hwnas.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,8 @@ class Objectives:
     """Metric of accuracy, such as `top1@inherited`."""
     goal: Goal
     """Its goal."""
+    metrics: tuple[Quantity, ...] = ()
+    """Metrics of the task, one of which may be limited."""
 
     def tier(self, name: str, *, measured: bool = False) -> Tier:
         """Return a tier's objectives and limits over metrics.
@@ -26,7 +31,7 @@ class Objectives:
         A limit with a confidence is on that quantile of the predicted latency; once `measured`, the latency itself is.
         """
         config, limits = self.experiment.tiers[name], list[Limit]()
-        for quantity, bound, side in config.limits.bounds():
+        for quantity, bound, side in config.limits.bounds(self.metrics):
             surely = quantity is LATENCY and side == "most" and not measured
             metric = quantity.metric(config.setup, config.limits.latency_quantile if surely else None)
             limits.append(Limit(self.accuracy if quantity.is_quality else str(metric), bound, side))
@@ -67,3 +72,31 @@ class Objectives:
             return False
         tiers = [tier for tier in self.experiment.tiers.values() if tier.setup == setup]
         return not tiers or any(tier.measure == "table" for tier in tiers)
+
+
+def check_limited(limits: LimitsConfig, source: AccuracySource, source_name: str, task: Task, *, where: str) -> None:
+    """Refuse limits on a metric that a task lacks, that the source of accuracies does not give, or out of range.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    metrics = {metric.name: metric for metric in task.metrics}
+    known = [*LimitsConfig.model_fields, *QUANTITIES.installed, *metrics]
+    for name in limits.qualities:
+        if name not in metrics and name not in QUANTITIES:
+            raise ConfigError(
+                f"unknown key `{name}`", where=where, allowed=did_you_mean(name, known), do="Correct or remove it"
+            )
+        if name != source.quantity(task):
+            provided = "a score and no accuracy" if source.kind == "score" else f"`{source.quantity(task)}`"
+            raise ConfigError(
+                f"`{name}` is limited, but `{source_name}` gives {provided}",
+                where=where,
+                allowed="The metric that networks are scored by may be limited. A score has no unit, its order counts",
+                do="Leave the limit out, or use a source of accuracy such as `inherited`",
+            )
+    for metric, bound, _ in limits.bounds(task.metrics):
+        if metric.unit == "fraction" and not 0 <= bound <= 1:
+            raise ConfigError(
+                f"`{metric.name}` is {bound:g}", where=where, allowed="A fraction is 0 to 1", do="Correct the value"
+            )

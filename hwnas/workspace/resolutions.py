@@ -22,7 +22,7 @@ def input_sides(space: AnySpace) -> tuple[tuple[int, ...], ...]:
 def resizing(space: AnySpace, own: tuple[int, ...]) -> str | None:
     """Return a notice if no network takes the images of a data set as they are, of these sides; None if one does."""
     sides = [side for side in input_sides(space) if len(side) == 2]
-    if not sides or own in sides:
+    if not sides or len(own) != 2 or own in sides:
         return None
     to = (
         sides_text(sides[0])

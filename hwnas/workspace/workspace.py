@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from itertools import product
 from pathlib import Path
@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 from hwnas.accuracy import AccuracySource, accuracy_metric, check_training_free, source_of
 from hwnas.config import Experiment
 from hwnas.errors import ConfigError
-from hwnas.network import Network, lower
+from hwnas.network import Network, bound_task, lower
 from hwnas.registry import plugin_files
+from hwnas.report.units import Units
 from hwnas.selection import check_rule
 from hwnas.space import AnySpace, Architecture
+from hwnas.tasks import Task
 from hwnas.words import brief
 from hwnas.workspace.datasets import check_augmentation
-from hwnas.workspace.objectives import Objectives
+from hwnas.workspace.objectives import Objectives, check_limited
 from hwnas.workspace.paths import RunPaths
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.published import PublishedTables
@@ -54,25 +56,27 @@ class Workspace:
         config, where = self.experiment.accuracy, f"experiment `{self.experiment.name}`"
         source = source_of(config.source, where=f"{where}: accuracy.source")
         if config.quantity is not None:
-            source = replace(source, kind="score" if config.quantity == "score" else "quality")
+            source = source.giving(config.quantity, self.space.task, where=f"{where}: accuracy.quantity")
         if source.data and self.experiment.data is None:
             raise ConfigError(
-                f"`{config.source}` looks at images, but no data is named",
+                f"`{config.source}` looks at data, but none is named",
                 where=where,
-                allowed="A source that needs no images is a table, a training-free score or a function of yours",
+                allowed="A source that needs no data is a table, a training-free score or a function of yours",
                 do="Add `data`, or use another `accuracy.source`",
             )
         for name, tier in self.experiment.tiers.items():
-            for limited in tier.quantities:
-                provided = "a score and no accuracy" if source.kind == "score" else f"`{self.space.task.quality.name}`"
-                if limited.is_quality and limited.name != source.quantity(self.space.task):
-                    raise ConfigError(
-                        f"`{limited.name}` is limited, but `{config.source}` gives {provided}",
-                        where=f"{where}: tiers.{name}.limits",
-                        allowed="A score has no unit, only its order counts",
-                        do="Leave the limit out, or use a source of accuracy such as `inherited`",
-                    )
+            check_limited(tier.limits, source, config.source, self.space.task, where=f"{where}: tiers.{name}.limits")
         return source
+
+    @cached_property
+    def task(self) -> Task:
+        """Task of the space's networks, with the shapes of the smallest one."""
+        return bound_task(self.space)
+
+    @cached_property
+    def units(self) -> Units:
+        """Texts of values of the task's metrics and of all quantities."""
+        return Units(self.space.task.metrics)
 
     def command(self, verb: str) -> str:
         """Return the command line of a command on this run, for messages."""
@@ -86,7 +90,9 @@ class Workspace:
     @cached_property
     def objectives(self) -> Objectives:
         """Objectives and limits of the tiers."""
-        return Objectives(self.experiment, self.accuracy, self.source.goal(self.space.task))
+        return Objectives(
+            self.experiment, self.accuracy, self.source.goal(self.space.task), tuple(self.space.task.metrics)
+        )
 
     @cached_property
     def paths(self) -> RunPaths:

@@ -32,7 +32,7 @@ EXPERIMENT: dict[str, Any] = {
     "space": "space.yaml",
     "data": {"name": "digits", "limit": 256},
     "train": {"epochs": 2, "batch_size": 64, "learning_rate": 0.1},
-    "accuracy": {"images": 100, "calibration_batches": 2},
+    "accuracy": {"samples": 100, "calibration_batches": 2},
     "setups": {"cpu": {"runtime": "onnxruntime"}},
     "tiers": {"cloud": {"setup": "cpu"}},
     "search": {"trials": 12, "sampler": "nsga2", "population": 4},

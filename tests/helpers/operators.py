@@ -162,6 +162,10 @@ EXAMPLES: Mapping[str, tuple[tuple[dict[str, object], ...], ...]] = {
         ),
         ({"in_channels": 32, "out_channels": 10, "scale": 4, "mode": "nearest"},),
     ),
+    "logmel": (
+        ({"in_channels": 1, "out_channels": 1, "rate": 1000, "mels": 6},),
+        ({"in_channels": 2, "out_channels": 12, "rate": 1000, "mels": 6, "window_ms": 25.0, "high_hz": 400.0},),
+    ),
     "regressor": (
         (
             {"in_channels": 32, "out_channels": 2, "features": 64, "hidden": 96},
@@ -181,6 +185,8 @@ def input_of(operator: Operator) -> Shape:
         return operator.in_channels, whole + 1, whole + 2
     if operator.kind in ("conv1d", "dsconv1d", "tcn", "mingru", "upconv1d"):
         return operator.in_channels, 15
+    if operator.kind == "logmel":
+        return operator.in_channels, 105
     if operator.kind == "mlp" and operator.knobs["positions"] == 1:
         return (operator.in_channels,)
     return operator.in_channels, 8, 7

@@ -22,6 +22,7 @@ from hwnas.report import (
     TierFacts,
     TrainingFacts,
 )
+from hwnas.tasks import DEFAULT_TASK
 
 
 def _hash(text: str) -> str:
@@ -113,7 +114,7 @@ def synthetic_tier(
     setup = {"device": "Synthetic CPU, 2 cores", "runtime": "onnxruntime", "runtime_version": "1.32.0", "threads": 1,
              "precision": "fp32", "batch": 1}  # fmt: skip
     return TierFacts(
-        name, setup, accuracy, latency, limits, points, found, tuple(volumes), _files(rng, found),
+        name, setup, DEFAULT_TASK, accuracy, latency, limits, points, found, tuple(volumes), _files(rng, found),
         ("Latency model: 24 whole networks as checks, held-out error 1.5 % (synthetic).",),
     )  # fmt: skip
 
@@ -144,7 +145,7 @@ def synthetic_facts(*, count: int = 120, measured: bool = True) -> ReportFacts:
         machine={"processor": "Synthetic CPU, 2 cores", "memory": "8 GiB", "system": "Linux 6.1"},
         space=SpaceFacts("digits", "hwnas, written for the quickstart", 13_824, 17, smallest, largest),
         tiers=tiers,
-        training=TrainingFacts(epochs, "digits: 1,078 train, 359 validation, 360 test images"),
+        training=TrainingFacts(epochs, DEFAULT_TASK, "digits: 1,078 train, 359 validation, 360 test images"),
         config_yaml="name: synthetic\nspace: digits\ntiers:\n  edge: {latency_ms: 0.42, params: 24000}\n",
         versions={"torch": "2.13.0", "onnxruntime": "1.32.0", "litert": "2.3.0", "optuna": "5.0.0"},
         elapsed={"train": 93.0, "bench": 61.2, "search": 44.0, "re-time": 12.4, "export": 38.5},

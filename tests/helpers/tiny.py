@@ -18,12 +18,12 @@ RESOLUTIONS = (8, 16, 32, 64)
 
 @cache
 def tiny(name: str) -> Space:
-    """A shipped space with 10 outputs, of square images at the least of `RESOLUTIONS` that its networks can be built
+    """A shipped space; of square images with 10 classes, at the least of `RESOLUTIONS` that its networks can be built
     at; of transformers two layers on four patches."""
     space = read_space(SPACES[name])
-    space = replace(space, width=10, stages=tuple(map(_shallow, space.stages)))
     if "resolution" not in space.input:
         return space
+    space = replace(space, width=10, stages=tuple(map(_shallow, space.stages)))
     for resolution in RESOLUTIONS:
         small = replace(space, input={**space.input, "resolution": Knob((resolution,))})
         try:

@@ -24,7 +24,8 @@ def linear_regions(subject: ProxyInput) -> float:
     """Return the score, from one forward pass of the points on the lines."""
     lines = len(subject.inputs) // 2
     starts, ends = subject.inputs[:lines, None], subject.inputs[lines : 2 * lines, None]
-    along = torch.linspace(0, 1, POINTS, dtype=starts.dtype, device=starts.device).view(1, -1, 1, 1, 1)
+    along = torch.linspace(0, 1, POINTS, dtype=starts.dtype, device=starts.device)
+    along = along.view(1, -1, *(1 for _ in starts.shape[2:]))
     activations = codes(subject.module, torch.lerp(starts, ends, along).flatten(0, 1))
     if not activations or not lines:
         return math.nan

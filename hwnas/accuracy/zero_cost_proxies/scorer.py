@@ -164,9 +164,9 @@ def check_holds(scorer: TrainingFree, ends: Sequence[Architecture]) -> None:
 def _first(dataset: Dataset, count: int, name: str) -> tuple[Tensor, Tensor]:
     if len(dataset.train) < count:
         raise ConfigError(
-            f"the data set `{dataset.name}` has {len(dataset.train)} training images, the batch is {count}",
+            f"the data set `{dataset.name}` has {len(dataset.train)} training samples, the batch is {count}",
             where=f"proxy `{name}`",
-            allowed="A batch has as many images as there are, or fewer",
+            allowed="A batch has as many samples as there are, or fewer",
             do="Give a smaller `batch`, or score without data",
         )
     return dataset.train.batch(torch.arange(count)), dataset.train.targets[:count]

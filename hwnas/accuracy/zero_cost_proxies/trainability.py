@@ -43,12 +43,17 @@ def _gains(module: nn.Module, images: Tensor, generator: torch.Generator) -> Ite
 
 
 def _folded(gradient: Tensor, like: Tensor) -> Tensor:
-    """Return a gradient as (N, C, H, W) at the places of `like`, with the other places as further channels.
+    """Return a gradient at the places of `like`, an image or a signal, with the other places as further channels.
 
     The last rows are filled up with zeros.
     """
     if gradient.shape[2:] == like.shape[2:]:
         return gradient
+    if like.dim() == 3:
+        length = like.shape[2]
+        factor = -(-gradient.shape[2] // length)
+        filled = functional.pad(gradient, (0, length * factor - gradient.shape[2]))
+        return torch.unflatten(filled, 2, (length, factor)).movedim(3, 2).flatten(1, 2)
     height, width = like.shape[2:]
     factor = -(-gradient.shape[2] // height)
     filled = functional.pad(gradient, (0, width * factor - gradient.shape[3], 0, height * factor - gradient.shape[2]))

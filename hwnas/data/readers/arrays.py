@@ -27,18 +27,17 @@ from hwnas.data.conversion import (
 )
 from hwnas.data.facts import Raw
 from hwnas.data.names import class_names as checked_names
-from hwnas.data.source import Pool, Source, SplitName, Stored, find
+from hwnas.data.source import SPLITS, Pool, Source, SplitName, Stored, find
 from hwnas.errors import ConfigError, DataError, did_you_mean, nearest, reason
 from hwnas.io.regular import check_regular, open_regular
 from hwnas.tasks import DEFAULT_TASK, Task
 
-SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
-KEYS = tuple(f"{part}_{split}" for part in ("x", "y", "groups") for split in SPLITS)
-_FORM = (
+ARRAY_KEYS = tuple(f"{part}_{split}" for part in ("x", "y", "groups") for split in SPLITS)
+_ARRAYS = (
     "x_train and y_train, and if there are any x_validation, y_validation, x_test, y_test, groups_train, "
     "groups_validation, groups_test, class_names"
 )
-_DO = f"Name a .npz archive, a folder of .npy files, or one .npy file for each of {_FORM}"
+_DO = f"Name a .npz archive, a folder of .npy files, or one .npy file for each of {_ARRAYS}"
 CHUNK = 4096
 
 Opener = Callable[[str], "NDArray[Any]"]
@@ -84,13 +83,13 @@ def read(
 
 def _check_keys(keys: Sequence[str], where: str) -> None:
     needed = ["x_train", "y_train", *(f"y_{split}" for split in SPLITS[1:] if f"x_{split}" in keys)]
-    needed += [f"x_{key[2:]}" for key in keys if key in KEYS and key.startswith("y_")]
-    needed += [f"x_{key[7:]}" for key in keys if key in KEYS and key.startswith("groups_")]
+    needed += [f"x_{key[2:]}" for key in keys if key in ARRAY_KEYS and key.startswith("y_")]
+    needed += [f"x_{key[7:]}" for key in keys if key in ARRAY_KEYS and key.startswith("groups_")]
     if lacking := [key for key in needed if key not in keys]:
-        near = nearest(lacking[0], [key for key in keys if key not in KEYS])
+        near = nearest(lacking[0], [key for key in keys if key not in ARRAY_KEYS])
         also = f" and has `{near}`" if near else ""
-        raise DataError(f"there is no array `{lacking[0]}`{also}", where=where, allowed=f"Arrays are {_FORM}", do=_DO)
-    known = (*KEYS, "class_names")
+        raise DataError(f"there is no array `{lacking[0]}`{also}", where=where, allowed=f"Arrays are {_ARRAYS}", do=_DO)
+    known = (*ARRAY_KEYS, "class_names")
     for key in keys:
         if key not in known and nearest(key.lower(), known) and nearest(key.lower(), known) not in keys:
             raise DataError(
@@ -112,18 +111,18 @@ def _opened(path: str | Mapping[str, str], base: Path) -> tuple[list[str], Opene
         _check_mapping(path)
         files = {key: find(Path(file), base, what="file", do=_DO) for key, file in path.items()}
         return list(files), lambda key: _mapped(files[key]), "data: path"
-    place = find(Path(path), base, what="file", do=_DO)
-    if place.is_dir():
-        files = {file.stem: file for file in sorted(place.glob("*.npy"))}
-        return list(files), lambda key: _mapped(files[key]), str(place)
-    arrays = _archive(place)
-    return list(arrays), lambda key: arrays[key], str(place)
+    root = find(Path(path), base, what="file", do=_DO)
+    if root.is_dir():
+        files = {file.stem: file for file in sorted(root.glob("*.npy"))}
+        return list(files), lambda key: _mapped(files[key]), str(root)
+    arrays = _archive(root)
+    return list(arrays), lambda key: arrays[key], str(root)
 
 
 def _check_mapping(path: object) -> None:
     if not isinstance(path, Mapping):
         raise ConfigError(f"`path` is {path!r}", where="data", allowed="`path` is text, or a mapping of texts", do=_DO)
-    known = (*KEYS, "class_names")
+    known = (*ARRAY_KEYS, "class_names")
     for key, file in path.items():
         if key not in known:
             raise ConfigError(
@@ -153,7 +152,7 @@ def _unreadable(error: Exception, file: Path) -> DataError:
             do="Save arrays of one dtype each, such as float32, whose samples have one shape",
         )
     why = reason(error) if isinstance(error, OSError) else "it is damaged, or no archive of arrays"
-    return DataError(f"the file cannot be read ({why})", where=str(file), allowed=f"Arrays are {_FORM}", do=_DO)
+    return DataError(f"the file cannot be read ({why})", where=str(file), allowed=f"Arrays are {_ARRAYS}", do=_DO)
 
 
 def _is_pickle(file: Path) -> bool:

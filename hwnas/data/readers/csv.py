@@ -24,7 +24,7 @@ from hwnas.io.regular import read_regular
 from hwnas.tasks import DEFAULT_TASK, Task
 
 SEPARATORS = ",;\t"
-_FORM = "A table has a line of column names, then rows of as many cells, separated by `,`, `;` or tabs"
+_ALLOWED = "A table has a line of column names, then rows of as many cells, separated by `,`, `;` or tabs"
 _DO = "Name a CSV file, or a folder of such files with the same columns"
 
 
@@ -117,10 +117,10 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _table(place: Path) -> _Table:
-    files = sorted(place.glob("*.csv")) if place.is_dir() else [place]
+def _table(root: Path) -> _Table:
+    files = sorted(root.glob("*.csv")) if root.is_dir() else [root]
     if not files:
-        raise DataError("the folder holds no file that ends in .csv", where=str(place), allowed=_FORM, do=_DO)
+        raise DataError("the folder holds no file that ends in .csv", where=str(root), allowed=_ALLOWED, do=_DO)
     columns: dict[str, list[str]] = {}
     lines: list[str] = []
     numbers: list[int] = []
@@ -140,7 +140,7 @@ def _table(place: Path) -> _Table:
             columns[name].extend(cells)
         lines += places
         numbers += [number] * len(rows)
-    return _Table(columns, lines, numbers, str(place))
+    return _Table(columns, lines, numbers, str(root))
 
 
 def _rows(file: Path) -> tuple[list[str], list[list[str]], list[str]]:
@@ -149,7 +149,7 @@ def _rows(file: Path) -> tuple[list[str], list[list[str]], list[str]]:
         text = read_regular(file).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"the file cannot be read ({reason(error)})", where=str(file), allowed=_FORM, do="Correct or replace it"
+            f"the file cannot be read ({reason(error)})", where=str(file), allowed=_ALLOWED, do="Correct or replace it"
         ) from error
     first = text.partition("\n")[0]
     reader = csv.reader(text.splitlines(keepends=True), delimiter=max(SEPARATORS, key=first.count), strict=True)
@@ -177,7 +177,7 @@ def _rows(file: Path) -> tuple[list[str], list[list[str]], list[str]]:
 
 
 def _malformed(problem: str, file: Path, line: int) -> DataError:
-    return DataError(problem, where=f"{file}:{line}", allowed=_FORM, do="Correct the file")
+    return DataError(problem, where=f"{file}:{line}", allowed=_ALLOWED, do="Correct the file")
 
 
 def _targets(table: _Table, targets: Sequence[str], task: Task) -> tuple[Tensor, tuple[str, ...]]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from hwnas.data.facts import Raw
 from hwnas.data.names import class_names as checked_names
 from hwnas.data.source import Pool, Source, SplitName, Stored, find
-from hwnas.errors import DataError, reason
+from hwnas.errors import ConfigError, DataError, reason
 from hwnas.io.regular import read_regular
 
 _PREFIXES: dict[SplitName, str] = {"train": "train", "test": "t10k"}
@@ -26,13 +26,24 @@ _DO = (
 )
 
 
-def read(base: Path, *, path: str, class_names: Sequence[str] | str | None = None) -> Source:
+def read(
+    base: Path, *, path: str, package: str | None = None, class_names: Sequence[str] | str | None = None
+) -> Source:
     """Read training images, and test images if their files are there; classes are counted from the training labels.
 
+    Where there is no such folder, the error tells to run `package`, a command that brings it.
+
     Raises:
-        ConfigError: the names are not one for each class.
+        ConfigError: the names are not one for each class, or `package` is no text.
     """
-    folder = find(Path(path), base, what="folder", do=_DO)
+    if package is not None and not isinstance(package, str):
+        raise ConfigError(
+            f"`package` is {package!r}",
+            where="data",
+            allowed="`package` is the command that brings the files",
+            do="Correct it, or leave it out",
+        )
+    folder = find(Path(path), base, what="folder", do=_DO if package is None else f"Run: {package}")
     pools: dict[SplitName, Pool] = {}
     for split, prefix in _PREFIXES.items():
         images, labels = _file(folder, f"{prefix}-images", 3), _file(folder, f"{prefix}-labels", 1)

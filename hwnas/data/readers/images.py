@@ -38,7 +38,7 @@ def read(base: Path, *, path: str, resolution: int | list[int], channels: int = 
     size = size_of(resolution)
     class_names, splits = files_by_class(path, base, what="images", suffixes=IMAGE_SUFFIXES)
     pools: dict[SplitName, Pool] = {}
-    forms: list[_Form] = []
+    forms: list[_ImageForm] = []
     notes: tuple[str, ...] = ()
     for split, files in splits.items():
         pools[split], found, left_out = _pool(files, size, channels)
@@ -52,7 +52,7 @@ def read(base: Path, *, path: str, resolution: int | list[int], channels: int = 
 
 @final
 @dataclass(frozen=True)
-class _Form:
+class _ImageForm:
     """Form of an image in its file."""
 
     width: int
@@ -60,7 +60,7 @@ class _Form:
     grey: bool
 
 
-def _pool(files: ClassFiles, size: Size, channels: int) -> tuple[Pool, list[_Form], tuple[str, ...]]:
+def _pool(files: ClassFiles, size: Size, channels: int) -> tuple[Pool, list[_ImageForm], tuple[str, ...]]:
     shape = (channels, *size)
     keep = Decoded(len(files.files), shape, lambda index: torch.empty(shape)).fits
     kept, found, notes = without_unreadable(files, partial(_examined, size, channels, keep), what="images")
@@ -72,12 +72,12 @@ def _pool(files: ClassFiles, size: Size, channels: int) -> tuple[Pool, list[_For
     return Pool(inputs, kept.labels, str(kept.folder)), [form for _, form in found], notes
 
 
-def _examined(size: Size, channels: int, keep: bool, file: Path) -> tuple[Tensor | None, _Form]:
+def _examined(size: Size, channels: int, keep: bool, file: Path) -> tuple[Tensor | None, _ImageForm]:
     """Return the image if it is to be kept, and its form; without decoding it, its checksums alone are looked at."""
     content = io.BytesIO(read_regular(file))
     try:
         with Image.open(content) as opened:
-            form = _Form(*opened.size, opened.mode in _GREY)
+            form = _ImageForm(*opened.size, opened.mode in _GREY)
             if not keep:
                 opened.verify()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -85,7 +85,7 @@ def _examined(size: Size, channels: int, keep: bool, file: Path) -> tuple[Tensor
     return decoded(content, size, channels=channels, where=str(file)) if keep else None, form
 
 
-def _unlike(forms: list[_Form], size: Size, color: str) -> tuple[str, ...]:
+def _unlike(forms: list[_ImageForm], size: Size, color: str) -> tuple[str, ...]:
     """Return what is done to images of unlike sizes and colours, in words."""
     notes: tuple[str, ...] = ()
     sizes = Counter((form.height, form.width) for form in forms)

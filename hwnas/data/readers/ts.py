@@ -19,12 +19,12 @@ from hwnas.errors import DataError, reason
 from hwnas.io.regular import read_regular
 from hwnas.tasks import DEFAULT_TASK, Task
 
-_FORM = (
+_ALLOWED = (
     "A .ts file has lines `@key value`, then `@data`, then one series a line: values with commas between, dimensions "
     "and at last the target with colons between"
 )
 _DO = "Name a .ts file, or a folder with NAME_TRAIN.ts and, if it is there, NAME_TEST.ts"
-_SPLITS: Mapping[str, SplitName] = {"_TRAIN": "train", "_TEST": "test"}
+_SPLIT_ENDINGS: Mapping[str, SplitName] = {"_TRAIN": "train", "_TEST": "test"}
 
 
 def read(base: Path, *, path: str, length: int | None = None, task: Task = DEFAULT_TASK) -> Source:
@@ -40,8 +40,8 @@ def read(base: Path, *, path: str, length: int | None = None, task: Task = DEFAU
         DataError: a file is damaged, has time stamps, missing values or no target, or series are of unlike lengths.
     """
     check_count("length", length)
-    place = find(Path(path), base, what="file or folder", do=_DO)
-    series = {split: _series(file) for split, file in _files(place).items()}
+    root = find(Path(path), base, what="file or folder", do=_DO)
+    series = {split: _series(file) for split, file in _files(root).items()}
     classed = task.strata(torch.zeros(1, dtype=torch.int64)) is not None
     names = classes_of(series["train"].targets) if classed else ()
     pools: dict[SplitName, Pool] = {}
@@ -64,15 +64,15 @@ class _Series:
     where: str
 
 
-def _files(place: Path) -> dict[SplitName, Path]:
-    if not place.is_dir():
-        return {"train": place}
-    found = {split: sorted(place.glob(f"*{end}.ts")) for end, split in _SPLITS.items()}
+def _files(root: Path) -> dict[SplitName, Path]:
+    if not root.is_dir():
+        return {"train": root}
+    found = {split: sorted(root.glob(f"*{end}.ts")) for end, split in _SPLIT_ENDINGS.items()}
     for split, files in found.items():
         if len(files) > 1 or (split == "train" and not files):
             raise DataError(
                 f"the folder holds {len(files)} files for {split}",
-                where=str(place),
+                where=str(root),
                 allowed="A folder holds one file NAME_TRAIN.ts, and at most one NAME_TEST.ts",
                 do=_DO,
             )
@@ -84,7 +84,7 @@ def _series(file: Path) -> _Series:
         lines = read_regular(file).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"the file cannot be read ({reason(error)})", where=str(file), allowed=_FORM, do="Correct or replace it"
+            f"the file cannot be read ({reason(error)})", where=str(file), allowed=_ALLOWED, do="Correct or replace it"
         ) from error
     told: dict[str, str] = {}
     read = _Series([], [], [], str(file))
@@ -133,7 +133,7 @@ def _line(line: str, number: int, read: _Series) -> None:
     read.lines.append(number)
 
 
-def _malformed(problem: str, file: Path, line: int, allowed: str = _FORM) -> DataError:
+def _malformed(problem: str, file: Path, line: int, allowed: str = _ALLOWED) -> DataError:
     return DataError(problem, where=f"{file}:{line}", allowed=allowed, do="Correct the file, or write it in this form")
 
 
@@ -145,7 +145,7 @@ def _of_length(series: _Series, length: int | None) -> list[NDArray[np.float32]]
             f"series have {min(lengths)} to {max(lengths)} values",
             where=f"{series.where}:{series.lines[other]}",
             allowed="All series have one length, unless the option `length` is set",
-            do=f"Set `length`, to {max(lengths)} for example: longer ones are cut, shorter ones repeat their last value",
+            do=f"Set `length`, to {max(lengths)} for example: longer ones are cut, shorter ones continued",
         )
     if length is None:
         return series.values

@@ -25,7 +25,8 @@ from hwnas.registry import member, read_source
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.space import Space
 from hwnas.stored_names import current, stored
-from hwnas.workspace.results.halving_results import metric_of
+from hwnas.tasks.options import code_of
+from hwnas.workspace.results.halving_results import objective_of
 from hwnas.workspace.workspace import Workspace
 
 OF_TIER = ("objectives", "limits", "setup", "latency")
@@ -81,14 +82,14 @@ def conditions_of(
     tier: str,
     rung: RungConfig | None = None,
     *,
-    metric: str | None = None,
+    quality: Objective | None = None,
     producer: str = "",
     study: str = "",
 ) -> Conditions:
-    """Return the conditions of the experiment as it is now; of successive halving with its last rung or its metric."""
+    """Return the conditions of the experiment as it is now; of halving with its last rung or its objective."""
     wanted, accuracy = run.objectives.tier(tier), run.experiment.accuracy.model_dump(mode="json")
-    if (metric := metric if rung is None else metric_of(rung.score, run.space.task)) is not None:
-        wanted = tier_for_rung(wanted, metric)
+    if (quality := quality if rung is None else objective_of(rung.score, run.space.task)) is not None:
+        wanted = tier_for_rung(wanted, quality)
     if rung is not None:
         accuracy |= {"source": rung.score, "epochs": rung.epochs or accuracy["epochs"]}
     source = source_of(accuracy["source"], where=f"experiment `{run.experiment.name}`")
@@ -178,8 +179,9 @@ def space_identity(run: Workspace) -> str:
         known, ops = known_operators(space), {block.op for stage in space.stages for block in stage.blocks}
         kinds |= {member(known, op, what="operator", where=f"space `{space.name}`") for op in ops}
     installed = sorted({installed_code(kind) for kind in kinds} - {""})
+    own = [plugin.digest for plugin in space.plugins]
     content = json.dumps(
-        [choices, ends, [*(plugin.digest for plugin in space.plugins), *installed]], sort_keys=True, default=str
+        [choices, ends, [*own, *filter(None, [code_of(space.task)]), *installed]], sort_keys=True, default=str
     )
     return f"{space.name} {hashlib.sha256(content.encode()).hexdigest()[:8]}"
 

@@ -191,8 +191,7 @@ def _current(run: Workspace, name: str, by: FrontSource, known: Conditions | Non
     rungs = run.experiment.search.successive_halving
     if rungs or known is None:
         return conditions_of(run, name, rungs[-1] if rungs else None)
-    metric = known.tier(name).quality.metric
-    own = conditions_of(run, name, metric=metric)
+    own = conditions_of(run, name, quality=known.tier(name).quality)
     kept = {part: known.parts[part] for part in ("accuracy", "data", "train")}
     return replace(own, parts={**own.parts, **kept})
 
@@ -265,7 +264,10 @@ def _solved_again(
     live = run.objectives.is_live(name) or run.objectives.is_published(name)
     cost_models: Mapping[str, CostModels] = {} if live else {setup: cost_model_of_table(run, setup)}
     if front.halving is not None:
-        producer, measured = front.halving.top_rung.producer, tier_for_rung(measured, front.halving.top_rung.metric)
+        producer, measured = (
+            front.halving.top_rung.producer,
+            tier_for_rung(measured, front.halving.top_rung.tier.quality),
+        )
     solved = answer(run, front.tier, front.source, cost_models, producer)
     points = tuple(timed_before(run, solved.points, measured))
     points = points if front.halving is None else passed_by(front.halving, points)

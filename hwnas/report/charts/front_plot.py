@@ -35,8 +35,8 @@ def front_figure(tier: TierFacts, color: str) -> Figure:
         drawing.front(color),
     )
     words = (
-        f"Accuracy over latency of tier {tier.title}: {len(tier.points):,} evaluated networks, {len(front)} on the "
-        "front. The same numbers stand in the table of front networks."
+        f"{tier.units.label(tier.accuracy.metric)} over latency of tier {tier.title}: {len(tier.points):,} evaluated "
+        f"networks, {len(front)} on the front. The same numbers stand in the table of front networks."
     )
     rules, tints = drawing.limits
     return Figure(
@@ -70,19 +70,19 @@ class _Drawing:
         latency = tier.latency.metric
         self.tier = tier
         self.unit, self.times = "", 1.0
-        if units.quantity(latency).unit == "ms":
+        if tier.units.quantity(latency).unit == "ms":
             unit, self.times = units.time_unit([*(p.scores[latency] for p in points), *self._measured])
             self.unit = f" ({unit})"
         x_ends, y_ends = self._ends(points)
-        self.x = ChartAxis(x_ends, f"{units.label(latency)}{self.unit}, {tier.latency.origin}")
-        self.y = ChartAxis(y_ends, suffix=" %" if units.is_fraction(tier.accuracy.metric) else "")
+        self.x = ChartAxis(x_ends, f"{tier.units.label(latency)}{self.unit}, {tier.latency.origin}")
+        self.y = ChartAxis(y_ends, suffix=" %" if tier.units.is_fraction(tier.accuracy.metric) else "")
 
     @property
     def _measured(self) -> list[float]:
         return [p.measured_ms for p in self.tier.front if p.measured_ms is not None]
 
     def _accuracy(self, value: float) -> float:
-        return 100 * value if units.is_fraction(self.tier.accuracy.metric) else value
+        return 100 * value if self.tier.units.is_fraction(self.tier.accuracy.metric) else value
 
     def _places(self, points: Sequence[Point | FrontPointFacts]) -> tuple[list[float], list[float]]:
         """A front's networks stand at their estimates, where there are any: so the front is a front."""
@@ -106,7 +106,8 @@ class _Drawing:
         width = max(float(np.ptp(x)), 0.2 * max(x)) or 1.0
         height = max(float(np.ptp(y)), 0.02 * abs(max(y))) or 1.0
         x_ends = (max(min(x) - 0.12 * width, 0.0), max(x) + 0.07 * width)
-        return x_ends, (min(y) - 0.13 * height, max(y) + 0.16 * height)
+        below, above = (0.13, 0.16) if self.tier.accuracy.goal == "max" else (0.16, 0.13)
+        return x_ends, (min(y) - below * height, max(y) + above * height)
 
     def _bound(self, limit: Limit) -> float | None:
         """A limit on one of the axes, in the axis' unit."""
@@ -171,7 +172,8 @@ class _Drawing:
         return tuple(rules), tuple(tints)
 
     def callouts(self, color: str) -> Iterator[Callout]:
-        """Yield one callout at each pick, off the front: the fastest below, the knee at the upper left, others above.
+        """Yield one callout at each pick, off the front: the fastest below, the knee at the upper left, others above;
+        where low is good, below and above change places.
 
         They are kept inside the chart and apart from each other at a phone's width.
         """
@@ -182,6 +184,7 @@ class _Drawing:
             text = cut(" · ".join(point.picks), 40)
             half = 3.7 * len(text) + 4
             left, step = {"knee": (half + 10, -1), "fastest": (0, 1)}.get(text, (0, -1))
+            step = step if self.tier.accuracy.goal == "max" else -step
             center = min(max(across - left, half), PHONE_WIDTH - half)
             height = down + 24 * step
             while any(abs(center - c) < half + h and abs(height - other) < 19 for c, other, h in placed):

@@ -45,7 +45,7 @@ def front_tip(tier: TierFacts, point: FrontPointFacts) -> Tip:
     if point.estimate is not None:
         rows.insert(1, ("Shrunken estimate", tier.estimate(point), "predicted"))
     if point.test_accuracy is not None:
-        rows.insert(1, (tier.tested, units.scored(tier.quality, point.test_accuracy), "measured"))
+        rows.insert(1, (tier.tested, tier.units.scored(tier.quality, point.test_accuracy), "measured"))
     if point.low_ms is not None and point.high_ms is not None:
         rows.append(("Interval", units.interval(point.low_ms, point.high_ms), tier.latency.origin))
     if point.estimated:
@@ -62,7 +62,7 @@ def front_tip(tier: TierFacts, point: FrontPointFacts) -> Tip:
 def _score_rows(tier: TierFacts, point: Point | FrontPointFacts) -> Iterator[tuple[str, str, str]]:
     for objective in (tier.accuracy, tier.latency):
         if objective.metric in point.scores:
-            value = units.scored(objective.metric, point.scores[objective.metric])
+            value = tier.units.scored(objective.metric, point.scores[objective.metric])
             yield objective.label, value, objective.origin
 
 
@@ -151,30 +151,29 @@ def loss_figure(training: TrainingFacts) -> Figure:
 
 
 def learning_figure(training: TrainingFacts) -> Figure:
-    """Validation accuracy of the largest and the smallest network by epoch."""
+    """Validation quality of the largest and the smallest network by epoch."""
     curves: list[tuple[str, str, str, Dash]] = [
         ("Largest", "largest", "--accent", "solid"),
         ("Smallest", "smallest", "--accent-2", "dash"),
     ]
-    fraction = units.is_fraction(training.quality)
-    name = "accuracy" if fraction else units.label(training.quality).lower()
-    words = f"Validation {name} of the largest and the smallest network by epoch."
-    return _epochs_figure(training, words, curves, " %" if fraction else "")
+    name = training.task.quality.name
+    words = f"Validation {training.units.in_sentence(name)} of the largest and the smallest network by epoch."
+    return _epochs_figure(training, words, curves, name)
 
 
 def _epochs_figure(
-    training: TrainingFacts, words: str, curves: list[tuple[str, str, str, Dash]], suffix: str
+    training: TrainingFacts, words: str, curves: list[tuple[str, str, str, Dash]], metric: str
 ) -> Figure:
     layers: list[Marks | Line] = []
+    percent = bool(metric) and training.units.is_fraction(metric)
     for name, attribute, color, dash in curves:
         known = [(e, getattr(e, attribute)) for e in training.epochs if getattr(e, attribute) is not None]
-        percent = suffix == " %"
         x, y = [e.epoch for e, _ in known], [100 * value if percent else value for _, value in known]
         tips = [
             Tip(
                 f"Epoch {e.epoch}",
                 (
-                    (name, units.percent(value) if percent else units.digits(value), "measured"),
+                    (name, training.units.scored(metric, value) if metric else units.digits(value), "measured"),
                     ("Took", units.seconds(e.seconds), "measured"),
                 ),
             )
@@ -187,4 +186,4 @@ def _epochs_figure(
     values = [y for layer in layers for y in layer.y]
     epochs = [e.epoch for e in training.epochs]
     axis = ChartAxis(around(epochs, 0.03) if len(epochs) > 1 else (0, 2), "Epoch", whole=True)
-    return Figure(tuple(layers), axis, ChartAxis(around(values), suffix=suffix), 280, words)
+    return Figure(tuple(layers), axis, ChartAxis(around(values), suffix=" %" if percent else ""), 280, words)

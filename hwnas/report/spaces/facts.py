@@ -80,16 +80,25 @@ class SpaceView:
 
 
 def sides(shapes: Iterable[tuple[int, ...]]) -> str:
-    """Describe shapes (channels, ...) apart from their channels: `112`, `56 to 112`, `196 tokens`, `vector`."""
-    kinds: dict[str, set[int]] = {}
-    for shape in (spec.shape for one in shapes for spec in specs_of(one)):
-        unit = {1: "vector", 2: " tokens"}.get(len(shape), "")
-        kinds.setdefault(unit, set()).add(shape[-1])
+    """Describe shapes (channels, ...) apart from their channels.
+
+    >>> sides([(3, 56, 56), (3, 112, 112)]), sides([(1, 49, 10)]), sides([(192, 196)]), sides([(64,)])
+    ('56 to 112', '49x10', '196 positions', 'vector')
+    """
+    kinds: dict[str, set[tuple[int, ...]]] = {}
+    for _, *sizes in (spec.shape for one in shapes for spec in specs_of(one)):
+        unit = {0: "vector", 1: " positions"}.get(len(sizes), "")
+        kinds.setdefault(unit, set()).add(tuple(sizes))
     parts = []
-    for unit, lengths in kinds.items():
-        ends = sorted({min(lengths), max(lengths)})
-        parts.append(unit if unit == "vector" else f"{' to '.join(map(str, ends))}{unit}")
+    for unit, known in kinds.items():
+        ends = " to ".join(map(_side, sorted({min(known), max(known)})))
+        parts.append(f"{ends}{unit}")
     return ", ".join(parts)
+
+
+def _side(sizes: tuple[int, ...]) -> str:
+    """Return `56` of a square, `49x10` of a rectangle."""
+    return "x".join(map(str, sizes[:1] if len(set(sizes)) == 1 else sizes))
 
 
 def options(knob: KnobFacts) -> str:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hwnas.quantities import Metric
+from hwnas.quantities.quantity import Goal
 from hwnas.ranks import INTERVAL_SHARE, Correlation, Kind, as_json, correlations
 from hwnas.report import units
-from hwnas.tasks import binomial_error
+from hwnas.report.units import Units
+from hwnas.tasks import Task
 from hwnas.words import brief, counted
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ GOOD, FAIR = 0.7, 0.5
 @brief
 @dataclass(frozen=True)
 class RankedNetwork:
-    """One network, scored as the search scores it and trained alone. Accuracies are 0 to 1."""
+    """One network, scored as the search scores it and trained alone, in the units of both metrics."""
 
     key: str
     summary: str
@@ -37,6 +40,9 @@ class RankedNetwork:
     alone: float
     seconds: float
     """Of training it alone."""
+    score_error: float | None = None
+    """Standard errors from the validation samples alone; None where they are not known."""
+    alone_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,25 +50,33 @@ class Budget:
     """Settings of a training, and the time that it took."""
 
     epochs: int
-    images: int
+    samples: int
     networks: int
     """Number of networks that a step trains, or that were trained one after the other."""
     seconds: float
+
+    def as_dict(self, samples: str) -> dict[str, Any]:
+        """A JSON-ready form, with the word for samples as a key."""
+        return {"epochs": self.epochs, samples: self.samples, "networks": self.networks, "seconds": self.seconds}
 
 
 @brief
 @dataclass(frozen=True)
 class Fidelity:
-    """Quality of a run's accuracies as a ranking of networks, against the same networks trained alone."""
+    """Quality of a run's scores as a ranking of networks, against the same networks trained alone."""
 
     run: str
     space: str
     metric: str
-    """Metric that was compared with accuracies of networks trained alone."""
+    """Metric that was compared with qualities of networks trained alone."""
+    goal: Goal
+    """Its goal."""
+    task: Task
+    """Task of the networks, by whose quality those trained alone are judged."""
     data: str
     seed: int
-    images: int
-    """Validation images on which both were scored."""
+    samples: int
+    """Number of validation samples on which both were scored."""
     together: Budget | None
     """Of the shared weights; None where the metric needs none."""
     alone: Budget
@@ -72,8 +86,8 @@ class Fidelity:
 
     @cached_property
     def correlations(self) -> dict[Kind, Correlation | None]:
-        """Of the metric with the accuracy alone."""
-        return correlations([n.score for n in self.networks], self._alone)
+        """Of the metric with the quality alone; above 0 where better networks have a better metric."""
+        return correlations([_signed(self.goal, n.score) for n in self.networks], self._alone)
 
     @cached_property
     def rivals(self) -> dict[str, dict[Kind, Correlation | None]]:
@@ -84,39 +98,52 @@ class Fidelity:
         }
 
     @property
+    def units(self) -> Units:
+        """Texts of values of the task's metrics and of all quantities."""
+        return Units(self.task.metrics)
+
+    @property
+    def quality(self) -> str:
+        """Name of the metric of networks trained alone."""
+        return self.task.quality.name
+
+    @property
+    def is_same(self) -> bool:
+        """Return whether the metric is, as a quantity, what networks trained alone are judged by."""
+        return Metric.parse(self.metric).quantity == self.quality
+
+    @property
     def bias(self) -> float | None:
-        """Mean excess (+) of the metric over the accuracy alone; None where the metric is not an accuracy."""
-        if not units.is_fraction(self.metric) or not self.networks:
+        """Mean excess (+) of the metric over the quality alone; None where the metric is another quantity."""
+        if not self.is_same or not self.networks:
             return None
         return float(np.mean([n.score - n.alone for n in self.networks]))
 
     @property
     def regret(self) -> float | None:
-        """Loss in accuracy alone by taking the network with the best metric; None without networks."""
+        """Loss in quality alone by taking the network with the best metric; None without networks."""
         if not self.networks:
             return None
-        taken = max(self.networks, key=lambda n: n.score)
-        return max(self._alone) - taken.alone
-
-    def noise(self, accuracy: float) -> float:
-        """The standard error of an accuracy, from the number of images alone."""
-        return binomial_error(accuracy, self.images)
+        taken = max(self.networks, key=lambda n: _signed(self.goal, n.score))
+        return max(self._alone) - _signed(self.task.quality.goal, taken.alone)
 
     @property
     def _alone(self) -> list[float]:
-        return [network.alone for network in self.networks]
+        """Qualities alone, negated where low is good."""
+        return [_signed(self.task.quality.goal, network.alone) for network in self.networks]
 
     def as_dict(self) -> dict[str, Any]:
-        """A JSON-ready form."""
+        """A JSON-ready form; the task's word for samples is in some of the keys."""
+        samples = self.task.terms.samples
         return {
             "run": self.run,
             "space": self.space,
             "metric": self.metric,
             "data": self.data,
             "seed": self.seed,
-            "validation_images": self.images,
-            "together": None if self.together is None else asdict(self.together),
-            "alone": asdict(self.alone),
+            f"validation_{samples}": self.samples,
+            "together": None if self.together is None else self.together.as_dict(samples),
+            "alone": self.alone.as_dict(samples),
             "networks": len(self.networks),
             **as_json(self.correlations),
             "interval": INTERVAL_SHARE,
@@ -126,6 +153,11 @@ class Fidelity:
             "failed": dict(self.failed),
             "networks_detail": [asdict(network) for network in self.networks],
         }
+
+
+def _signed(goal: Goal, value: float) -> float:
+    """Return the value, negated where low is good."""
+    return value if goal == "max" else -value
 
 
 def verdict(fidelity: Fidelity) -> list[str]:
@@ -139,7 +171,8 @@ def verdict(fidelity: Fidelity) -> list[str]:
     pairs = 50 * (1 + kendall.value)
     lines.append(
         f"Kendall's correlation is {value(kendall.value)} ({value(kendall.low)} to {value(kendall.high)}): {trust}. "
-        f"Of two networks the one with the higher {units.label(fidelity.metric).lower()} is the better one in about "
+        f"Of two networks the one with the {'higher' if fidelity.goal == 'max' else 'lower'} "
+        f"{fidelity.units.in_sentence(fidelity.metric)} is the better one in about "
         f"{pairs:.0f} of 100 cases."
     )
     beaten = {name: rival["kendall"].value for name, rival in fidelity.rivals.items() if rival["kendall"] is not None}
@@ -148,7 +181,8 @@ def verdict(fidelity: Fidelity) -> list[str]:
         lines.append(f"Costs alone rank these networks as well or better ({', '.join(better)}).")
     if fidelity.bias is not None:
         side = "above" if fidelity.bias > 0 else "below"
-        lines.append(f"On average it lies {100 * abs(fidelity.bias):.1f} points {side} the accuracy alone.")
+        away = fidelity.units.difference(fidelity.metric, abs(fidelity.bias))
+        lines.append(f"On average it lies {away} {side} that of the same network trained alone.")
     if fidelity.failed:
         lines.append(f"{counted(len(fidelity.failed), 'network')} could not be trained or scored; the JSON tells why.")
     if len(fidelity.networks) < FEW_TRAINED:
@@ -179,7 +213,7 @@ def compared(fidelity: Fidelity) -> dict[str, dict[Kind, Correlation | None]]:
 
 
 def fidelity_table(fidelity: Fidelity) -> Table:
-    """Correlations with the accuracy alone, for a terminal of 80 columns."""
+    """Correlations with the quality alone, for a terminal of 80 columns."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text

@@ -58,7 +58,7 @@ def _ranks(fidelity: Fidelity) -> Html:
         shown.append((name, join(units.GAP if known is None else value(known.value), el("small", ends))))
     if fidelity.regret is not None:
         best = el("small", "lost by taking the best by score")
-        shown.append(("Regret", join(f"{100 * fidelity.regret:.1f} points", best)))
+        shown.append(("Regret", join(fidelity.units.difference(fidelity.quality, fidelity.regret), best)))
     words = [el("p", sentence, class_="note") for sentence in verdict(fidelity)]
     card = el(
         "article",
@@ -68,13 +68,23 @@ def _ranks(fidelity: Fidelity) -> Html:
         *words,
         class_="card",
     )
-    entries = [("network", "--accent", "network"), ("interval", "--accent", "± 1 standard error of the images")]
-    if units.is_fraction(fidelity.metric):
+    entries = [("network", "--accent", "network")]
+    if any(n.alone_error is not None for n in fidelity.networks):
+        entries.append(("interval", "--accent", f"± 1 standard error of the {fidelity.task.terms.samples}"))
+    better = ", lower is better" if fidelity.task.quality.goal == "min" else None
+    if fidelity.is_same:
         entries.append(("dot", "--muted", "equal"))
     seen = el(
         "article",
         el("h3", "Each network"),
-        el("p", el("b", "↑ Accuracy, trained alone"), " ", origin("measured"), class_="axis"),
+        el(
+            "p",
+            el("b", f"↑ {_name(fidelity, fidelity.quality)}, trained alone"),
+            better,
+            " ",
+            origin("measured"),
+            class_="axis",
+        ),
         plot(fidelity_figure(fidelity)),
         legend(entries),
         class_="card",
@@ -98,10 +108,9 @@ def _correlation_cell(known: Correlation | None) -> TableCell:
 
 
 def fidelity_figure(fidelity: Fidelity) -> Figure:
-    """Accuracy alone over the score, with standard errors."""
-    share = units.is_fraction(fidelity.metric)
-    scores, alone = [n.score for n in fidelity.networks], [n.alone for n in fidelity.networks]
-    x, y = [100 * score if share else score for score in scores], [100 * top1 for top1 in alone]
+    """Quality alone over the score, with standard errors."""
+    across, along = (_scale(fidelity, metric) for metric in (fidelity.metric, fidelity.quality))
+    x, y = [across * n.score for n in fidelity.networks], [along * n.alone for n in fidelity.networks]
     marks = Marks(
         "networks",
         x,
@@ -109,30 +118,45 @@ def fidelity_figure(fidelity: Fidelity) -> Figure:
         "--accent",
         [_tip(fidelity, n) for n in fidelity.networks],
         opacity=0.9,
-        across=_bars(fidelity, scores) if share else (),
-        along=_bars(fidelity, alone),
+        across=_bars(across, [(n.score, n.score_error) for n in fidelity.networks]),
+        along=_bars(along, [(n.alone, n.alone_error) for n in fidelity.networks]),
     )
-    suffix = " %" if share else ""
-    x_axis = ChartAxis(around(x), units.with_source(fidelity.metric), suffix)
-    layers: tuple[Marks | Line, ...] = (exactly(around([*x, *y])), marks) if share and x else (marks,)
-    words = f"Accuracy of {counted(len(fidelity.networks), 'network')} trained alone over {fidelity.metric}."
-    return Figure(layers, x_axis, ChartAxis(around(y), suffix=" %"), 400, words)
+    shown = fidelity.units
+    x_name = f"{shown.with_source(fidelity.metric)}{shown.on_axis(fidelity.metric)}"
+    x_axis = ChartAxis(around(x), x_name, " %" if shown.is_fraction(fidelity.metric) else "")
+    y_axis = ChartAxis(around(y), suffix=" %" if shown.is_fraction(fidelity.quality) else "")
+    layers: tuple[Marks | Line, ...] = (exactly(around([*x, *y])), marks) if fidelity.is_same and x else (marks,)
+    networks = counted(len(fidelity.networks), "network")
+    words = f"{shown.label(fidelity.quality)} of {networks} trained alone over {fidelity.metric}."
+    return Figure(layers, x_axis, y_axis, 400, words)
 
 
-def _bars(fidelity: Fidelity, accuracies: list[float]) -> list[tuple[float, float]]:
-    """Return one standard error to either side, in percent."""
-    return [(100 * (top1 - fidelity.noise(top1)), 100 * (top1 + fidelity.noise(top1))) for top1 in accuracies]
+def _name(fidelity: Fidelity, metric: str) -> str:
+    return f"{fidelity.units.label(metric)}{fidelity.units.on_axis(metric)}"
+
+
+def _scale(fidelity: Fidelity, metric: str) -> float:
+    """Return the factor from a metric's unit to that of its axis: shares stand in percent."""
+    return 100.0 if fidelity.units.is_fraction(metric) else 1.0
+
+
+def _bars(scale: float, values: list[tuple[float, float | None]]) -> list[tuple[float, float]]:
+    """Return one standard error to either side of each value; nothing where no error is known."""
+    if all(error is None for _, error in values):
+        return []
+    return [(scale * (value - (error or 0.0)), scale * (value + (error or 0.0))) for value, error in values]
 
 
 def _tip(fidelity: Fidelity, network: RankedNetwork) -> Tip:
+    error = network.alone_error
     rows = (
         (
-            units.label(fidelity.metric),
-            units.scored(fidelity.metric, network.score),
+            fidelity.units.label(fidelity.metric),
+            fidelity.units.scored(fidelity.metric, network.score),
             Metric.parse(fidelity.metric).source,
         ),
-        ("Alone", units.percent(network.alone), "measured"),
-        ("Standard error", f"{100 * fidelity.noise(network.alone):.2f} points", "derived"),
+        ("Alone", fidelity.units.scored(fidelity.quality, network.alone), "measured"),
+        *([] if error is None else [("Standard error", fidelity.units.difference(fidelity.quality, error), "derived")]),
         ("Parameters", units.count(network.params), "derived"),
         ("MACs", units.macs(network.macs), "derived"),
     )
@@ -142,7 +166,7 @@ def _tip(fidelity: Fidelity, network: RankedNetwork) -> Tip:
 def _networks(fidelity: Fidelity) -> Html:
     headers: list[tuple[str, str | None]] = [
         ("Network", None),
-        (units.label(fidelity.metric), Metric.parse(fidelity.metric).source),
+        (fidelity.units.label(fidelity.metric), Metric.parse(fidelity.metric).source),
         ("Trained alone", "measured"),
         ("Parameters", "derived"),
         ("MACs", "derived"),
@@ -158,8 +182,8 @@ def _row(fidelity: Fidelity, network: RankedNetwork) -> list[TableCell]:
     name = join(el("code", network.key), el("small", f" {network.summary}"))
     return [
         TableCell(name, network.key),
-        TableCell(units.scored(fidelity.metric, network.score), network.score),
-        TableCell(units.percent(network.alone), network.alone),
+        TableCell(fidelity.units.scored(fidelity.metric, network.score), network.score),
+        TableCell(fidelity.units.scored(fidelity.quality, network.alone), network.alone),
         TableCell(units.count(network.params), network.params),
         TableCell(units.macs(network.macs), network.macs),
         TableCell(units.seconds(network.seconds), network.seconds),
@@ -168,15 +192,19 @@ def _row(fidelity: Fidelity, network: RankedNetwork) -> list[TableCell]:
 
 def _budgets(fidelity: Fidelity) -> Html:
     rows = [
-        ("Shared weights", "none" if fidelity.together is None else _budget(fidelity.together, "networks a step")),
-        ("Alone", _budget(fidelity.alone, "networks, one after the other")),
-        ("Validation images", f"{fidelity.images:,}"),
+        (
+            "Shared weights",
+            "none" if fidelity.together is None else _budget(fidelity, fidelity.together, "networks a step"),
+        ),
+        ("Alone", _budget(fidelity, fidelity.alone, "networks, one after the other")),
+        (f"Validation {fidelity.task.terms.samples}", f"{fidelity.samples:,}"),
         ("Data", fidelity.data),
         ("Seed", str(fidelity.seed)),
     ]
     return section("Budgets", "Budgets", el("article", pairs(rows), class_="card"))
 
 
-def _budget(budget: Budget, of: str) -> str:
-    each = f"{counted(budget.epochs, 'epoch')} of {counted(budget.images, 'image')}"
+def _budget(fidelity: Fidelity, budget: Budget, of: str) -> str:
+    samples = counted(budget.samples, fidelity.task.terms.sample, fidelity.task.terms.samples)
+    each = f"{counted(budget.epochs, 'epoch')} of {samples}"
     return f"{each}, {budget.networks} {of}, {units.seconds(budget.seconds)}"

@@ -15,7 +15,7 @@ from hwnas.tasks.ends import elements_of
 MEMORY_SHARE = 0.8
 """Largest share of the free memory that is used: the process that times needs some, and so do others."""
 UNUSUAL_THREADS, UNUSUAL_BATCH = 128, 4096
-"""Numbers of threads and of images above which a set-up is probably a typing error on most devices."""
+"""Numbers of threads and of samples above which a set-up is probably a typing error on most devices."""
 
 
 def check_threads(config: SetupConfig) -> None:
@@ -37,7 +37,7 @@ def check_threads(config: SetupConfig) -> None:
 def check_batch(config: SetupConfig, operators: Iterable[tuple[Operator, Shape]], networks: Sequence[Network]) -> None:
     """Refuse a batch that the memory of this machine cannot hold, where it is the one that is timed.
 
-    A network needs its input and its largest activations for each image, in float32; where no
+    A network needs its input and its largest activations for each sample, in float32; where no
     network is timed whole, inputs of operators stand in.
 
     Raises:
@@ -53,7 +53,7 @@ def check_batch(config: SetupConfig, operators: Iterable[tuple[Operator, Shape]]
         raise ConfigError(
             f"`batch` is {config.batch:,}, for which the largest network needs {_gigabytes(each * config.batch)}",
             where="set-up",
-            allowed=f"{_gigabytes(left)} of memory are left on this machine, and an image takes {each / 1e6:.3g} MB",
+            allowed=f"{_gigabytes(left)} of memory are left on this machine, and a sample takes {each / 1e6:.3g} MB",
             do=f"Use a batch of {max(1, most):,} or fewer, or name the `host` that is meant",
         )
 

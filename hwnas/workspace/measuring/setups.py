@@ -183,7 +183,12 @@ def exporter_of(setup: Setup, *, whole: bool = True, calibration: Images | None 
 
 
 def exporter_for(
-    file_format: Format, batch: int, precision: str, *, whole: bool = True, calibration: Images | None = None
+    file_format: Format,
+    batch: int,
+    precision: str,
+    *,
+    whole: bool = True,
+    calibration: Images | None = None,
 ) -> Exporter:
     """Return a function that writes a module as a file of a format; the options are those of `exporter_of`.
 

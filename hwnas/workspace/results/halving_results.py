@@ -13,7 +13,9 @@ from hwnas.errors import ConfigError, EmptyFront, HwnasError, RunError, reason
 from hwnas.io.atomic import write_file
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import read_regular
-from hwnas.pareto import Tier
+from hwnas.pareto import Objective, Tier
+from hwnas.quantities import Quantity
+from hwnas.quantities.quantity import Goal
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint, read_front, write_front
 from hwnas.search.nearest import nearest
@@ -40,6 +42,8 @@ class HalvingResult:
     rungs: tuple[RungResult, ...]
     front: tuple[FrontPoint, ...]
     """Points, each with the scores of all rungs that it passed, and their origins."""
+    metrics: tuple[Quantity, ...] = ()
+    """Metrics of the task, which some of the scores are of."""
 
     @property
     def source(self) -> AccuracySource:
@@ -65,9 +69,10 @@ class HalvingResult:
         return {"tier": self.tier, "asked": _asked(self.top_rung.tier), "rungs": [_rung_dict(*one) for one in pairs]}
 
 
-def metric_of(score: str, task: Task) -> str:
-    """Return the metric of a rung's scores, such as `top1@short`."""
-    return accuracy_metric(score, source_of(score, where=WHERE).quantity(task))
+def objective_of(score: str, task: Task) -> Objective:
+    """Return the objective on a rung's scores, such as that of `top1@short`."""
+    source = source_of(score, where=WHERE)
+    return Objective(accuracy_metric(score, source.quantity(task)), source.goal(task))
 
 
 def refuse_empty_results(results: Sequence[HalvingResult]) -> None:
@@ -188,15 +193,14 @@ def _read(run: Workspace, tier: str) -> tuple[HalvingResult, str]:
     path = halving_path(run, tier)
     try:
         content = Fields(loads(read_regular(path)))
-        rungs = tuple(_rung(one, run.objectives.tier(tier)) for one in content.objects("rungs"))
         scores = tuple(SOURCES.get(one.text("score"), one.text("score")) for one in content.objects("rungs"))
+        goals = [source_of(score, where=WHERE).goal(run.space.task) for score in scores]
+        pairs = zip(content.objects("rungs"), goals, strict=True)
+        rungs = tuple(_rung(one, run.objectives.tier(tier), goal) for one, goal in pairs)
         if not rungs:
             raise FieldError("`rungs` is empty")
-        for score in scores:
-            source_of(score, where=WHERE)
-        return HalvingResult(tier, scores, rungs, tuple(read_front(halving_front_path(run, tier)))), content.text(
-            "asked"
-        )
+        front = tuple(read_front(halving_front_path(run, tier)))
+        return HalvingResult(tier, scores, rungs, front, tuple(run.space.task.metrics)), content.text("asked")
     except FileNotFoundError as error:
         raise no_halving(run, tier) from error
     except (OSError, FieldError, HwnasError) as error:
@@ -213,9 +217,9 @@ def _asked(tier: Tier) -> str:
     return ", ".join([*(f"{one.goal} {one.metric}" for one in tier.objectives), *map(str, tier.limits)])
 
 
-def _rung(fields: Fields, tier: Tier) -> RungResult:
+def _rung(fields: Fields, tier: Tier, goal: Goal) -> RungResult:
     metric = fields.text("metric")
-    seen = tier_for_rung(tier, metric)
+    seen = tier_for_rung(tier, Objective(metric, goal))
     evaluations = tuple(
         Evaluation(
             architecture_field(one),

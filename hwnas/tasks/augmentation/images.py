@@ -48,8 +48,8 @@ def augment(images: Tensor, generator: torch.Generator, kind: str) -> Tensor:
     if how == Augmentation():
         return images
     count, _, height, width = images.shape
-    rows = _moved(count, height, how.shift, generator)
-    columns = _moved(count, width, how.shift, generator)
+    rows = moved_indices(count, height, how.shift, generator)
+    columns = moved_indices(count, width, how.shift, generator)
     if how.flip:
         mirrored = torch.rand(count, 1, generator=generator) < 0.5
         columns = torch.where(mirrored, columns.flip(1), columns)
@@ -57,14 +57,14 @@ def augment(images: Tensor, generator: torch.Generator, kind: str) -> Tensor:
     changed = images.flatten(2).gather(2, places.expand(-1, images.shape[1], -1)).reshape(images.shape)
     if how.cutout:
         hole = (
-            _span(count, height, how.cutout, generator)[:, :, None]
-            & _span(count, width, how.cutout, generator)[:, None]
+            random_spans(count, height, how.cutout, generator)[:, :, None]
+            & random_spans(count, width, how.cutout, generator)[:, None]
         )
         changed.masked_fill_(hole[:, None], 0.0)
     return changed
 
 
-def _moved(count: int, size: int, share: float, generator: torch.Generator) -> Tensor:
+def moved_indices(count: int, size: int, share: float, generator: torch.Generator) -> Tensor:
     """Return (count, size) source positions: each row moved by a random whole number, held inside the border."""
     import torch
 
@@ -73,7 +73,7 @@ def _moved(count: int, size: int, share: float, generator: torch.Generator) -> T
     return (torch.arange(size) + offsets).clamp_(0, size - 1)
 
 
-def _span(count: int, size: int, share: float, generator: torch.Generator) -> Tensor:
+def random_spans(count: int, size: int, share: float, generator: torch.Generator) -> Tensor:
     """Return (count, size) bool: a stretch around a random centre, cut at the border."""
     import torch
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.quantities import Quantity
-from hwnas.tasks.estimate import Estimate, estimated
+from hwnas.tasks.metrics.estimate import Estimate, estimated
 
 AUROC = Quantity("auroc", "AUROC", "max", "")
 

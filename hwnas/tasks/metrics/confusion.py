@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.quantities import Quantity
-from hwnas.tasks.estimate import Estimate, estimated
+from hwnas.tasks.metrics.estimate import Estimate, estimated
 
 BALANCED_ACCURACY = Quantity("balanced_accuracy", "Balanced accuracy", "max", "fraction")
 MACRO_F1 = Quantity("macro_f1", "Macro F1", "max", "fraction")

@@ -1,0 +1,1 @@
+"""Metrics of tasks: values with sampling errors, computed from statistics of samples."""
