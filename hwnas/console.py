@@ -276,6 +276,20 @@ def show_plan(stages: Sequence[PlannedStage]) -> None:
     print(f"{'in all':<{width}}  {known / 60:>5.1f} min" + (f", and {unknown} that cannot be told" if unknown else ""))
 
 
+def show_edge_cloud_plans(document: Mapping[str, Any]) -> None:
+    """Print what `hwnas plan` found: the plans of the front, the winner, the link, and what was left out."""
+    from hwnas.report.fitting import console, print_table
+    from hwnas.report.plans.table import break_even_sentence, link_sentence, plans_table, winner_sentence
+
+    to = console()
+    print_table(to, plans_table(document))
+    for sentence in (winner_sentence(document), break_even_sentence(document), link_sentence(document)):
+        if sentence:
+            to.print(sentence)
+    for note in document["notes"]:
+        to.print(f"{note[:1].upper()}{note[1:]}.")
+
+
 def show_shipped(kinds: Mapping[str, Sequence[Shipped]]) -> None:
     """Print what `hwnas list` found: under each kind, a line on each file."""
     from rich.console import Console

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hwnas.commands.export import export as export
     from hwnas.commands.fidelity import fidelity as fidelity
     from hwnas.commands.plan import plan as plan
+    from hwnas.commands.plan_edge_cloud import plan_edge_cloud as plan_edge_cloud
     from hwnas.commands.report import report as report
     from hwnas.commands.resolve import solve as solve
     from hwnas.commands.resolve import solve_tiers as solve_tiers
@@ -63,6 +64,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "open_space": "hwnas.workspace.spaces:open_space",
     "pack": "hwnas.commands.bench_remote:pack",
     "plan": "hwnas.commands.plan:plan",
+    "plan_edge_cloud": "hwnas.commands.plan_edge_cloud:plan_edge_cloud",
     "report": "hwnas.commands.report:report",
     "run": "hwnas.commands.run:run",
     "schema_text": "hwnas.commands.schema:schema_text",

@@ -541,7 +541,8 @@ REFUSED: dict[str, tuple[Callable[[Path], str | dict[str, Any]], str]] = {
     ),
     "a flat resolution": (
         lambda f: {
-            "function": write_function(f, f"{ONE}return {{'train': (x.reshape(30, 16), y)}}"), "resolution": 4,
+            "function": write_function(f, f"{ONE}return {{'train': (x.reshape(30, 16), y)}}"),
+            "resolution": 4,
         },
         r"inputs are of shape \(16,\).*Leave `resolution` out",
     ),
@@ -677,7 +678,12 @@ def test_facts_and_raw_data_give_the_test_images(name: str, resolution: int | No
     assert torch.equal(torch.from_numpy(labels[chosen].astype(np.int64)), dataset.test.targets[order])
     expected = interpolate(everything(dataset.test)[order], (size, size), mode="bilinear", antialias=True)
     assert_close(prepared([raw[place] for place in chosen], how["steps"]).float(), expected, atol=2e-5, rtol=1e-5)
-    assert how["pixels"]["colour"] == {"digits": "grey", "idx": "grey", "function": "as given", "arrays": "as given"}.get(name, "RGB")
+    assert how["pixels"]["colour"] == {
+        "digits": "grey",
+        "idx": "grey",
+        "function": "as given",
+        "arrays": "as given",
+    }.get(name, "RGB")
     assert "channels first" not in how["form"]
 
 

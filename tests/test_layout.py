@@ -28,7 +28,7 @@ FLOORS = (  # bottom to top
     ("cost_ranges", "export", "measure", "population", "space_checks", "tabular"),
     ("predictors",),
     ("latency", "search", "supernet"),
-    ("accuracy", "boards", "config", "report", "testing"),
+    ("accuracy", "boards", "collaborate", "config", "report", "testing"),
     ("workspace",),
     ("problem",),
     ("commands",),
@@ -56,7 +56,7 @@ TORCH_FREE = (
     "space_checks.py",
     "config/*.py",
 )
-TORCH_FREE_ROOMS = ("space", "notation", "population", "predictors", "search", "report")
+TORCH_FREE_ROOMS = ("space", "notation", "population", "predictors", "search", "report", "collaborate")
 TABLE_ENTRY = re.compile(r"(hwnas(?:\.\w+)+):\w+(?:\.\w+)*")
 
 

@@ -102,7 +102,9 @@ class TestArrays:
 
     def test_targets_of_a_regression_are_numbers(self, tmp_path: Path) -> None:
         x, y = signals()
-        dataset = load({"name": "arrays", "path": str(write_arrays(tmp_path, x_train=x, y_train=y * 1.5))}, Regression())
+        dataset = load(
+            {"name": "arrays", "path": str(write_arrays(tmp_path, x_train=x, y_train=y * 1.5))}, Regression()
+        )
         assert dataset.train.targets.dtype == torch.float32
         assert dataset.train.targets.shape[1:] == (1,)
         assert (dataset.class_names, dataset.width) == ((), 1)
@@ -117,7 +119,9 @@ def write_recordings(folder: Path, recordings: int = 6, rows: int = 30, **change
     for number in range(recordings):
         rate = changes.get(f"rate{number}", 50)
         for row in range(rows):
-            lines.append(f"{100 + row / rate:.4f},{number + row / 100},{row},{'ab'[number % 2]},s{number // 2},r{number}")
+            lines.append(
+                f"{100 + row / rate:.4f},{number + row / 100},{row},{'ab'[number % 2]},s{number // 2},r{number}"
+            )
     path = folder / "watch.csv"
     path.write_text("\n".join(lines))
     return path
@@ -184,7 +188,9 @@ class TestTables:
         del lines[15:17]  # of the first recording: rows 14 and 15
         (tmp_path / "watch.csv").write_text("\n".join(lines))
         window = {"length": 7, "step": 7, "time": "t", "recording": "file"}
-        dataset = load({**WATCH, "path": str(tmp_path / "watch.csv"), "window": window, "group": "who", "features": ["ay"]})
+        dataset = load(
+            {**WATCH, "path": str(tmp_path / "watch.csv"), "window": window, "group": "who", "features": ["ay"]}
+        )
         for split in SPLITS:
             assert_close(raw(dataset, split).diff(), torch.ones(len(getattr(dataset, split)), 1, 6), atol=1e-3, rtol=0)
 
@@ -227,7 +233,9 @@ class TestSounds:
                 write_sound(tmp_path / name / f"{i}.wav", wanted, bytes_each=bytes_each)
         dataset = load({"name": "wav", "path": str(tmp_path)})
         assert dataset.shape == (2, 50)
-        assert_close(raw(dataset)[0].double(), torch.from_numpy(wanted), atol=2.1 / (1 << (8 * bytes_each - 1)) + 1e-6, rtol=0)
+        assert_close(
+            raw(dataset)[0].double(), torch.from_numpy(wanted), atol=2.1 / (1 << (8 * bytes_each - 1)) + 1e-6, rtol=0
+        )
         assert dataset.preprocessing["values"] == {"range": [-1.0, 1.0], "rate_hz": RATE}
         assert dataset.preprocessing["steps"][0] == {"step": "divide", "by": 1 << (8 * bytes_each - 1)}
 
@@ -239,12 +247,21 @@ class TestSounds:
 
         settings = {"mels": 6, "window_ms": 40, "hop_ms": 20, "low_hz": 0}
         folder = str(write_wav(tmp_path))
-        sounds, spectra = load({"name": "wav", "path": folder}), load({"name": "wav", "path": folder, "log_mel": settings})
+        sounds, spectra = (
+            load({"name": "wav", "path": folder}),
+            load({"name": "wav", "path": folder, "log_mel": settings}),
+        )
         assert spectra.shape == (1, 9, 6)
         expected = LogMel(1, 1, RATE, **settings).module()(raw(sounds, "test"))  # type: ignore[arg-type]
         assert_close(raw(spectra, "test"), expected, atol=1e-3, rtol=1e-3)
         assert "log-mel spectrogram, 9x6 (frames x bands)" in spectra.preprocessing["form"]
-        assert spectra.preprocessing["steps"][1] == {"step": "log_mel", "size": [9, 6], "rate": RATE, "high_hz": 0.0, **settings}
+        assert spectra.preprocessing["steps"][1] == {
+            "step": "log_mel",
+            "size": [9, 6],
+            "rate": RATE,
+            "high_hz": 0.0,
+            **settings,
+        }
 
     def test_a_speaker_is_in_one_split(self, tmp_path: Path) -> None:
         dataset = load({"name": "wav", "path": str(write_wav(tmp_path)), "group": "_"})
@@ -256,7 +273,10 @@ class TestSounds:
         write_sound(write_wav(tmp_path) / "tone0" / "short.wav", np.full(50, 0.5))
         dataset = load({"name": "wav", "path": str(tmp_path), "length": 80})
         short = torch.cat([raw(dataset, split) for split in SPLITS])
-        assert any(torch.allclose(one[0, :50], torch.tensor(0.5), atol=1e-3) and not one[0, 50:].abs().max() > 1e-3 for one in short)
+        assert any(
+            torch.allclose(one[0, :50], torch.tensor(0.5), atol=1e-3) and not one[0, 50:].abs().max() > 1e-3
+            for one in short
+        )
         assert "sounds of 50 to 200 samples are cut or continued to 80" in dataset.preprocessing["notes"]
 
     def test_a_truncated_file_is_named_and_left_out(self, tmp_path: Path) -> None:
@@ -283,7 +303,9 @@ class TestImages:
         return folder
 
     @pytest.mark.parametrize("cached", [True, False])
-    def test_what_is_done_to_them_is_told_once(self, cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_is_done_to_them_is_told_once(
+        self, cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from hwnas.data import source
 
         monkeypatch.setattr(source, "CACHE_BYTES", 2**30 if cached else 10)
@@ -293,7 +315,9 @@ class TestImages:
         assert colours == "6 images of 30 are grey, the others coloured: all become RGB"
 
     @pytest.mark.parametrize("cached", [True, False])
-    def test_a_damaged_one_is_named_and_left_out(self, cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_damaged_one_is_named_and_left_out(
+        self, cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from hwnas.data import source
 
         monkeypatch.setattr(source, "CACHE_BYTES", 2**30 if cached else 10)
@@ -307,7 +331,9 @@ class TestImages:
     def test_height_and_width_may_differ(self, tmp_path: Path) -> None:
         dataset = load({"name": "images", "path": str(self.write(tmp_path)), "resolution": [6, 9]}, DEFAULT_TASK)
         assert dataset.shape == (3, 6, 9)
-        assert "crop to the largest centred part of these proportions and resize to 6x9" in dataset.preprocessing["form"]
+        assert (
+            "crop to the largest centred part of these proportions and resize to 6x9" in dataset.preprocessing["form"]
+        )
 
     def test_arrays_of_images_are_cut_to_the_proportions(self, tmp_path: Path) -> None:
         ramp = np.broadcast_to(np.arange(12, dtype=np.float32), (60, 1, 6, 12)).copy()

@@ -160,7 +160,9 @@ class TestPage:
         assert not any(f'id="{name}"' in page for name in ("Latency", "Files", "Training"))
 
     def test_epochs_without_accuracies_show_the_loss(self) -> None:
-        training = TrainingFacts((EpochFacts(1, 2.0, None, None, 1.0), EpochFacts(2, 1.0, None, None, 1.0)), DEFAULT_TASK)
+        training = TrainingFacts(
+            (EpochFacts(1, 2.0, None, None, 1.0), EpochFacts(2, 1.0, None, None, 1.0)), DEFAULT_TASK
+        )
         page = render(replace(FACTS, training=training))
         assert "Training loss by epoch" in page
         assert "Validation accuracy of the largest" not in page

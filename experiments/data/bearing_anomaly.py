@@ -2,7 +2,7 @@
 
 A window is 4,096 samples at 12 kHz of a shaft that turns at `f` = 28 to 32 revolutions a second:
 
-    x(t) = sum over h = 1..4 of a_h sin(2 pi h f t + p_h)   imbalance and misalignment, a_h = 0.5 / h, each times 0.7..1.3
+    x(t) = sum over h = 1..4 of a_h sin(2 pi h f t + p_h)   the shaft, a_h = 0.5 / h, each times 0.7..1.3
          + n(t)                                             white noise of standard deviation 0.3, times 0.8..1.25
          + s sum over k of m(t_k) e(t - t_k)                a defect, if there is one
     e(t) = exp(-800 t) sin(2 pi f_r t) for t >= 0           a ring that is struck resounds at f_r = 2.8 to 3.2 kHz
@@ -12,8 +12,8 @@ It is struck at t_k = (k + j_k) / f_d, with a slip j_k of standard deviation 0.0
     outer ring  f_d = BPFO = n f / 2 (1 - d / D cos b)      m = 1, the load does not move
     inner ring  f_d = BPFI = n f / 2 (1 + d / D cos b)      m = 1 + 0.8 sin(2 pi f t), it turns through the load
 
-with n = 9 balls of d = 7.94 mm on a circle of D = 39.04 mm at contact angle b = 0, as in a bearing 6205: BPFO = 3.585 f,
-BPFI = 5.415 f. The severity s is 0.1 to 1. No bearing was measured.
+with n = 9 balls of d = 7.94 mm on a circle of D = 39.04 mm at contact angle b = 0, as in a bearing 6205: BPFO = 3.585
+times f, BPFI = 5.415 times f. The severity s is 0.1 to 1. No bearing was measured.
 
 A network sees the logarithm of the power in 128 equal bands up to 6 kHz, the mean of seven frames of 1,024 samples.
 """

@@ -1,8 +1,9 @@
 """Seven shoulder exercises, recorded by a smartwatch on both arms of ten people: six axes at 50 Hz.
 
-The recordings are those of the package `seglearn` (BSD; Burns et al., arXiv:1802.01489). Its file is a pickle, which may
-run code when it is read: it is read once, by a process of its own, if its SHA-256 is the known one, and kept as plain
-arrays. Windows of 100 samples, two seconds, overlap by half; a window lies in one recording, and a person in one split.
+The recordings are those of the package `seglearn` (BSD; Burns et al., arXiv:1802.01489). Its file is a pickle, which
+may run code when it is read: it is read once, by a process of its own, if its SHA-256 is the known one, and kept as
+plain arrays. Windows of 100 samples, two seconds, overlap by half; a window lies in one recording, and a person in one
+split.
 """
 
 from __future__ import annotations

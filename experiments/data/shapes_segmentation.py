@@ -1,7 +1,7 @@
 """Clothes of Fashion-MNIST drawn on grey canvases, with the class of each pixel: 48x48, background and four classes.
 
-The items are real images (Debian's dataset-fashion-mnist); the scenes are drawn: one to four items of random size, place
-and mirroring, later ones before earlier ones, on a background of smooth light and noise. Test scenes are made of
+The items are real images (Debian's dataset-fashion-mnist); the scenes are drawn: one to four items of random size,
+place and mirroring, later ones before earlier ones, on a background of smooth light and noise. Test scenes are made of
 Fashion-MNIST's test images, the others of its training images, none of which is in two splits.
 """
 

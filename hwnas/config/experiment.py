@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from hwnas.config.links import LinkConfig
 from hwnas.config.runners import RayConfig
 from hwnas.config.settings import named_in, with_settings
 from hwnas.config.setups import Few, Positive, SetupConfig, TierConfig
@@ -282,6 +283,8 @@ class Experiment(StrictModel):
     accuracy: AccuracyConfig = AccuracyConfig()
     setups: dict[Name, SetupConfig] = Field(min_length=1)
     tiers: dict[Name, TierConfig] = Field(min_length=1)
+    links: dict[Name, LinkConfig] = Field(default_factory=dict)
+    """Links between edge and cloud that `hwnas plan --link NAME` may name."""
     search: SearchConfig = SearchConfig()
     timing: TimingConfig = TimingConfig()
     export: ExportConfig = ExportConfig()

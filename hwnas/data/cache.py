@@ -47,10 +47,12 @@ def cached_arrays(name: str, options: Mapping[str, Any], make: Callable[[], Mapp
     """
     digest = hashlib.sha256(json.dumps(dict(options), sort_keys=True).encode()).hexdigest()
     file = cache_folder() / f"{name}-{digest[:12]}.npz"
-    with suppress(OSError, ValueError, EOFError, zipfile.BadZipFile), open_regular(file) as content:
-        with np.load(content, allow_pickle=False) as opened:
+    try:
+        with open_regular(file) as content, np.load(content, allow_pickle=False) as opened:
             return {key: opened[key] for key in opened.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        pass  # it is not there, or damaged
     arrays = {key: np.asarray(value) for key, value in make().items()}
     with suppress(OSError):
-        write_atomic(file, lambda content: np.savez(content, **arrays))
+        write_atomic(file, lambda content: np.savez(content, allow_pickle=False, **arrays))
     return arrays

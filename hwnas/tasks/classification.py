@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from hwnas.errors import ConfigError, DataError
 from hwnas.quantities import QUANTITIES, Quantity
 from hwnas.tasks.class_weights import ClassWeights, checked_weights, weights_of
+from hwnas.tasks.confidence import class_confidences, fit_temperature
 from hwnas.tasks.ends import is_plain, shape_of, specs_of
 from hwnas.tasks.metrics.auroc import AUROC, auroc
 from hwnas.tasks.metrics.confusion import BALANCED_ACCURACY, MACRO_F1, balanced_accuracy, macro_f1
-from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, binomial_error
 from hwnas.tasks.resizing import same_proportions
-from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms, binomial_error
+from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms
 
 if TYPE_CHECKING:
     import torch
@@ -113,6 +114,16 @@ class Classification(Task):
         """Return the largest difference of a logit, and the share of images of which both name the same class."""
         same = outputs.argmax(1) == reference.argmax(1)
         return Agreement(float(np.abs(outputs - reference).max()), float(same.mean()))
+
+    # --- deferring ---
+
+    def deferral_scores(self, outputs: NDArray[Any], temperature: float = 1.0) -> Mapping[str, NDArray[Any]]:
+        """Return `max_prob`, `margin` and `entropy` of the probabilities at a temperature."""
+        return class_confidences(outputs, temperature)
+
+    def fitted_temperature(self, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+        """Return the temperature at which the labels are most likely."""
+        return fit_temperature(outputs, targets)
 
     # --- data ---
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -19,9 +18,10 @@ from hwnas.registry import SourceFile, load_source, source_of
 from hwnas.tasks.ends import Shape as Shape
 from hwnas.tasks.ends import Tensors as Tensors
 from hwnas.tasks.ends import TensorSpec as TensorSpec
-from hwnas.tasks.ends import is_plain, shape_of, shape_text, specs_of
+from hwnas.tasks.ends import is_plain, random_tensor, shape_of, shape_text, specs_of
 from hwnas.tasks.guard import GUARDED, guarded
 from hwnas.tasks.metrics.estimate import Estimate
+from hwnas.tasks.resizing import RANKS, is_resizable, resized
 
 if TYPE_CHECKING:
     import torch
@@ -82,6 +82,7 @@ class Sums:
         return cls(sum(part.count for part in parts), totals, samples)
 
 
+_ROUNDING = 1e-9
 ANSWER_TOLERANCE = 0.05
 """Largest difference of numbers, as a share of their spread, at which two networks give the same answer."""
 NO_OPTION: Mapping[str, Any] = {"key": None}
@@ -216,11 +217,40 @@ class Task(ABC):
     def agreement(self, reference: NDArray[Any], outputs: NDArray[Any]) -> Agreement:
         """Compare outputs of an exported file with those of the network that it was made of, in the user's unit."""
 
+    # --- deferring ---
+
+    def deferral_scores(self, outputs: NDArray[Any], temperature: float = 1.0) -> Mapping[str, NDArray[Any]]:
+        """Return (N,) confidences in outputs by the name of the rule, high where they are likely right: here, none.
+
+        An edge that is not confident hands a sample over to the cloud; without a rule it never does.
+        """
+        return {}
+
+    def fitted_temperature(self, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+        """Return the temperature at which confidences fit the targets: here 1, which changes nothing."""
+        return 1.0
+
+    def sample_scores(self, outputs: Tensors, batch: Batch) -> NDArray[Any]:
+        """Return (N,) numbers from 0 to 1 whose mean is the quality: here, its value plus its influence function.
+
+        Raises:
+            ConfigError: the quality is no mean of such numbers.
+        """
+        estimate = self.values(self.statistics(outputs, batch))[self.quality.name]
+        rows = None if estimate.influence is None else estimate.value + estimate.influence
+        if rows is None or rows.min(initial=0) < -_ROUNDING or rows.max(initial=0) > 1 + _ROUNDING:
+            raise ConfigError(
+                f"`{self.quality.name}` is no mean over samples of numbers from 0 to 1",
+                where=f"task `{type(self).__name__}`",
+                allowed="A cascade is judged sample by sample",
+                do="Choose another `quality` of the task, or let the task return such numbers from `sample_scores`",
+            )
+        return np.asarray(rows.clip(0, 1), dtype=float)
+
     # --- data ---
 
     def fitted(self, inputs: Tensors, shape: Shape) -> Tensors:
         """Return inputs as a network takes them whose input has this shape: here, signals and images are resized."""
-        from hwnas.tasks.resizing import RANKS, resized
 
         def one(tensor: torch.Tensor, spec: TensorSpec) -> torch.Tensor:
             if spec.dtype != "float32":
@@ -267,7 +297,7 @@ class Task(ABC):
 
     def random_inputs(self, rng: np.random.Generator, batch: int) -> tuple[NDArray[Any], ...]:
         """Return finite inputs for timing, one array for each of `inputs`."""
-        return tuple(_random(spec, rng, batch) for spec in self.inputs)
+        return tuple(random_tensor(spec, rng, batch) for spec in self.inputs)
 
     def random_targets(self, count: int, generator: torch.Generator) -> Tensors:
         """Return targets drawn at random, for proxies that look at no data: here, standard normal numbers."""
@@ -283,7 +313,7 @@ class Task(ABC):
         """
         wanted, output = self.inputs, self.outputs[0]
         specs = specs_of(shape)
-        fits = len(specs) == len(wanted) and all(map(_resizable, specs, wanted))
+        fits = len(specs) == len(wanted) and all(map(is_resizable, specs, wanted))
         if not fits or (len(self.outputs) == 1 and width != output.shape[0]):
             raise ConfigError(
                 f"the data has inputs of shape {shape_text(shape)} and {width} targets, the space expects "
@@ -317,36 +347,10 @@ class Task(ABC):
         return
 
 
-def binomial_error(share: float, count: int) -> float:
-    """Return the standard error of a share of `count` observations."""
-    return math.sqrt(share * (1 - share) / count)
-
-
-def _resizable(data: TensorSpec, wanted: TensorSpec) -> bool:
-    """Return whether an input can be fitted to networks that take another one, see `Task.fitted`."""
-    from hwnas.tasks.resizing import RANKS
-
-    if ("int" in data.dtype) != ("int" in wanted.dtype):
-        return False
-    own, other = data.shape, wanted.shape
-    resized = len(own) == len(other) and own[0] == other[0] and len(own) in RANKS and "int" not in wanted.dtype
-    return own == other or resized
-
-
 @lru_cache(maxsize=4096)
 def _at(task: Any, shape: Shape, width: int) -> Any:
     inputs, outputs = task.specs(shape, width)
     return replace(task, inputs=inputs, outputs=outputs)
-
-
-def _random(spec: TensorSpec, rng: np.random.Generator, batch: int) -> NDArray[Any]:
-    dtype, shape = np.dtype(spec.dtype), (batch, *spec.shape)
-    if dtype.kind == "f":
-        return rng.standard_normal(shape, dtype=np.float32).astype(dtype, copy=False)
-    if dtype.kind == "b":
-        return rng.integers(0, 2, shape).astype(dtype)
-    low, high = (np.iinfo(dtype).min, int(np.iinfo(dtype).max) + 1) if spec.below is None else (0, spec.below)
-    return rng.integers(low, high, shape, dtype=dtype)
 
 
 def _of_file(source: SourceFile, name: str, values: dict[str, Any]) -> Task:

@@ -16,7 +16,9 @@ def signals(count: int = 60, channels: int = 2, length: int = 20) -> tuple[NDArr
     """Sine waves of three frequencies, with noise."""
     rng = np.random.default_rng(0)
     labels = np.arange(count) % 3
-    waves = np.sin(np.arange(length) * (1 + labels[:, None]) / 3)[:, None] + rng.normal(0, 0.1, (count, channels, length))
+    waves = np.sin(np.arange(length) * (1 + labels[:, None]) / 3)[:, None] + rng.normal(
+        0, 0.1, (count, channels, length)
+    )
     return waves.astype(np.float32), labels
 
 

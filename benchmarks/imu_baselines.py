@@ -1,0 +1,125 @@
+"""Baselines of experiments/imu.yaml: a random forest on statistics of the same windows, and the published figure.
+
+    python benchmarks/imu_baselines.py [--run runs/imu] [--output docs/results/imu_baselines.json]
+
+Two protocols. On the experiment's own split, the forest learns from the people that train the supernet and is tested
+on the same two people. In five folds by person, two people each, as Burns et al. judged theirs
+(arXiv:1802.01489v1, ten people: 87.3 %, by a random forest, the best of four methods), it is fitted five times. With
+`--run`, the pick `best` of the edge's front is trained alone in each fold, by the experiment's recipe and seed. No
+choice was made by these figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.ensemble import RandomForestClassifier
+
+from hwnas.data import Dataset, Pool, Source, Stored
+from hwnas.io.resources import shipped_folder
+from hwnas.search.fronts import read_front
+from hwnas.workspace.environment import machine, versions
+
+PUBLISHED = {"top1": 0.873, "of": "random forest, 5 folds by person, 10 people", "source": "arXiv:1802.01489v1"}
+DATA = shipped_folder("experiments") / "data" / "imu.py"
+
+
+def statistics(windows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Mean, deviation, extremes, quartiles, energy, sign changes and mean step of each axis, and correlations."""
+    quartiles = np.quantile(windows, [0.25, 0.5, 0.75], axis=2)
+    steps = np.diff(windows, axis=2)
+    centred = windows - windows.mean(2, keepdims=True)
+    crossings = (np.diff(np.signbit(centred), axis=2) != 0).mean(2)
+    scaled = centred / (windows.std(2, keepdims=True) + 1e-9)
+    pairs = np.triu_indices(windows.shape[1], 1)
+    correlations = (np.einsum("nat,nbt->nab", scaled, scaled) / windows.shape[2])[:, pairs[0], pairs[1]]
+    columns = [windows.mean(2), windows.std(2), windows.min(2), windows.max(2), *quartiles]
+    columns += [np.square(windows).mean(2), np.abs(steps).mean(2), crossings, correlations]
+    return np.concatenate(columns, axis=1)
+
+
+def forest_top1(train: tuple[Any, Any], test: tuple[Any, Any]) -> float:
+    forest = RandomForestClassifier(500, random_state=0).fit(statistics(train[0]), train[1])
+    return float((forest.predict(statistics(test[0])) == test[1]).mean())
+
+
+def folds(people: np.ndarray[Any, Any]) -> Iterator[np.ndarray[Any, Any]]:
+    """Masks of the tested windows: two people a fold, in the order of their numbers."""
+    for pair in np.sort(np.unique(people)).reshape(5, 2):
+        yield np.isin(people, pair)
+
+
+def imu() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("imu", DATA)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def trained_top1(run_folder: Path, inputs: Any, labels: Any, tested: Any) -> float:
+    """Top-1 of the edge's `best`, trained alone on the windows of the other people."""
+    from hwnas.data.load import Options, split_source
+    from hwnas.supernet import Recipe, quality
+    from hwnas.supernet.training.standalone import train_standalone
+    from hwnas.workspace.workspace import open_run
+
+    run = open_run(run_folder)
+    architecture = next(p for p in read_front(run.paths.front("edge")) if "best" in p.picks).architecture
+    pools: Any = {
+        split: Pool(Stored(torch.from_numpy(inputs[mask])), torch.from_numpy(labels[mask]), split)
+        for split, mask in {"train": ~tested, "validation": tested, "test": tested}.items()
+    }
+    names = tuple(map(str, range(7)))
+    data: Dataset = split_source(Source(names, pools), Options(), seed=0, name="fold")
+    network = run.network(architecture)
+    recipe = Recipe(**run.experiment.train.model_dump())
+    module = train_standalone(network, replace(data.without_test()), recipe, seed=run.experiment.seed)
+    return quality(module, network, data.test)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, help="a run of experiments/imu.yaml, whose pick is trained in each fold")
+    parser.add_argument("--output", type=Path, help="a JSON file to write the result to")
+    args = parser.parse_args()
+    start = time.process_time()
+    module = imu()
+    split = {name: part for name, part in module.load().items() if name != "class_names"}
+    both = tuple(np.concatenate([split["train"][k], split["validation"][k]]) for k in (0, 1))
+    inputs, labels, people = module.windows(module.recordings())
+    forests = [forest_top1((inputs[~t], labels[~t]), (inputs[t], labels[t])) for t in folds(people)]
+    result: dict[str, Any] = {
+        "windows": {name: len(part[1]) for name, part in split.items()},
+        "forest_test_top1": round(forest_top1(split["train"], split["test"]), 4),
+        "forest_test_top1_of_train_and_validation": round(forest_top1((both[0], both[1]), split["test"]), 4),
+        "forest_folds_top1": [round(value, 4) for value in forests],
+        "forest_folds_mean": round(float(np.mean(forests)), 4),
+        "published": PUBLISHED,
+    }
+    if args.run:
+        own = [trained_top1(args.run, inputs, labels, tested) for tested in folds(people)]
+        result |= {
+            "network_folds_top1": [round(v, 4) for v in own],
+            "network_folds_mean": round(float(np.mean(own)), 4),
+        }
+    result |= {"processor_seconds": round(time.process_time() - start), "machine": dict(machine())}
+    text = json.dumps({**result, "versions": versions(), "date": time.strftime("%Y-%m-%d")}, indent=1)
+    print(text)
+    if args.output:
+        args.output.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""`hwnas plan`: an edge, a cloud and a link between them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hwnas.cli.options import RUNS, Front, Json, Reference, Runs, Settings, edited
+from hwnas.cli.printing import print_document, print_result
+from hwnas.console import Terminal
+
+if TYPE_CHECKING:
+    from hwnas.commands.plan_edge_cloud import EdgeCloudPlans
+
+
+def plan(
+    experiment: Reference,
+    link: Annotated[
+        str,
+        typer.Option(
+            "--link",
+            metavar="NAME|FILE",
+            help="A link of the experiment; a preset: wired, wifi, lte, 5g, 3g; a YAML file; or a trace.",
+        ),
+    ],
+    edge: Annotated[str | None, typer.Option(help="The tier on the edge; `edge`, or the first of two.")] = None,
+    cloud: Annotated[str | None, typer.Option(help="The tier in the cloud; `cloud`, or the other one.")] = None,
+    epsilon: Annotated[float, typer.Option(help="Accuracy that a cascade may lose against its cloud network.")] = 0.01,
+    delta: Annotated[float, typer.Option(help="Probability with which it may lose more.")] = 0.05,
+    clients: Annotated[int, typer.Option(help="Number of edges that share the cloud.")] = 1,
+    rate: Annotated[float, typer.Option(help="Requests a second of each of them.")] = 0.0,
+    workers: Annotated[int, typer.Option(help="Requests that the cloud serves at the same time.")] = 1,
+    p99_ms: Annotated[
+        float | None, typer.Option("--p99-ms", help="Tell how many clients are served within this, 99 of 100 times.")
+    ] = None,
+    samples: Annotated[int, typer.Option(help="Most validation and test samples that networks answer.")] = 4000,
+    front: Front = None,
+    runs: Runs = RUNS,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Tell where to cut a network between edge and cloud, when to ask the cloud, and what a request takes over a link.
+
+    Compares all plans of a searched run: the edge alone, the cloud alone with inputs raw and compressed, every cut, and
+    cascades with a guarantee. Writes them to plans/ in the run's folder, with a page.
+    """
+    from hwnas import pipeline
+    from hwnas.collaborate.predict import Load
+
+    planned = pipeline.plan_edge_cloud(
+        edited(experiment, settings),
+        link,
+        edge=edge,
+        cloud=cloud,
+        epsilon=epsilon,
+        delta=delta,
+        load=Load(clients, rate, workers, p99_ms),
+        samples=samples,
+        front=front,
+        runs=runs,
+        reporter=Terminal(),
+    )
+    if as_json:
+        print_document(planned.path.read_text(encoding="utf-8").rstrip())
+        return
+    _show(planned)
+    print_result(None, False, [f"wrote {planned.path}", f"wrote {planned.page}"])
+
+
+def _show(planned: EdgeCloudPlans) -> None:
+    from hwnas.console import show_edge_cloud_plans
+
+    show_edge_cloud_plans(planned.document)

@@ -1,0 +1,139 @@
+"""One network on two machines: the cost of every head and tail, and every cut with every codec."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from hwnas.collaborate.links.tcp import LinkDraws
+from hwnas.latency.model import INTERVAL, LatencyModel
+from hwnas.latency.posterior import Floats, Inferred
+from hwnas.network import Network
+
+SPAN_Z = 3.29
+"""Standard deviations between the two quantiles of `INTERVAL`, of a normal distribution."""
+
+
+class PartTime(NamedTuple):
+    """Time of a part of a network on one set-up, in ms."""
+
+    ms: float
+    doubt_ms: float
+    """Standard deviation of what the expected time may be: the same for all requests."""
+    noise_ms: float
+    """Standard deviation of one call around it."""
+
+    def draw_ms(self, doubt: Floats, noise: Floats) -> Floats:
+        """Return times from standard normal numbers, one of each kind for each request."""
+        times: Floats = np.maximum(self.ms + doubt * self.doubt_ms + noise * self.noise_ms, 0.0)
+        return times
+
+
+NO_TIME = PartTime(0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class ChainCosts:
+    """Expected times of all heads and tails of one network, and the sizes of its boundaries.
+
+    Cut k lies after the k-th operator: 0 is the whole network in the cloud, n the whole network on the edge.
+
+    Args:
+        head_ms: (n + 1,) the first k operators on the edge; 0 for none of them.
+        tail_ms: (n + 1,) the others in the cloud; 0 for none of them.
+        elements: (n + 1,) numbers that leave the k-th operator; of cut 0, those of the input.
+    """
+
+    head_ms: Floats
+    tail_ms: Floats
+    elements: Sequence[int]
+
+    @classmethod
+    def of(cls, network: Network, edge: LatencyModel, cloud: LatencyModel) -> ChainCosts:
+        """Return the costs by two latency models; each part pays its own set-up's overhead of a call.
+
+        Raises:
+            TableError: an operator has no row in one of the tables.
+        """
+        links = list(network.links)
+        (edge_ms, head), (cloud_ms, tail) = edge.linear(links), cloud.linear(links)
+        heads = np.concatenate([[0.0], edge_ms + np.cumsum(head)])
+        tails = np.concatenate([cloud_ms + np.cumsum(tail[::-1])[::-1], [0.0]])
+        shapes = [network.input_shape, *(part.output_shape for part in network.costs)]
+        return cls(np.maximum(heads, 0.0), np.maximum(tails, 0.0), [prod(shape) for shape in shapes])
+
+    @property
+    def cuts(self) -> int:
+        """Number of operators: cuts are 0 to this number."""
+        return len(self.head_ms) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class CutTable:
+    """Mean latencies of every cut with every codec over draws of a link.
+
+    Args:
+        ms: (cuts, codecs), the mean over the draws; a codec that a cut does not offer has infinity.
+    """
+
+    ms: Floats
+
+    @property
+    def best(self) -> tuple[int, int]:
+        """Cut and codec with the least mean latency; the first of equals."""
+        cut, codec = np.unravel_index(int(np.argmin(self.ms)), self.ms.shape)
+        return int(cut), int(codec)
+
+
+def enumerate_cuts(
+    costs: ChainCosts, sent_bytes: Floats, answer_bytes: int, draws: LinkDraws, *, codec_ms: Floats | float = 0.0
+) -> CutTable:
+    """Return the mean latency of every cut with every codec, with none left out.
+
+    Args:
+        costs: of the network's parts.
+        sent_bytes: (cuts + 1, codecs) bytes of a request; infinity where a codec is not offered. Those of the last cut,
+            at which nothing is sent, count as offered for the first codec alone.
+        answer_bytes: bytes of an answer.
+        draws: the link.
+        codec_ms: time of encoding, one number or (cuts + 1, codecs).
+
+    Returns:
+        The table, with a row for each cut from 0 to the number of operators.
+    """
+    offered = np.isfinite(sent_bytes)
+    server = np.where(offered, costs.tail_ms[:, None], 0.0)
+    before = costs.head_ms[:, None] + codec_ms
+    size = np.where(offered, sent_bytes, 0.0)
+    way = draws.transfer(size[..., None], np.asarray(float(answer_bytes)), server[..., None]).total.mean(axis=-1)
+    total = np.where(offered, before + way + server, np.inf)
+    total[-1] = np.inf
+    total[-1, 0] = costs.head_ms[-1]
+    return CutTable(total)
+
+
+def part_time(model: LatencyModel, network: Network, begin: int, end: int) -> PartTime:
+    """Return the time of the operators from `begin` to before `end`, with what is not known about it.
+
+    Without whole networks in the table, its rows tell the noise, and the doubt is not known: it is 0.
+
+    Raises:
+        TableError: an operator has no row.
+    """
+    if begin >= end:
+        return NO_TIME
+    occurrences = Counter(list(network.links)[begin:end])
+    counts = np.array([list(occurrences.values())], dtype=float)
+    terms = model.terms(list(occurrences))
+    ms = max(float(terms.constant_ms + counts[0] @ terms.ms), 0.0)
+    if isinstance(terms, Inferred):
+        whole = np.concatenate([[1.0], counts[0]])
+        known = max(float(whole @ terms.covariance @ whole), 0.0)
+        return PartTime(ms, known**0.5, float(terms.noise**0.5 * abs(whole @ terms.expected)))
+    low, high = (float(terms.quantile_ms(counts, q)[0]) for q in INTERVAL)
+    return PartTime(ms, 0.0, (high - low) / SPAN_Z)

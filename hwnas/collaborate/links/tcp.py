@@ -1,0 +1,133 @@
+"""The time that a request takes over TCP: handshakes, slow start, loss, and the link's rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from hwnas.collaborate.links.series import Capacity, Delay
+from hwnas.latency.posterior import Floats
+
+Connection = Literal["cold", "idle", "warm"]
+"""`cold`: a new connection, with the handshakes of TCP and TLS 1.3. `idle`: an open one whose window fell back to the
+initial one. `warm`: an open one in steady use, whose window does not limit it."""
+
+INITIAL_WINDOW = 10
+"""Segments of the first flight (RFC 6928)."""
+SEGMENT_BYTES = 1448
+"""Bytes that a segment carries at an MTU of 1,500, with IPv4 and timestamps."""
+PACKET_BYTES = 1500
+HANDSHAKES = {"cold": 2, "idle": 0, "warm": 0}
+"""Round trips before the first byte: one of TCP, one of TLS 1.3."""
+RECORD_BYTES, RECORD_OVERHEAD = 16_384, 22
+"""Bytes of a TLS record, and those that it adds."""
+PROBED_SEGMENTS = 3
+"""A loss among the last segments of a flight is noticed by a probe after two round trips (RFC 8985), not by repeated
+acknowledgements after one."""
+MOST_FLIGHTS = 64
+
+
+class Transfer(NamedTuple):
+    """A request's way over a link, in ms, for each draw."""
+
+    set_up: Floats
+    """Handshakes, and waking the radio."""
+    up: Floats
+    """From the first byte that leaves the edge to the last one that reaches the cloud."""
+    down: Floats
+    """The same of the answer."""
+
+    @property
+    def total(self) -> Floats:
+        """All of it, without the cloud's own time."""
+        return self.set_up + self.up + self.down
+
+
+@dataclass(frozen=True, eq=False)
+class LinkDraws:
+    """A link as some requests meet it: capacities, round trips and losses.
+
+    Args:
+        start_ms: when each request begins to use the link.
+        up: capacity towards the cloud.
+        down: capacity towards the edge.
+        delay: round trips.
+        connection: state that the requests find the connection in.
+        promotion_ms: time that a sleeping radio takes to wake, for connections that are not warm.
+        lost: for each request, the share of segments that are lost; None if none are.
+        luck: uniform numbers that decide which requests meet a loss.
+    """
+
+    start_ms: Floats
+    up: Capacity
+    down: Capacity
+    delay: Delay
+    connection: Connection = "idle"
+    promotion_ms: float = 0.0
+    lost: float = 0.0
+    luck: Floats | None = None
+
+    def transfer(self, up_bytes: Floats, down_bytes: Floats, server_ms: Floats | float = 0.0) -> Transfer:
+        """Return the times of requests of `up_bytes` whose answers have `down_bytes`; the cloud takes `server_ms`."""
+        start = self.start_ms
+        begun = start + (self.promotion_ms if self.connection != "warm" else 0.0)
+        for _ in range(HANDSHAKES[self.connection]):
+            begun = begun + self.delay.at_ms(begun)
+        arrived = self._delivered(self.up, begun, wire_bytes(up_bytes), grown=self.connection == "warm")
+        answered = arrived + server_ms
+        back = self._delivered(self.down, answered, wire_bytes(down_bytes), grown=self.connection == "warm")
+        return Transfer(begun - start, arrived - begun, back - answered)
+
+    def _delivered(self, capacity: Capacity, start_ms: Floats, size: Floats, *, grown: bool) -> Floats:
+        """Return when the last byte arrives: flights that double, each a round trip after the one before or as soon as
+        the link has taken that one, then half a round trip on the way."""
+        window = float("inf") if grown else INITIAL_WINDOW * PACKET_BYTES
+        begins, left = np.broadcast_arrays(np.asarray(start_ms, dtype=float), np.asarray(size, dtype=float))
+        ends = begins
+        for _ in range(MOST_FLIGHTS):
+            sent = np.minimum(left, window)
+            ends = np.where(left > 0, capacity.finish_ms(begins, sent), ends)
+            left = left - sent
+            if not (left > 0).any():
+                break
+            begins = np.where(left > 0, np.maximum(ends, begins + self.delay.at_ms(begins)), begins)
+            window *= 2
+        arrived: Floats = ends + self.delay.at_ms(ends) / 2 + self._repaired(ends, size)
+        return arrived
+
+    def _repaired(self, time_ms: Floats, size: Floats) -> Floats | float:
+        """Return the time in which a lost segment is noticed and sent again."""
+        if not self.lost or self.luck is None:
+            return 0.0
+        segments = np.maximum(np.ceil(size / PACKET_BYTES), 1.0)
+        any_lost = 1.0 - (1.0 - self.lost) ** segments
+        at_end = 1.0 - (1.0 - self.lost) ** np.minimum(segments, PROBED_SEGMENTS)
+        trips = np.where(self.luck < at_end, 3.0, np.where(self.luck < any_lost, 1.0, 0.0))
+        repaired: Floats = trips * self.delay.at_ms(time_ms)
+        return repaired
+
+
+def wire_bytes(size: Floats | float) -> Floats:
+    """Return the bytes on the wire of so many bytes of HTTP: with TLS records, and headers of TCP and IP.
+
+    >>> float(wire_bytes(1_000))
+    1074.0
+    """
+    secured = size + RECORD_OVERHEAD * np.ceil(np.asarray(size) / RECORD_BYTES)
+    wired: Floats = secured + (PACKET_BYTES - SEGMENT_BYTES) * np.ceil(secured / SEGMENT_BYTES)
+    return wired
+
+
+def flights(size: int, window: int = INITIAL_WINDOW) -> int:
+    """Return the number of flights in which slow start sends so many bytes on a link that is never full.
+
+    >>> [flights(size) for size in (3_072, 15_680, 75_264, 150_528, 802_816)]
+    [1, 2, 3, 4, 6]
+    """
+    count, carried = 0, 0
+    while carried < size:
+        carried += window * SEGMENT_BYTES * 2**count
+        count += 1
+    return count

@@ -1,0 +1,89 @@
+"""The body of a request in the Open Inference Protocol, version 2, with binary tensors: built, and its bytes counted.
+
+One function makes the JSON header for both, so that a plan's bytes are those that are sent.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+Shape = tuple[int, ...]
+
+DATATYPES = {"float32": "FP32", "float16": "FP16", "uint8": "UINT8"}
+"""The protocol's names of numpy's; a compressed tensor travels as one element of `BYTES`."""
+LENGTH_BYTES = 4
+"""An element of `BYTES` stands behind its length, a little-endian number."""
+PLAN_DIGITS = 16
+"""Digits of the plan's SHA-256 that a request names, so that a tail of another plan refuses it."""
+HTTP_BYTES = 600
+"""Usual bytes of a request's line and headers, with a bearer token; an answer's are fewer."""
+
+
+@dataclass(frozen=True)
+class TensorFormat:
+    """How one tensor travels.
+
+    Args:
+        name: of the input of the cloud's file.
+        shape: of one sample, without the batch axis.
+        dtype: numpy's name, of what is sent; of a compressed tensor, of what it is unpacked to.
+        compression: `png`, `jpeg` or `zstd`; empty if the bytes are the tensor's own.
+    """
+
+    name: str
+    shape: Shape
+    dtype: str
+    compression: str = ""
+
+    def header(self, payload_bytes: int, plan: str) -> bytes:
+        """Return the JSON header of a request whose tensor takes so many bytes."""
+        tensor = {"name": self.name, "shape": [1, *self.shape], "datatype": DATATYPES[self.dtype]}
+        parameters: dict[str, object] = {"binary_data_size": payload_bytes}
+        if self.compression:
+            tensor |= {"shape": [1], "datatype": "BYTES"}
+            parameters["content_type"] = self.compression
+        document = {
+            "inputs": [{**tensor, "parameters": parameters}],
+            "outputs": [{"name": "outputs", "parameters": {"binary_data": True}}],
+            "parameters": {"plan": plan[:PLAN_DIGITS].ljust(PLAN_DIGITS, "0")},
+        }
+        return json.dumps(document, separators=(",", ":")).encode()
+
+    def payload_bytes(self, content_bytes: int) -> int:
+        """Return the bytes of the binary part that holds so many bytes of content."""
+        return content_bytes + (LENGTH_BYTES if self.compression else 0)
+
+    def body_bytes(self, content_bytes: int) -> int:
+        """Return the bytes of a request's body whose tensor has so many bytes of content, compressed or not."""
+        payload = self.payload_bytes(content_bytes)
+        return len(self.header(payload, "")) + payload
+
+    def body(self, content: bytes, plan: str) -> bytes:
+        """Return the body of a request, ready to be sent; `Inference-Header-Content-Length` is its header's length."""
+        payload = len(content).to_bytes(LENGTH_BYTES, "little") + content if self.compression else content
+        return self.header(len(payload), plan) + payload
+
+
+def answer_bytes(shape: Shape, dtype: str = "float32") -> int:
+    """Return the bytes of an answer's body with one output of this shape, without the batch axis.
+
+    >>> answer_bytes((10,))
+    224
+    """
+    count = 1
+    for size in shape:
+        count *= size
+    payload = count * {"float32": 4, "float16": 2, "uint8": 1}[dtype]
+    output = {
+        "name": "outputs",
+        "shape": [1, *shape],
+        "datatype": DATATYPES[dtype],
+        "parameters": {"binary_data_size": payload},
+    }
+    document = {
+        "model_name": "tail",
+        "outputs": [output],
+        "parameters": {"plan": "0" * PLAN_DIGITS, "service_us": 1_000_000},
+    }
+    return len(json.dumps(document, separators=(",", ":")).encode()) + payload

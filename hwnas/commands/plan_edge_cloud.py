@@ -1,0 +1,258 @@
+"""Plans of a run over a link: where to cut, when to ask the cloud, what it costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hwnas import __version__
+from hwnas.collaborate.choice import Goal, break_even, regimes, winner_of, with_front
+from hwnas.collaborate.links.model import LinkModel
+from hwnas.collaborate.plan import Plan
+from hwnas.collaborate.predict import Load, Worlds, predict
+from hwnas.errors import ConfigError
+from hwnas.io.atomic import write_file
+from hwnas.problem.fronts.loading import FrontSource, check_front_exists
+from hwnas.problem.plans.candidates import Enumeration, Promise
+from hwnas.problem.plans.samples import HeldOutSamples
+from hwnas.problem.plans.sides import Side, open_sides, tier_names
+from hwnas.words import brief
+from hwnas.workspace.folder import locked
+from hwnas.workspace.links import link_of
+from hwnas.workspace.progress import Reporter, default_reporter
+from hwnas.workspace.workspace import Workspace, open_run
+
+MOST_SAMPLES = 4000
+"""Most validation samples, and most test samples, that networks answer."""
+
+
+@brief
+@dataclass(frozen=True, eq=False)
+class EdgeCloudPlans:
+    """Plans of a run over a link.
+
+    Args:
+        run: the run.
+        tiers: names of the edge's and the cloud's tier.
+        link: the link.
+        load: clients and workers.
+        promise: what a cascade may lose; its epsilon is also how much less accurate than the best the winner may be.
+        plans: with predictions, the winner first, then the front, each by rising median.
+        winner: the plan to take; None of no plans.
+        enumerated: number of candidates that were compared.
+        notes: what was left out, and why.
+        document: all of it, ready for JSON, as it is written.
+        path: file that holds the document.
+        page: page that shows it.
+    """
+
+    run: Workspace
+    tiers: tuple[str, str]
+    link: LinkModel
+    load: Load
+    promise: Promise
+    plans: tuple[Plan, ...]
+    winner: Plan | None
+    enumerated: int
+    notes: tuple[str, ...]
+    document: Mapping[str, Any]
+    path: Path
+    page: Path
+
+
+def plan_edge_cloud(
+    reference: str | Path,
+    link: str,
+    *,
+    edge: str | None = None,
+    cloud: str | None = None,
+    epsilon: float = 0.01,
+    delta: float = 0.05,
+    load: Load | None = None,
+    samples: int = MOST_SAMPLES,
+    front: FrontSource | None = None,
+    runs: Path = Path("runs"),
+    reporter: Reporter | None = None,
+) -> EdgeCloudPlans:
+    """Plan how the networks of a run's two tiers answer requests over a link, and write the plans to its folder.
+
+    Args:
+        reference: an experiment's file, the name of a shipped one, or a run's folder.
+        link: a link of the experiment, a YAML file, a trace, or a preset: `wired`, `wifi`, `lte`, `5g`, `3g`.
+        edge: tier of the edge; if left out `edge`, or the first of two.
+        cloud: tier of the cloud; if left out `cloud`, or the other one.
+        epsilon: accuracy that a cascade may lose against its cloud network, and the winner against the best plan.
+        delta: probability with which a cascade may lose more.
+        load: clients, their requests and the cloud's workers; one client without queueing if left out.
+        samples: most validation samples, and most test samples, that networks answer.
+        front: `search` or `halving`; if left out, that of successive halving only where nothing was searched.
+        runs: folder of run folders.
+        reporter: receives messages and progress; silent if left out.
+
+    Returns:
+        The plans with their predictions, and the winner.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid, or there is no such link.
+        RunError: nothing was searched yet.
+        TableError: there is no table of a set-up.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> planned = pipeline.plan_edge_cloud("pair.yaml", "wifi")
+        >>> {plan.candidate.kind for plan in planned.plans} >= {"edge_only", "cloud_only", "split"}
+        True
+    """
+    promise, load = Promise(epsilon, delta), load or Load()
+    _check(promise, load, samples)
+    opened: list[LinkModel] = []
+
+    def check(run: Workspace) -> None:
+        tier_names(list(run.experiment.tiers), edge, cloud)
+        opened.append(link_of(link, run.experiment, run.base))
+        check_front_exists(run, front)
+
+    run, reporter = open_run(reference, runs=runs, before=check), default_reporter(reporter)
+    with locked(run):
+        sides = open_sides(run, edge, cloud, front)
+        return _planned(run, sides, opened[0], load, promise, _held_out(run, sides, samples, reporter), reporter)
+
+
+def _check(promise: Promise, load: Load, samples: int) -> None:
+    ranges = {
+        "--epsilon": (promise.epsilon, 0 <= promise.epsilon < 1, "at least 0 and below 1"),
+        "--delta": (promise.delta, 0 < promise.delta < 1, "above 0 and below 1"),
+        "--clients": (load.clients, load.clients >= 1, "1 or more"),
+        "--rate": (load.rate_hz, load.rate_hz >= 0, "0 or more requests a second"),
+        "--workers": (load.workers, load.workers >= 1, "1 or more"),
+        "--samples": (samples, samples >= 2, "2 or more"),
+    }
+    for option, (value, fits, allowed) in ranges.items():
+        if not fits:
+            raise ConfigError(f"`{option}` is {value:g}", where=option, allowed=f"It is {allowed}", do="Correct it")
+
+
+def _held_out(run: Workspace, sides: Sequence[Side], count: int, reporter: Reporter) -> HeldOutSamples | str:
+    """Return the held-out samples with the run's weights; why there are none, where networks cannot be enumeration."""
+    from hwnas.workspace.training.supernets import supernet_of
+
+    if run.experiment.data is None:
+        return "the run has no data: accuracies are those of its search, and nothing is judged on samples"
+    trained = supernet_of(run, reporter)
+    if trained is None:
+        return "the run has no weights: accuracies are those of its search, and nothing is judged on samples"
+    samples = HeldOutSamples(run, trained, count)
+    try:
+        samples.whole(sides[0], next(iter(sides[0].points.values())).architecture)
+    except ConfigError as error:
+        return f"accuracies are those of the search: {error.met}"
+    return samples
+
+
+def _planned(
+    run: Workspace,
+    sides: tuple[Side, Side],
+    link: LinkModel,
+    load: Load,
+    promise: Promise,
+    samples: HeldOutSamples | str,
+    reporter: Reporter,
+) -> EdgeCloudPlans:
+    seed, goal = run.experiment.seed, sides[0].front.tier.quality.goal
+    known = None if isinstance(samples, str) else samples
+    enumeration = Enumeration(*sides, link.quick_draws(seed), known, promise)
+    if isinstance(samples, str):
+        enumeration.notes.append(samples)
+    candidates = enumeration.candidates()
+    worlds, plans, overloaded = Worlds.drawn(link, seed), list[Plan](), 0
+    with reporter.bar(f"planning over {link.name}") as bar:
+        for number, candidate in enumerate(candidates):
+            bar.update(number, len(candidates), candidate.kind)
+            plan = predict(candidate, link, worlds, load)
+            overloaded += plan is None
+            plans += [] if plan is None else [plan]
+        bar.update(len(candidates), len(candidates), "done")
+    if overloaded:
+        enumeration.notes.append(f"{overloaded:,} plans are left out: the cloud cannot keep up with their requests")
+    plans = with_front(plans, goal)
+    winner = winner_of(plans, promise.epsilon, goal)
+    plans.sort(key=lambda plan: (plan is not winner, not plan.on_front, plan.latency.p50, plan.candidate.name))
+    return _written(run, sides, link, load, promise, enumeration, plans)
+
+
+def _written(
+    run: Workspace,
+    sides: tuple[Side, Side],
+    link: LinkModel,
+    load: Load,
+    promise: Promise,
+    enumeration: Enumeration,
+    plans: Sequence[Plan],
+) -> EdgeCloudPlans:
+    from hwnas.report.plans.page import plans_page
+
+    goal: Goal = sides[0].front.tier.quality.goal
+    winner, epsilon = winner_of(plans, promise.epsilon, goal), promise.epsilon
+    tiers = sides[0].tier, sides[1].tier
+    points = {**sides[1].points, **sides[0].points}
+    used = dict.fromkeys(key for one in plans for key in (one.candidate.edge, one.candidate.cloud) if key is not None)
+    notes = [*enumeration.notes, *_notes(sides)]
+    document: dict[str, Any] = {
+        "hwnas": __version__,
+        "run": run.experiment.name,
+        "tiers": {"edge": tiers[0], "cloud": tiers[1]},
+        "setups": {"edge": sides[0].setup.as_dict(), "cloud": sides[1].setup.as_dict()},
+        "link": link.describe(),
+        "load": vars(load),
+        "rule": rule_of(epsilon),
+        "winner": None if winner is None else winner.candidate.name,
+        "enumerated": enumeration.enumerated,
+        "plans": [plan.as_dict() for plan in plans],
+        "break_even": break_even(plans, link, epsilon, goal),
+        "regimes": regimes(plans, link, epsilon, goal) if plans else None,
+        "networks": {key: points[key].architecture.as_dict() for key in used},
+        "notes": notes,
+    }
+    created_at = datetime.now(UTC).isoformat(timespec="seconds")
+    path = run.folder / "plans" / f"{link.name}.json"
+    write_file(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    page = write_file(path.with_suffix(".html"), plans_page(document, created_at=created_at))
+    return EdgeCloudPlans(
+        run,
+        tiers,
+        link,
+        load,
+        promise,
+        tuple(plans),
+        winner,
+        enumeration.enumerated,
+        tuple(notes),
+        document,
+        path,
+        page,
+    )
+
+
+def rule_of(epsilon: float) -> str:
+    """Return the rule of the winner, in words."""
+    return (
+        f"the least 95 % quantile of latency among plans whose accuracy is within {epsilon:g} of the best one; of "
+        "cascades, those with a guarantee"
+    )
+
+
+def _notes(sides: Sequence[Side]) -> list[str]:
+    """Return what is to be known of the two set-ups."""
+    notes = []
+    for side, name in zip(sides, ("edge", "cloud"), strict=True):
+        if side.setup.batch > 1:
+            notes.append(
+                f"the {name}'s times are of batches of {side.setup.batch}: a request is taken to wait for a whole one"
+            )
+        if side.model is not None and side.model.posterior is None:
+            notes.append(f"the {name}'s table has too few whole networks to tell how far sums of operators are off")
+    return notes

@@ -1,0 +1,340 @@
+"""All plans of two fronts over one link: enumerated by their mean latency, and those worth a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from hwnas.collaborate.cascades import Answers, CascadePoint, Pair
+from hwnas.collaborate.codecs import BoundaryCodec, InputCodec, Precision, has_zstd, input_codecs
+from hwnas.collaborate.cuts import ChainCosts, PartTime, enumerate_cuts, part_time
+from hwnas.collaborate.links.tcp import LinkDraws
+from hwnas.collaborate.plan import Candidate, PlanAccuracy
+from hwnas.collaborate.wire import HTTP_BYTES, answer_bytes
+from hwnas.latency.posterior import Floats
+from hwnas.network import Network
+from hwnas.pareto import Objective, front
+from hwnas.problem.plans.samples import HeldOutSamples
+from hwnas.problem.plans.sides import Side
+from hwnas.search.fronts import FrontPoint
+from hwnas.space import Architecture
+
+BOUNDARIES: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+MEAN_MS, BYTES = Objective("mean_ms", "min"), Objective("bytes", "min")
+"""Respects, beside accuracy, in which a candidate may be worth a prediction."""
+
+
+@dataclass(frozen=True)
+class Promise:
+    """The loss that a cascade may have: accuracy `epsilon` against the cloud, with probability `1 - delta`."""
+
+    epsilon: float = 0.01
+    delta: float = 0.05
+
+
+@dataclass
+class Enumeration:
+    """Candidates of a run, with what was left out and why.
+
+    Args:
+        edge: the edge's side.
+        cloud: the cloud's side.
+        draws: states of the link.
+        samples: held-out samples; None where the run has no data or no weights.
+        promise: of cascades.
+    """
+
+    edge: Side
+    cloud: Side
+    draws: LinkDraws
+    samples: HeldOutSamples | None
+    promise: Promise = field(default_factory=Promise)
+    enumerated: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    # --- whole networks ---
+
+    def candidates(self) -> list[Candidate]:
+        """Return the candidates that are worth a prediction: each edge network alone, each cloud network alone, and of
+        splits, compressed inputs and cascades those that no other beats in accuracy, mean latency and bytes."""
+        alone = [self._edge_only(point) for point in self.edge.points.values()]
+        raw, coded = self._cloud_only()
+        others = [*coded, *self._splits(), *self._cascades()]
+        self.enumerated = len(alone) + len(raw) + len(others) + self._skipped_cuts
+        return [*alone, *raw, *self._worth(others)]
+
+    _skipped_cuts: int = 0
+
+    def _edge_only(self, point: FrontPoint) -> Candidate:
+        architecture = point.architecture
+        network = self._network(architecture)
+        return Candidate(
+            "edge_only",
+            self._accuracy(self.edge, point),
+            edge=architecture.key,
+            head=self._time(self.edge, point, 0, len(network.operators)),
+            escalated=0.0,
+            head_mj=self.edge.head_mj(network, len(network.operators)),
+            origins={"latency": self.edge.latency_origin},
+        )
+
+    def _cloud_only(self) -> tuple[list[Candidate], list[Candidate]]:
+        raw, coded = list[Candidate](), list[Candidate]()
+        for point in self.cloud.points.values():
+            for codec in self._input_codecs(point.architecture):
+                candidate = self._sent_input(point, codec)
+                (raw if codec.kind == "raw" else coded).append(candidate)
+        return raw, coded
+
+    def _input_codecs(self, architecture: Architecture) -> list[InputCodec]:
+        if self.samples is None:
+            self._note("inputs are taken as one byte a number, and not compressed: the run has no samples to compress")
+            return [InputCodec("raw")]
+        return input_codecs(self.samples.raw_shape, self.samples.raw_dtype)
+
+    def _sent_input(self, point: FrontPoint, codec: InputCodec) -> Candidate:
+        network = self._network(point.architecture)
+        accuracy, encode = self._accuracy(self.cloud, point), 0.0
+        if self.samples is None:
+            shape, dtype, sizes = network.input_shape, "uint8", np.array([prod(network.input_shape)])
+        else:
+            judged = self.samples.compressed(self.cloud, point.architecture, codec)
+            shape, dtype = self.samples.raw_shape, self.samples.raw_dtype
+            sizes, encode = judged.sent_bytes, judged.encode_ms
+            accuracy = accuracy if codec.is_lossless else self._judged(judged.answers)
+        form = codec.format(shape, dtype)
+        return Candidate(
+            "cloud_only",
+            accuracy,
+            cloud=point.architecture.key,
+            codec=codec.name,
+            tail=self._time(self.cloud, point, 0, len(network.operators)),
+            encode_ms=encode,
+            sent_bytes=np.array([form.body_bytes(int(size)) for size in sizes], dtype=float),
+            answer_bytes=answer_bytes(network.costs[-1].output_shape),
+            head_mj=0.0 if self.edge.energy is not None else None,
+            origins={
+                "latency": self.cloud.latency_origin,
+                "bytes": "exact" if self.samples is not None else "estimated, one byte a number",
+                "encode": "measured on this machine, not on the edge",
+            },
+        )
+
+    # --- cuts ---
+
+    def _splits(self) -> Iterator[Candidate]:
+        if self.edge.model is None or self.cloud.model is None:
+            self._note("networks are not cut: the latencies of a tier are published, of whole networks alone")
+            return
+        points = {**self.cloud.points, **self.edge.points}
+        for key, point in points.items():
+            side = self.edge if key in self.edge.points else self.cloud
+            yield from self._cuts_of(side, point)
+
+    def _cuts_of(self, side: Side, point: FrontPoint) -> Iterator[Candidate]:
+        """Yield the cuts of a network that no other of its cuts beats, with each codec."""
+        assert self.edge.model is not None
+        assert self.cloud.model is not None
+        network = self._network(point.architecture)
+        if len(network.operators) < 2:
+            self._note("a network of one operator has no cut")
+            return
+        costs = ChainCosts.of(network, self.edge.model, self.cloud.model)
+        codecs = [(precision, packed) for packed in self._packs() for precision in BOUNDARIES]
+        sizes = np.column_stack([self._boundary_bytes(side, point, costs, network, *codec) for codec in codecs])
+        answer = answer_bytes(network.costs[-1].output_shape)
+        table = enumerate_cuts(costs, sizes + HTTP_BYTES, answer + HTTP_BYTES, self.draws)
+        for column, (precision, packed) in enumerate(codecs):
+            rows = [
+                {
+                    "mean_ms": float(table.ms[cut, column]),
+                    "bytes": float(sizes[cut, column]),
+                    "edge_ms": float(costs.head_ms[cut]),
+                }
+                for cut in range(1, costs.cuts)
+            ]
+            best = front(rows, [MEAN_MS, BYTES])
+            self._skipped_cuts += len(rows) - len(best)
+            for index in best:
+                yield self._split(side, point, network, index + 1, precision, packed)
+
+    def _packs(self) -> list[bool]:
+        if self.samples is None or not has_zstd():
+            if self.samples is not None:
+                self._note('boundaries are not packed by zstd: install `pip install "hwnas[zstd]"` to plan with it')
+            return [False]
+        return [False, True]
+
+    def _boundary_bytes(
+        self, side: Side, point: FrontPoint, costs: ChainCosts, network: Network, precision: Precision, packed: bool
+    ) -> Floats:
+        """Return (cuts + 1,) bytes of bodies; infinity at the ends, where no boundary is sent."""
+        codec = BoundaryCodec(precision, packed)
+        if packed:
+            assert self.samples is not None
+            content = self.samples.packed_bytes(side, point.architecture, precision)
+        else:
+            each = {"fp32": 4, "fp16": 2, "int8": 1}[precision]
+            content = [float(count * each) for count in costs.elements]
+        shapes = [network.input_shape, *(part.output_shape for part in network.costs)]
+        bodies = [codec.format(shape).body_bytes(round(size)) for shape, size in zip(shapes, content, strict=True)]
+        return np.array([np.inf, *bodies[1:-1], np.inf], dtype=float)
+
+    def _split(
+        self, side: Side, point: FrontPoint, network: Network, cut: int, precision: Precision, packed: bool
+    ) -> Candidate:
+        shape, codec, encode = network.costs[cut - 1].output_shape, BoundaryCodec(precision, packed), 0.0
+        accuracy = self._accuracy(side, point)
+        if self.samples is not None:
+            codec = self.samples.codec_at(side, point.architecture, cut, precision, packed)
+            judged = self.samples.cut(side, point.architecture, cut, codec)
+            accuracy, content, encode = self._judged(judged.answers), judged.sent_bytes, judged.encode_ms
+        else:
+            content = np.array([len(codec.rounded(np.zeros(shape, np.float32)).tobytes())])
+            if precision != "fp32":
+                accuracy = replace(
+                    accuracy, origin=f"estimated, as if {precision} changed no answer: {accuracy.origin}"
+                )
+        form, end = codec.format(shape), len(network.operators)
+        return Candidate(
+            "split",
+            accuracy,
+            edge=point.architecture.key,
+            cloud=point.architecture.key,
+            cut=cut,
+            codec=codec.name,
+            head=self._time(self.edge, point, 0, cut),
+            tail=self._time(self.cloud, point, cut, end),
+            encode_ms=encode,
+            sent_bytes=np.array([form.body_bytes(int(size)) for size in content], dtype=float),
+            answer_bytes=answer_bytes(network.costs[-1].output_shape),
+            head_mj=self.edge.head_mj(network, cut),
+            origins={
+                "latency": f"head {self.edge.latency_origin}; tail {self.cloud.latency_origin}",
+                "bytes": "measured on samples" if packed else "exact",
+                "encode": "measured on this machine, not on the edge",
+            },
+            extras={"boundary": list(shape), "scale": codec.scale, "zero_point": codec.zero_point}
+            if precision == "int8"
+            else {"boundary": list(shape)},
+        )
+
+    # --- cascades ---
+
+    def _cascades(self) -> Iterator[Candidate]:
+        if self.samples is None:
+            self._note("there are no cascades: they are judged on held-out samples, by networks with weights")
+            return
+        own = {key: self.samples.whole(self.edge, point.architecture) for key, point in self.edge.points.items()}
+        other = {key: self.samples.whole(self.cloud, point.architecture) for key, point in self.cloud.points.items()}
+        if not next(iter(own.values())).confidences:
+            self._note("there are no cascades: the task has no deferral score")
+            return
+        inputs = {key: self._best_input(key) for key in other}
+        for edge_key, edge in own.items():
+            alone = self._edge_only(self.edge.points[edge_key])
+            for cloud_key, cloud in other.items():
+                if edge_key != cloud_key:
+                    pair = Pair(edge, cloud, self.samples.parts)
+                    yield from self._cascades_of(pair, alone, inputs[cloud_key])
+
+    def _best_input(self, key: str) -> Candidate:
+        """Return the cloud-only plan of a network with the lossless input that arrives first."""
+        point = self.cloud.points[key]
+        ways = [self._sent_input(point, codec) for codec in self._input_codecs(point.architecture) if codec.is_lossless]
+        return min(ways, key=self._mean_ms)
+
+    def _cascades_of(self, pair: Pair, alone: Candidate, sent: Candidate) -> Iterator[Candidate]:
+        """Yield the cascades of a pair, one for each rule; those that no promise covers say why."""
+        epsilon, delta = self.promise.epsilon, self.promise.delta
+        for rule in pair.edge.confidences:
+            point = pair.certified(rule, epsilon, delta) or pair.empirical(rule, epsilon)
+            if 0 < point.escalated < 1:
+                yield self._cascade(pair, point, alone, sent)
+
+    def _cascade(self, pair: Pair, point: CascadePoint, alone: Candidate, sent: Candidate) -> Candidate:
+        samples = len(pair.parts.calibration)
+        why = (
+            None
+            if point.guarantee is not None
+            else (
+                f"no threshold is certified by {samples:,} samples for epsilon {self.promise.epsilon:g} and delta "
+                f"{self.promise.delta:g}; this one holds on them alone"
+            )
+        )
+        rows = pair.parts.judging
+        extras: dict[str, Any] = {
+            "error_correlation": pair.error_correlation,
+            "edge_accuracy": float(pair.edge.scores[rows].mean()),
+            "cloud_accuracy": float(pair.cloud.scores[rows].mean()),
+            "temperature": pair.edge.temperature,
+            "no_guarantee": why,
+        }
+        origin = f"measured on {len(rows):,} held-out samples: edge {pair.edge.origin}; cloud {pair.cloud.origin}"
+        return replace(
+            sent,
+            kind="cascade",
+            accuracy=PlanAccuracy(point.accuracy, point.error, origin),
+            edge=alone.edge,
+            head=alone.head,
+            escalated=point.escalated,
+            cascade=point,
+            head_mj=alone.head_mj,
+            origins={**sent.origins, "latency": f"edge {self.edge.latency_origin}; cloud {self.cloud.latency_origin}"},
+            extras=extras,
+        )
+
+    # --- parts ---
+
+    def _worth(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Return the candidates of each kind that no other of the kind beats; a promise counts as a kind of its own."""
+        kinds: dict[Any, list[Candidate]] = {}
+        for one in candidates:
+            certified = one.cascade is not None and one.cascade.guarantee is not None
+            kinds.setdefault((one.kind, certified), []).append(one)
+        respects = (Objective("accuracy", self.edge.front.tier.quality.goal), MEAN_MS, BYTES)
+        return [some[index] for some in kinds.values() for index in front([self._quick(one) for one in some], respects)]
+
+    def _quick(self, candidate: Candidate) -> Mapping[str, float]:
+        mean = self._mean_ms(candidate)
+        return {"accuracy": candidate.accuracy.value, "mean_ms": mean, "bytes": candidate.bytes}
+
+    def _mean_ms(self, candidate: Candidate) -> float:
+        size = float(candidate.sent_bytes.mean()) + HTTP_BYTES
+        answer = np.asarray(float(candidate.answer_bytes + HTTP_BYTES))
+        way = self.draws.transfer(np.asarray(size), answer, candidate.tail.ms).total
+        beyond = candidate.encode_ms + float(np.mean(way)) + candidate.tail.ms
+        return candidate.head.ms + candidate.escalated * beyond
+
+    def _time(self, side: Side, point: FrontPoint, begin: int, end: int) -> PartTime:
+        if side.model is None:
+            return PartTime(point.scores[side.latency_metric], 0.0, 0.0)
+        return part_time(side.model, self._network(point.architecture), begin, end)
+
+    def _network(self, architecture: Architecture) -> Network:
+        return self.edge.run.network(architecture)
+
+    def _accuracy(self, side: Side, point: FrontPoint) -> PlanAccuracy:
+        """Return a network's accuracy: on held-out samples if there are some, else as its search has it."""
+        if self.samples is not None:
+            return self._judged(self.samples.whole(side, point.architecture))
+        metric = side.front.tier.quality.metric
+        estimate = point.estimates.get(metric)
+        if estimate is not None:
+            return PlanAccuracy(estimate.value, estimate.error, f"{side.front.source.origin}, shrunken estimate")
+        return PlanAccuracy(point.scores[metric], point.errors.get(metric), side.front.source.origin)
+
+    def _judged(self, answers: Answers) -> PlanAccuracy:
+        assert self.samples is not None
+        scores = answers.scores[self.samples.parts.judging]
+        error = float(scores.std() / max(len(scores), 1) ** 0.5)
+        origin = f"measured on {len(scores):,} held-out samples: {answers.origin}"
+        return PlanAccuracy(float(scores.mean()), error, origin)
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)

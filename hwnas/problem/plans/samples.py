@@ -1,0 +1,324 @@
+"""Answers of a run's networks to samples that no search saw: whole, cut, and to inputs that were compressed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.collaborate.cascades import Answers, Parts, split_held_out
+from hwnas.collaborate.codecs import TIMED_SAMPLES, BoundaryCodec, InputCodec, Precision, encode_ms
+from hwnas.collaborate.halves import split_module
+from hwnas.io.atomic import write_file
+from hwnas.io.regular import read_regular
+from hwnas.network import Network
+from hwnas.problem.accuracy import accuracy_context
+from hwnas.problem.plans.sides import Side
+from hwnas.space import Architecture
+from hwnas.tasks import Batch
+from hwnas.workspace.results.bundles import open_bundle
+from hwnas.workspace.training.supernets import Trained
+from hwnas.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from hwnas.accuracy.inherited import InheritedAccuracy
+
+Array = NDArray[Any]
+
+BATCH = 256
+SIZED_SAMPLES = 32
+"""Samples whose packed boundaries are measured at every cut."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Answers with the sizes of what was sent for them.
+
+    Args:
+        answers: to all samples.
+        sent_bytes: content of requests, before the protocol's own bytes.
+        encode_ms: time of encoding one on this machine.
+    """
+
+    answers: Answers
+    sent_bytes: Array
+    encode_ms: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Coded:
+    sizes: Array
+    """Content of the judging samples' requests, in bytes."""
+    encode_ms: float
+    seen: Array | None
+    """All inputs as the cloud sees them; None if it sees the very inputs."""
+
+
+class HeldOutSamples:
+    """Samples of a run: validation samples, which its search saw, then test samples, which it did not.
+
+    What networks answer is kept in the run's folder, by what they were made of.
+    """
+
+    def __init__(self, run: Workspace, trained: Trained, count: int) -> None:
+        self.run, self._trained = run, trained
+        setting, held_out = (split.first(count) for split in (run.dataset.validation, run.dataset.test))
+        self._splits = (setting, held_out)
+        self.parts: Parts = split_held_out(len(setting), len(held_out), run.experiment.seed)
+        self._folder = run.folder / "plans" / "answers"
+        self._modules: dict[str, nn.Module] = {}
+        self._coded_by: dict[InputCodec, _Coded] = {}
+        self._answered: dict[tuple[str, str], Answers] = {}
+
+    @cached_property
+    def _scored(self) -> InheritedAccuracy:
+        from hwnas.accuracy.inherited import inherited
+
+        return inherited(accuracy_context(self.run, self._trained))
+
+    @cached_property
+    def raw(self) -> Tensor:
+        """All inputs as they are stored: bytes, or numbers."""
+        import torch
+
+        return torch.cat([split.inputs.take(split.indices) for split in self._splits])
+
+    @property
+    def raw_dtype(self) -> str:
+        """numpy's name of their type."""
+        return str(self.raw.numpy().dtype)
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        """Shape of one of them."""
+        return tuple(self.raw.shape[1:])
+
+    @cached_property
+    def _targets(self) -> Tensor:
+        import torch
+
+        return torch.cat([split.targets for split in self._splits])
+
+    def whole(self, side: Side, architecture: Architecture) -> Answers:
+        """Return the answers of a network of a side: of its exported file, where there is one, else of PyTorch."""
+        of_side = side.tier, architecture.key
+        if of_side not in self._answered:
+            self._answered[of_side] = self._asked(side, architecture)
+        return self._answered[of_side]
+
+    def _asked(self, side: Side, architecture: Architecture) -> Answers:
+        network = self.run.network(architecture)
+        file = exported_file(side, architecture.key)
+        if file is not None:
+            path, digest = file
+            origin = f"{path.name}, run on this machine"
+            outputs = self._kept(f"{architecture.key}-{digest}", lambda: self._run_file(side, path, network))
+        else:
+            precision = side.setup.precision
+            other = (
+                "" if precision == "fp32" else f"; the set-up computes in {precision}, and no file of it is exported"
+            )
+            origin = f"PyTorch in fp32{other}"
+            name = f"{architecture.key}-{self._digest(side)}"
+            outputs = self._kept(name, lambda: self._whole(side, architecture, self._inputs()))
+        return self._answers(network, outputs, origin)
+
+    def compressed(self, side: Side, architecture: Architecture, codec: InputCodec) -> Judged:
+        """Return the answers of a network to inputs as the codec leaves them, and their sizes."""
+        coded = self._coded(codec)
+        if coded.seen is None:
+            return Judged(self.whole(side, architecture), coded.sizes, coded.encode_ms)
+        name, seen = f"{architecture.key}-{self._digest(side)}-{codec.name}", coded.seen
+        outputs = self._kept(name, lambda: self._whole(side, architecture, self._normalised(seen)))
+        origin = f"PyTorch in fp32, on decoded images ({codec.name})"
+        return Judged(self._answers(self.run.network(architecture), outputs, origin), coded.sizes, coded.encode_ms)
+
+    def _coded(self, codec: InputCodec) -> _Coded:
+        """Return the inputs as a codec leaves them; each is encoded once for all networks."""
+        if codec not in self._coded_by:
+            samples, judging = self.raw.numpy(), self.parts.judging
+            timed = encode_ms(codec, list(samples[:TIMED_SAMPLES]))
+            rows = judging if codec.is_lossless else np.arange(len(samples))
+            coded = {int(row): codec.encode(samples[row]) for row in rows}
+            sizes = np.array([len(coded[int(row)]) for row in judging])
+            seen = None
+            if not codec.is_lossless:
+                seen = np.stack(
+                    [codec.decode(coded[row], self.raw_shape, self.raw_dtype) for row in range(len(samples))]
+                )
+            self._coded_by[codec] = _Coded(sizes, timed, seen)
+        return self._coded_by[codec]
+
+    def codec_at(
+        self, side: Side, architecture: Architecture, cut: int, precision: Precision, packed: bool
+    ) -> BoundaryCodec:
+        """Return the codec of a boundary, whose bytes span what training inputs gave there."""
+        low, high = self._ranges(side, architecture)[cut] if precision == "int8" else (0.0, 1.0)
+        return BoundaryCodec(precision, packed, low, high)
+
+    def cut(self, side: Side, architecture: Architecture, cut: int, codec: BoundaryCodec) -> Judged:
+        """Return the answers of a network that is cut after an operator, and the sizes of its boundary."""
+        import torch
+
+        network = self.run.network(architecture)
+        head, tail = split_module(self._module(side, architecture), cut)
+
+        def answer() -> Array:
+            outputs = []
+            with torch.no_grad():
+                for some in torch.split(self._inputs(), BATCH):
+                    boundary = head(self._fitted(network, some)).numpy()
+                    seen = codec.restored(codec.rounded(boundary))
+                    outputs.append(tail(torch.from_numpy(seen)).numpy())
+            return np.concatenate(outputs)
+
+        with torch.no_grad():
+            first = self._fitted(network, self._inputs()[self.parts.judging[:SIZED_SAMPLES]])
+            boundaries = list(head(first).numpy())
+        sizes = np.array([len(codec.encode(one)) for one in (boundaries if codec.packed else boundaries[:1])])
+        if codec.precision == "fp32":
+            answers = self.whole(side, architecture)
+        else:
+            outputs = self._kept(f"{architecture.key}-{self._digest(side)}-after-{cut}-{codec.precision}", answer)
+            origin = f"PyTorch in fp32, cut after operator {cut} with the boundary in {codec.precision}"
+            answers = self._answers(network, outputs, origin)
+        return Judged(answers, sizes, encode_ms(codec, boundaries))
+
+    def packed_bytes(self, side: Side, architecture: Architecture, precision: Precision) -> list[float]:
+        """Return the mean packed size of every boundary, from cut 0 on, over some samples."""
+        import torch
+
+        network, children = self.run.network(architecture), list(self._module(side, architecture).children())
+        sizes = []
+        with torch.no_grad():
+            boundary = self._fitted(network, self._inputs()[self.parts.judging[:SIZED_SAMPLES]])
+            for cut in range(len(children) + 1):
+                codec = self.codec_at(side, architecture, cut, precision, True)
+                sizes.append(float(np.mean([len(codec.encode(one)) for one in boundary.numpy()])))
+                boundary = children[cut](boundary) if cut < len(children) else boundary
+        return sizes
+
+    def _ranges(self, side: Side, architecture: Architecture) -> list[tuple[float, float]]:
+        """Return the least and the largest value at every cut over training inputs."""
+        import torch
+
+        network, children = self.run.network(architecture), list(self._module(side, architecture).children())
+        ranges = []
+        with torch.no_grad():
+            boundary = self._fitted(network, torch.cat(self._scored.calibration)[:BATCH])
+            for cut in range(len(children) + 1):
+                ranges.append((float(boundary.min()), float(boundary.max())))
+                boundary = children[cut](boundary) if cut < len(children) else boundary
+        return ranges
+
+    # --- networks ---
+
+    def _module(self, side: Side, architecture: Architecture) -> nn.Module:
+        key = f"{architecture.key}-{self._digest(side)}"
+        if key not in self._modules:
+            from hwnas.supernet.weights_file import load_module
+
+            network, weights = self.run.network(architecture), side.front.weights(self.run, architecture)
+            module = load_module(weights, network) if weights is not None else self._scored.settled(network)
+            self._modules[key] = module.cpu().eval()
+        return self._modules[key]
+
+    def _whole(self, side: Side, architecture: Architecture, inputs: Tensor) -> Array:
+        from hwnas.export.bundle import outputs_of
+
+        network = self.run.network(architecture)
+        outputs: Array = outputs_of(self._module(side, architecture), self._fitted(network, inputs).numpy())
+        return outputs
+
+    def _run_file(self, side: Side, path: Path, network: Network) -> Array:
+        from hwnas.workspace.measuring.setups import runtime_of
+
+        config = self.run.experiment.setups[self.run.experiment.tiers[side.tier].setup]
+        return np.asarray(runtime_of(config).load(path).run(self._fitted(network, self._inputs()).numpy()))
+
+    def _digest(self, side: Side) -> str:
+        made_of = side.front.producer or self._scored.producer
+        return hashlib.sha256(made_of.encode()).hexdigest()[:12]
+
+    # --- samples ---
+
+    def _inputs(self) -> Tensor:
+        import torch
+
+        return torch.cat([split.every() for split in self._splits])
+
+    def _normalised(self, raw: Array) -> Tensor:
+        import torch
+
+        numbers = torch.from_numpy(raw).float()
+        split = self._splits[0]
+        return (numbers / 255 if raw.dtype == np.uint8 else numbers).sub_(split.mean).div_(split.std)
+
+    def _fitted(self, network: Network, inputs: Tensor) -> Tensor:
+        fitted: Tensor = network.task.fitted(inputs, network.input_shape)
+        return fitted
+
+    # --- answers ---
+
+    def _answers(self, network: Network, outputs: Array, origin: str) -> Answers:
+        import torch
+
+        task, rows = network.task, self.parts.setting
+        scores = task.sample_scores(torch.from_numpy(outputs), Batch(None, self._targets))
+        temperature = task.fitted_temperature(outputs[rows], self._targets.numpy()[rows])
+        return Answers(scores, task.deferral_scores(outputs, temperature), origin, temperature)
+
+    def _kept(self, name: str, compute: Callable[[], Array]) -> Array:
+        """Return outputs that are stored under a name, computed where they are not."""
+        path = self._folder / f"{name}-{self._samples_digest}.answers"
+        if (stored := _intact(path)) is not None:
+            return stored
+        outputs, buffer = compute(), io.BytesIO()
+        np.save(buffer, outputs)
+        content = buffer.getvalue()
+        write_file(path, hashlib.sha256(content).digest() + content)
+        return outputs
+
+    @cached_property
+    def _samples_digest(self) -> str:
+        seen = hashlib.sha256(self.run.dataset.name.encode())
+        seen.update(self.raw.numpy().tobytes())
+        seen.update(self._targets.numpy().tobytes())
+        return seen.hexdigest()[:12]
+
+
+def exported_file(side: Side, key: str) -> tuple[Path, str] | None:
+    """Return the file of a network that the tier's own runtime runs here, and twelve digits of its digest; None if none
+    was exported or it is damaged."""
+    config = side.run.experiment.setups[side.run.experiment.tiers[side.tier].setup]
+    bundle = open_bundle(side.front.folder)
+    if config.host or bundle.manifest is None:
+        return None
+    for model in bundle.models:
+        for file in model.files if model.key == key else ():
+            if bundle.is_own(file) and file.name not in bundle.wrong:
+                return side.front.folder / file.name, file.sha256[:12]
+    return None
+
+
+def _intact(path: Path) -> Array | None:
+    """Return the outputs in a file that is as it was written; None if there is none."""
+    if not path.is_file():
+        return None
+    with suppress(OSError, ValueError):
+        content = read_regular(path)
+        size = hashlib.sha256().digest_size
+        if hashlib.sha256(content[size:]).digest() == content[:size]:
+            outputs: Array = np.load(io.BytesIO(content[size:]), allow_pickle=False)
+            return outputs
+    return None

@@ -1,0 +1,127 @@
+"""Charts of plans: who wins at which link, where a request's time goes, accuracy against latency."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hwnas.report import units
+from hwnas.report.charts.chart import ChartAxis, Figure, Marks, Tint, Tip, around
+from hwnas.report.plans.table import KIND_NAMES, networks_of, plan_title
+
+KIND_COLORS = {"edge_only": "--tier-0", "cloud_only": "--tier-1", "split": "--tier-2", "cascade": "--tier-3"}
+STEP_COLORS = {
+    "edge": "--tier-0",
+    "encode": "--tier-4",
+    "set_up": "--muted",
+    "up": "--tier-2",
+    "queue": "--warn",
+    "tail": "--tier-1",
+    "down": "--tier-3",
+}
+"""Steps of a request in their order."""
+STEP_NAMES = {"set_up": "handshakes", "tail": "cloud"}
+HALF_BAR = 0.32
+
+
+def regime_figure(document: Mapping[str, Any]) -> Figure:
+    """The winner at each rate up and round trip of a constant link, by the colour of its kind."""
+    regimes, plans = document["regimes"], {plan["name"]: plan for plan in document["plans"]}
+    rates, rtts = (len(regimes[key]) for key in ("up_mbps", "rtt_ms"))
+    tints, marks = [], dict[str, tuple[list[float], list[float], list[Tip]]]()
+    for i in range(rates):
+        for j in range(rtts):
+            plan = plans[regimes["winners"][i][j]]
+            corners = [(i - 0.5, j - 0.5), (i + 0.5, j - 0.5), (i + 0.5, j + 0.5), (i - 0.5, j + 0.5)]
+            tints.append(Tint(corners, KIND_COLORS[plan["kind"]], 0.45))
+            x, y, tips = marks.setdefault(plan["kind"], ([], [], []))
+            x.append(float(i))
+            y.append(float(j))
+            tips.append(_regime_tip(regimes, i, j, plan))
+    names = [tuple(units.digits(float(f"{value:.2g}")) for value in regimes[key]) for key in ("up_mbps", "rtt_ms")]
+    layers = tuple(
+        Marks(KIND_NAMES[kind], x, y, KIND_COLORS[kind], tips, radius=2.5) for kind, (x, y, tips) in marks.items()
+    )
+    return Figure(
+        layers,
+        ChartAxis((-0.5, rates - 0.5), "Mbps up", names=names[0]),
+        ChartAxis((-0.5, rtts - 0.5), names=names[1]),
+        380,
+        "Winning plan by rate and round trip",
+        tints=tuple(tints),
+    )
+
+
+def _regime_tip(regimes: Mapping[str, Any], i: int, j: int, plan: Mapping[str, Any]) -> Tip:
+    rows = (
+        ("Rate up", f"{regimes['up_mbps'][i]:.3g} Mbps", ""),
+        ("Round trip", units.milliseconds(regimes["rtt_ms"][j]), ""),
+        ("Mean latency", units.milliseconds(regimes["mean_ms"][i][j]), "predicted"),
+    )
+    return Tip(plan_title(plan), rows, (networks_of(plan),))
+
+
+def waterfall_figure(plans: Sequence[Mapping[str, Any]]) -> Figure:
+    """Mean time of each step of a request, a bar for each plan; the first plan on top."""
+    tints, x, y, tips = list[Tint](), list[float](), list[float](), list[Tip]()
+    for row, plan in enumerate(reversed(plans)):
+        begin = 0.0
+        for step, color in STEP_COLORS.items():
+            end = begin + plan["waterfall_ms"][step]
+            low, high = row - HALF_BAR, row + HALF_BAR
+            tints.append(Tint([(begin, low), (end, low), (end, high), (begin, high)], color, 0.75))
+            begin = end
+        x.append(begin)
+        y.append(float(row))
+        tips.append(_waterfall_tip(plan))
+    names = tuple(f"{number}" for number in range(len(plans), 0, -1))
+    return Figure(
+        (Marks("plans", x, y, "--ink", tips, radius=3.0),),
+        ChartAxis((0.0, 1.05 * max(x)), "ms"),
+        ChartAxis((-0.6, len(plans) - 0.4), names=names),
+        70 + 26 * len(plans),
+        "Mean time of a request by step",
+        tints=tuple(tints),
+    )
+
+
+def _waterfall_tip(plan: Mapping[str, Any]) -> Tip:
+    rows = tuple(
+        (STEP_NAMES.get(step, step), units.milliseconds(value), "predicted")
+        for step, value in plan["waterfall_ms"].items()
+    )
+    return Tip(plan_title(plan), rows, (networks_of(plan),))
+
+
+def latency_figure(plans: Sequence[Mapping[str, Any]]) -> Figure:
+    """Accuracy against median latency, on a logarithmic axis, a point for each plan."""
+    layers = []
+    for kind, color in KIND_COLORS.items():
+        some = [plan for plan in plans if plan["kind"] == kind]
+        if some:
+            x = [math.log10(plan["latency_ms"]["p50"]) for plan in some]
+            y = [100 * plan["accuracy"] for plan in some]
+            radii = [5.0 if plan["on_front"] else 3.0 for plan in some]
+            layers.append(Marks(KIND_NAMES[kind], x, y, color, [_plan_tip(plan) for plan in some], radius=radii))
+    xs, ys = ([value for layer in layers for value in getattr(layer, axis)] for axis in ("x", "y"))
+    return Figure(
+        tuple(layers),
+        ChartAxis(around(xs), "log₁₀ of the median latency in ms"),
+        ChartAxis(around(ys), suffix=" %"),
+        380,
+        "Accuracy against median latency",
+    )
+
+
+def _plan_tip(plan: Mapping[str, Any]) -> Tip:
+    latency = plan["latency_ms"]
+    rows = (
+        ("Accuracy", f"{plan['accuracy']:.2%}", ""),
+        ("p50", units.milliseconds(latency["p50"]), "predicted"),
+        ("p95", units.milliseconds(latency["p95"]), "predicted"),
+        ("p99", units.milliseconds(latency["p99"]), "predicted"),
+        ("Sent", units.size(plan["bytes"]), ""),
+        ("Asked", f"{plan['escalated']:.1%}", ""),
+    )
+    return Tip(plan_title(plan), rows, (networks_of(plan),))

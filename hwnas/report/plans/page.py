@@ -1,0 +1,107 @@
+"""The page of plans over a link: one self-contained HTML file, as the report is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hwnas.report import units
+from hwnas.report.document import framed
+from hwnas.report.markup import Html, el, join
+from hwnas.report.parts import Header, TableCell, legend, plot, section, table
+from hwnas.report.plans.figures import (
+    KIND_COLORS,
+    STEP_COLORS,
+    STEP_NAMES,
+    latency_figure,
+    regime_figure,
+    waterfall_figure,
+)
+from hwnas.report.plans.table import (
+    KIND_NAMES,
+    break_even_sentence,
+    link_sentence,
+    networks_of,
+    plan_title,
+    shown_plans,
+    winner_sentence,
+)
+
+MOST_BARS = 12
+
+
+def plans_page(document: Mapping[str, Any], *, created_at: str) -> str:
+    """Return the page as text; `document` is what `hwnas plan` writes."""
+    link, plans = document["link"], document["plans"]
+    sections = {"Winner": _winner(document)}
+    if plans:
+        sections |= {"Regimes": _regimes(document), "Request": _waterfall(document), "Plans": _plans(plans)}
+    return framed(
+        "plan",
+        f"Plans of {document['run']} over {link['name']}",
+        f"{document['run']} over {link['name']}",
+        f"{document['enumerated']:,} plans of tiers {document['tiers']['edge']} and {document['tiers']['cloud']}; all "
+        "latencies are predicted",
+        sections,
+        hwnas_version=document["hwnas"],
+        created_at=created_at,
+    )
+
+
+def _winner(document: Mapping[str, Any]) -> Html:
+    sentences = [winner_sentence(document), break_even_sentence(document), link_sentence(document)]
+    notes = [el("p", f"{note[:1].upper()}{note[1:]}.", class_="note") for note in document["notes"]]
+    return section("Winner", "Which plan", *(el("p", one) for one in sentences if one), *notes)
+
+
+def _regimes(document: Mapping[str, Any]) -> Html:
+    entries = [("network", color, KIND_NAMES[kind]) for kind, color in KIND_COLORS.items()]
+    axis = el("p", el("b", "↑ Round trip, ms"), class_="axis")
+    shown = el("article", axis, plot(regime_figure(document)), legend(entries), class_="card")
+    say = "The plan with the least mean latency at each rate and round trip of a link that is constant."
+    return section("Regimes", "At other links", shown, say=say)
+
+
+def _waterfall(document: Mapping[str, Any]) -> Html:
+    plans = shown_plans(document)[:MOST_BARS]
+    entries = [("network", color, STEP_NAMES.get(step, step)) for step, color in STEP_COLORS.items()]
+    names = el("ol", *(el("li", f"{plan_title(plan)}: {networks_of(plan)}") for plan in plans))
+    shown = el("article", plot(waterfall_figure(plans)), legend(entries), names, class_="card")
+    say = "Mean time of each step; steps that only some requests take count with their share."
+    return section("Request", "Where a request's time goes", shown, say=say)
+
+
+def _plans(plans: Sequence[Mapping[str, Any]]) -> Html:
+    entries = [("network", color, KIND_NAMES[kind]) for kind, color in KIND_COLORS.items()]
+    axis = el("p", el("b", "↑ Accuracy"), class_="axis")
+    chart = el("article", axis, plot(latency_figure(plans)), legend(entries), class_="card")
+    headers: list[Header] = [
+        ("Plan", None),
+        ("Networks", None),
+        ("Accuracy", None),
+        ("p50", "predicted", "ms"),
+        ("p95", "predicted", "ms"),
+        ("p99", "predicted", "ms"),
+        ("Sent", None, "bytes"),
+        ("Asked", None),
+        ("Energy", "predicted", "mJ"),
+        ("Million requests", None),
+        ("Clients", "predicted"),
+    ]
+    made = table("Plans", headers, [_row(plan) for plan in plans])
+    return section("Plans", "All that were predicted", join(chart, made))
+
+
+def _row(plan: Mapping[str, Any]) -> list[TableCell]:
+    latency, energy, money = plan["latency_ms"], plan["energy_mj"], plan["money_per_million"]
+    return [
+        TableCell(plan_title(plan), plan["name"]),
+        TableCell(networks_of(plan), networks_of(plan)),
+        TableCell(f"{plan['accuracy']:.2%}", plan["accuracy"]),
+        *(TableCell(units.milliseconds(latency[name]), latency[name]) for name in ("p50", "p95", "p99")),
+        TableCell(units.size(plan["bytes"]), plan["bytes"]),
+        TableCell(f"{plan['escalated']:.1%}", plan["escalated"]),
+        TableCell(units.GAP if energy is None else units.digits(energy), energy),
+        TableCell(units.GAP if money is None else f"{money:,.2f}", money),
+        TableCell(units.GAP if plan["clients"] is None else f"{plan['clients']:,}", plan["clients"]),
+    ]

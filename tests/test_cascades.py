@@ -1,0 +1,188 @@
+"""Cascades: confidences, thresholds with a guarantee, pairs of networks. Predictions here are synthetic."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hwnas.collaborate.cascades import Answers, Pair, Parts, cascade_curve, split_held_out
+from hwnas.collaborate.guarantee import (
+    binomial_upper,
+    certify_threshold,
+    fixed_thresholds,
+    loss_bounds,
+    samples_needed,
+)
+from hwnas.tasks.confidence import calibration_error, class_confidences, fit_temperature, log_softmax
+
+STORED = 40_000
+SET = 4_000
+
+
+def answers(seed: int, skill: float, common: np.ndarray) -> Answers:
+    """Synthetic answers: hard samples are hard for all networks, and a network is less sure of what it gets wrong."""
+    rng = np.random.default_rng(seed)
+    chance = np.clip(1.02 - common**2 * (1.1 - skill), 0, 1)
+    right = (rng.random(len(common)) < chance).astype(float)
+    confidence = np.clip(chance + rng.normal(0, 0.08, len(common)) - 0.05 * (1 - right), 0, 1)
+    return Answers(right, {"max_prob": confidence, "noise": rng.random(len(common))}, "synthetic")
+
+
+@pytest.fixture(scope="module")
+def pair() -> Pair:
+    """A pair whose cloud is some points better, with a set-apart part and a large rest that stands for all samples."""
+    common = np.random.default_rng(0).random(STORED)
+    rows = np.arange(STORED)
+    return Pair(answers(1, 0.45, common), answers(2, 0.75, common), Parts(rows[:SET], rows[SET:SET], rows[SET:]))
+
+
+def test_the_synthetic_cloud_is_better(pair: Pair) -> None:
+    gap = pair.cloud.scores.mean() - pair.edge.scores.mean()
+    assert 0.05 < gap < 0.15
+    assert 0.02 < pair.error_correlation < 0.9
+
+
+# --- the guarantee ---
+
+
+@pytest.mark.parametrize(
+    ("rule", "epsilon", "delta"), [("max_prob", 0.01, 0.1), ("max_prob", 0.02, 0.05), ("noise", 0.01, 0.1)]
+)
+def test_a_thousand_resplits_break_the_promise_no_more_often_than_promised(
+    pair: Pair, rule: str, epsilon: float, delta: float
+) -> None:
+    rest = pair.parts.judging
+    confidence = pair.edge.confidences[rule]
+    losses = pair.cloud.scores - pair.edge.scores
+    thresholds = fixed_thresholds(confidence[pair.parts.setting])
+    rng = np.random.default_rng(3)
+    broken = keeps = 0
+    for _ in range(1000):
+        rows = rng.choice(rest, 1500, replace=False)
+        guarantee = certify_threshold(confidence[rows], losses[rows], thresholds, epsilon, delta)
+        lost = np.where(confidence[rest] >= guarantee.threshold, losses[rest], 0).mean()
+        broken += lost > epsilon
+        keeps += guarantee.keeps_any
+    assert broken / 1000 <= delta + 2 * (delta * (1 - delta) / 1000) ** 0.5
+    assert rule == "noise" or keeps > 950
+
+
+def test_a_promise_that_may_break_does_break_when_the_bound_is_left_out(pair: Pair) -> None:
+    """The test above can fail: the same with the mean in place of its bound."""
+    rest, confidence = pair.parts.judging, pair.edge.confidences["max_prob"]
+    losses, rng, broken = pair.cloud.scores - pair.edge.scores, np.random.default_rng(3), 0
+    for _ in range(300):
+        rows = rng.choice(rest, 1500, replace=False)
+        curve = cascade_curve(confidence[rows], pair.edge.scores[rows], pair.cloud.scores[rows])
+        fit = np.flatnonzero(curve.accuracy >= pair.cloud.scores[rows].mean() - 0.01)
+        broken += np.where(confidence[rest] >= curve.thresholds[fit[-1]], losses[rest], 0).mean() > 0.01
+    assert broken / 300 > 0.2
+
+
+def test_bounds_are_those_of_clopper_and_pearson() -> None:
+    hits, count = np.array([0.0, 3.0, 50.0]), np.array([100.0, 100.0, 100.0])
+    bounds = binomial_upper(hits, count, 0.05)
+    from scipy.stats import binom
+
+    assert binom.cdf(hits, count, bounds) == pytest.approx([0.05] * 3)
+    assert binomial_upper(np.array([7.0]), np.array([7.0]), 0.05) == [1.0]
+
+
+def test_more_samples_certify_more_and_too_few_nothing(pair: Pair) -> None:
+    confidence, losses = pair.edge.confidences["max_prob"], pair.cloud.scores - pair.edge.scores
+    thresholds = fixed_thresholds(confidence[pair.parts.setting])
+    rows = pair.parts.judging
+    found = [
+        certify_threshold(confidence[rows[:n]], losses[rows[:n]], thresholds, 0.01, 0.05) for n in (300, 3000, 30_000)
+    ]
+    assert not found[0].keeps_any
+    assert found[1].threshold > found[2].threshold
+    assert samples_needed(0.01, 0.05) > 300
+
+
+def test_losses_between_0_and_1_have_a_bound_that_holds() -> None:
+    rng = np.random.default_rng(0)
+    broken = 0
+    for _ in range(400):
+        losses = rng.beta(0.3, 6.0, 500) - rng.beta(0.3, 6.0, 500) * 0.5
+        broken += loss_bounds(rng.random(500), losses, np.array([0.0]), 0.1)[0] < 0.3 / 6.3 * 0.5
+    assert broken / 400 <= 0.1
+
+
+# --- curves and pairs ---
+
+
+def test_a_curve_is_what_each_threshold_gives(pair: Pair) -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.integers(0, 20, 200) / 20  # many are equal
+    edge, cloud = rng.integers(0, 2, 200), rng.integers(0, 2, 200)
+    curve = cascade_curve(confidence, edge, cloud)
+    for threshold, accuracy, escalated in zip(curve.thresholds, curve.accuracy, curve.escalated, strict=True):
+        kept = confidence >= threshold
+        assert accuracy == pytest.approx(np.where(kept, edge, cloud).mean())
+        assert escalated == pytest.approx(1 - kept.mean())
+    assert (curve.accuracy[0], curve.accuracy[-1]) == (cloud.mean(), edge.mean())
+    assert curve.accuracy.max() <= np.maximum(edge, cloud).mean()
+
+
+def test_all_thresholds_of_all_pairs_take_seconds() -> None:
+    rng = np.random.default_rng(0)
+    confidences, edges = rng.random((20, 1000)), rng.integers(0, 2, (20, 1000))
+    clouds = rng.integers(0, 2, (21, 1000))
+    begun = time.process_time()
+    for confidence, edge in zip(confidences, edges, strict=True):
+        for cloud in clouds:
+            cascade_curve(confidence, edge, cloud)
+    assert time.process_time() - begun < 2
+
+
+def test_a_pair_is_judged_on_samples_by_which_nothing_was_chosen(pair: Pair) -> None:
+    parts = split_held_out(SET, STORED - SET, seed=0)
+    everything = np.concatenate([parts.setting, parts.calibration, parts.judging])
+    assert sorted(everything.tolist()) == list(range(STORED))
+    judged = replace(pair, parts=parts)
+    point = judged.certified("max_prob", 0.01, 0.05)
+    assert point is not None
+    cloud, edge = (one.scores[parts.judging].mean() for one in (pair.cloud, pair.edge))
+    assert cloud - 0.02 < point.accuracy
+    assert edge < point.accuracy
+    assert 0.02 < point.escalated < 0.98
+    random = judged.empirical("noise", 0.01)
+    assert random.guarantee is None
+    assert point.escalated < random.escalated
+    straight = edge + (cloud - edge) * random.escalated
+    assert random.accuracy == pytest.approx(straight, abs=0.01)
+
+
+def test_networks_that_fail_together_are_told(pair: Pair) -> None:
+    assert replace(pair, cloud=pair.edge).error_correlation == pytest.approx(1.0)
+    flawless = replace(pair.cloud, scores=np.ones(STORED))
+    assert replace(pair, cloud=flawless).error_correlation == 0.0
+
+
+# --- confidence ---
+
+
+def test_the_temperature_that_logits_were_scaled_by_comes_back() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (20_000, 5))
+    shares = np.exp(log_softmax(logits))
+    labels = (rng.random((20_000, 1)) > shares.cumsum(axis=1)).sum(axis=1).clip(0, 4)
+    for true in (0.5, 1.0, 3.0):
+        assert fit_temperature(logits * true, labels) == pytest.approx(true, rel=0.06)
+    right = logits.argmax(axis=1) == labels
+    over, fit = (class_confidences(logits * 3, temperature)["max_prob"] for temperature in (1.0, 3.0))
+    assert calibration_error(over, right) > 0.1
+    assert calibration_error(fit, right) < 0.02
+
+
+def test_rules_are_shares_and_agree_on_the_ends() -> None:
+    logits = np.array([[100.0, 0, 0], [1.0, 1.0, 1.0], [2.0, 1.9, 0]])
+    rules = class_confidences(logits)
+    for confidence in rules.values():
+        assert ((confidence >= 0) & (confidence <= 1)).all()
+        assert confidence[0] == pytest.approx(1)
+        assert confidence.argmin() == 1

@@ -1,0 +1,312 @@
+"""`hwnas plan`: a small run with an edge and a cloud, and what is planned for it over links."""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hwnas import pipeline
+from hwnas.collaborate.choice import eligible, regimes, winner_of
+from hwnas.collaborate.codecs import BoundaryCodec
+from hwnas.collaborate.cuts import PartTime
+from hwnas.collaborate.halves import split_module, split_network
+from hwnas.collaborate.links.model import LinkModel
+from hwnas.collaborate.links.presets import PRESETS
+from hwnas.collaborate.plan import Candidate, PlanAccuracy
+from hwnas.collaborate.predict import Load, Worlds, predict
+from hwnas.commands.plan_edge_cloud import EdgeCloudPlans
+from hwnas.errors import ConfigError, RunError
+from hwnas.network import build
+from hwnas.problem.plans.sides import tier_names
+from tests.helpers.command_line import Call
+from tests.helpers.experiments import edited, published, written
+from tests.helpers.links import constant_link
+from tests.helpers.supernets import opened, some_images, some_networks
+
+KEYS = {"kind", "edge", "cloud", "cut", "codec", "threshold", "accuracy", "latency_ms", "bytes"}
+LATENCY = {"p50", "p95", "p99", "low", "high"}
+TIERS = {"edge": {"setup": "cpu", "limits": {"params": 900}}, "cloud": {"setup": "cpu"}}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was trained, timed and searched."""
+    top = tmp_path_factory.mktemp("pair")
+    links = {
+        "far": {
+            "up_mbps": 2,
+            "down_mbps": 10,
+            "rtt_ms": 300,
+            "tariff": {"server_hour": 0.1, "gb_up": 0.0, "gb_down": 0.1},
+        }
+    }
+    experiment = written(top, tiers=TIERS, links=links, export={"formats": ["onnx"], "picks": ["best"]})
+    for verb in (pipeline.bench, pipeline.train, pipeline.search):
+        verb(experiment, runs=top / "runs")
+    return top / "runs" / "mini"
+
+
+@pytest.fixture(scope="module")
+def wired(run: Path) -> EdgeCloudPlans:
+    return pipeline.plan_edge_cloud(run, "wired", epsilon=0.05)
+
+
+def kinds(plans: EdgeCloudPlans) -> set[str]:
+    return {plan.candidate.kind for plan in plans.plans}
+
+
+def test_all_kinds_are_planned_and_kept(run: Path, wired: EdgeCloudPlans) -> None:
+    assert kinds(wired) >= {"edge_only", "cloud_only", "split"}
+    document = json.loads((run / "plans" / "wired.json").read_text())
+    assert document == json.loads(json.dumps(wired.document))
+    assert document["winner"] == document["plans"][0]["name"]
+    for plan in document["plans"]:
+        assert plan.keys() >= KEYS
+        assert plan["latency_ms"].keys() == LATENCY
+        latency = plan["latency_ms"]
+        assert latency["low"] <= latency["p50"] <= latency["high"]
+        assert latency["p50"] <= latency["p95"] <= latency["p99"]
+        assert 0 <= plan["accuracy"] <= 1
+        assert plan["accuracy"] is not None
+        assert plan["origins"]["accuracy"].startswith("measured on")
+        assert {"latency", "accuracy"} <= plan["origins"].keys()
+        assert {plan["edge"], plan["cloud"]} - {None} <= document["networks"].keys()
+        assert sum(plan["waterfall_ms"].values()) > 0
+    names = [plan["name"] for plan in document["plans"]]
+    assert len(set(names)) == len(names)
+    codecs = {plan["codec"] for plan in document["plans"] if plan["kind"] == "cloud_only"}
+    assert "raw" in codecs
+    every = {plan["edge"] for plan in document["plans"] if plan["kind"] == "edge_only"}
+    assert every == set(json_front(run, "edge"))
+
+
+def json_front(run: Path, tier: str) -> list[str]:
+    return [
+        point["key"]
+        for point in json.loads((run / "fronts" / f"{tier}.json").read_text())
+        if point.get("kept") is not False
+    ]
+
+
+def test_the_same_plans_come_again_and_no_network_is_asked_twice(
+    run: Path, wired: EdgeCloudPlans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hwnas.export import bundle
+    from hwnas.problem.plans import samples
+
+    def refuse(*given: Any) -> Any:
+        raise AssertionError("its answers are stored")
+
+    monkeypatch.setattr(bundle, "outputs_of", refuse)
+    monkeypatch.setattr(samples, "encode_ms", lambda codec, some: 0.0)
+    first, again = (pipeline.plan_edge_cloud(run, "wired", epsilon=0.05).document for _ in range(2))
+    assert again == first
+    assert [plan["accuracy"] for plan in first["plans"]]
+
+
+def test_a_far_link_is_not_asked_and_prices_are_told(run: Path) -> None:
+    planned = pipeline.plan_edge_cloud(run, "far", epsilon=0.2)
+    assert planned.winner is not None
+    assert planned.winner.candidate.kind == "edge_only"
+    rows = {plan.candidate.kind: plan for plan in planned.plans}
+    assert rows["edge_only"].money_per_million == 0
+    cloud = rows["cloud_only"]
+    hours = cloud.candidate.tail.ms / 3.6e6
+    assert cloud.money_per_million == pytest.approx(1e6 * (0.1 * hours + 0.1 * cloud.candidate.answer_bytes / 1e9))
+    assert cloud.latency.p50 > 300
+    assert rows["edge_only"].energy_mj is None
+    assert "no energies" in rows["edge_only"].refused["energy_mj"]
+
+
+def test_the_exported_file_answers_where_there_is_one(run: Path) -> None:
+    pipeline.export(run)
+    planned = pipeline.plan_edge_cloud(run, "wired")
+    origins = [plan.candidate.accuracy.origin for plan in planned.plans if plan.candidate.kind == "edge_only"]
+    assert any("best.onnx, run on this machine" in origin for origin in origins)
+    assert any("PyTorch in fp32" in origin for origin in origins)
+
+
+def test_clients_are_counted_and_an_overloaded_cloud_is_left_out(run: Path) -> None:
+    planned = pipeline.plan_edge_cloud(run, "wired", load=Load(1, 1.0, 1, 50.0))
+    clients = [plan.clients for plan in planned.plans if plan.candidate.kind == "cloud_only"]
+    assert all(count is not None and count > 10 for count in clients)
+    busy = pipeline.plan_edge_cloud(run, "wired", load=Load(10**6, 10**3))
+    assert kinds(busy) == {"edge_only"}
+    assert any("cannot keep up" in note for note in busy.notes)
+
+
+def test_a_run_on_published_numbers_is_planned_without_cuts(tmp_path: Path) -> None:
+    tiers = {"edge": {"setup": "board", "limits": {"latency_ms": 0.5}}, "cloud": {"setup": "board"}}
+    pipeline.search(published(tmp_path, tiers=tiers), runs=tmp_path)
+    planned = pipeline.plan_edge_cloud(tmp_path / "published", "lte")
+    assert kinds(planned) == {"edge_only", "cloud_only"}
+    assert any("published" in note for note in planned.notes)
+    assert planned.plans[0].candidate.accuracy.origin == "published"
+
+
+def test_the_command_prints_one_document_or_a_table(run: Path, hwnas: Call) -> None:
+    done = hwnas("plan", str(run), "--link", "wifi", "--json")
+    document = json.loads(done.out)
+    assert done.code == 0
+    assert document["link"]["name"] == "wifi"
+    assert {plan["kind"] for plan in document["plans"]} >= {"edge_only", "cloud_only", "split"}
+    done = hwnas("plan", str(run), "--link", "wifi")
+    assert done.code == 0
+    assert "Plans of mini over wifi" in done.out
+    assert "edge only" in done.out
+    page = (run / "plans" / "wifi.html").read_text()
+    assert "Where a request" in page
+    assert "private" not in page
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--link", "wfi"], "there is no link `wfi`"),
+        (["--link", "wifi", "--edge", "egde"], "there is no tier `egde`"),
+        (["--link", "wifi", "--edge", "edge", "--cloud", "edge"], "cannot be told apart"),
+        (["--link", "wifi", "--delta", "0"], "`--delta` is 0"),
+        (["--link", "wifi", "--clients", "0"], "`--clients` is 0"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused(run: Path, hwnas: Call, options: list[str], problem: str) -> None:
+    done = hwnas("plan", str(run), *options)
+    assert done.code == 2
+    assert problem in done.err
+
+
+def test_a_run_without_fronts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no front yet"):
+        pipeline.plan_edge_cloud(written(tmp_path, tiers=TIERS), "wifi", runs=tmp_path / "runs")
+    with pytest.raises(ConfigError, match="has one tier only"):
+        pipeline.plan_edge_cloud(written(tmp_path), "wifi", runs=tmp_path / "runs")
+
+
+def test_tiers_are_told_by_name_then_by_order() -> None:
+    assert tier_names(["cloud", "edge"], None, None) == ("edge", "cloud")
+    assert tier_names(["phone", "server"], None, None) == ("phone", "server")
+    assert tier_names(["a", "b", "c"], "c", None) == ("c", "a")
+
+
+# --- parts ---
+
+
+@pytest.mark.parametrize("name", ["digits", "nas_bench_macro", "ofa_mobilenet_v3_w1.0", "autoformer_tiny"])
+def test_head_and_tail_are_the_whole_at_every_cut(name: str) -> None:
+    space, _ = opened(name)
+    for network in some_networks(space, 5):
+        module, images = build(network).eval(), some_images(network, 2)
+        with torch.no_grad():
+            whole = module(images)
+            for cut in range(1, len(network.operators)):
+                head, tail = split_module(module, cut)
+                boundary = head(images)
+                assert (tail(boundary) - whole).abs().max() <= 1e-5
+                first, second = split_network(network, cut)
+                assert tuple(boundary.shape[1:]) == second.input_shape == first.costs[-1].output_shape
+                codec = BoundaryCodec("fp32")
+                content = codec.encode(boundary[0].numpy())
+                form = codec.format(second.input_shape)
+                assert form.body_bytes(4 * math.prod(second.input_shape)) == len(form.body(content, ""))
+
+
+def test_a_cut_that_is_not_there_is_refused() -> None:
+    network = some_networks(opened("digits")[0], 2)[0]
+    with pytest.raises(ConfigError, match="is cut after operator 99"):
+        split_network(network, 99)
+
+
+def candidate(kind: str, accuracy: float, head: float, tail: float = 0.0, size: float = 1.0) -> Candidate:
+    return Candidate(
+        kind,  # type: ignore[arg-type]
+        PlanAccuracy(accuracy, None, "synthetic"),
+        edge="e",
+        cloud=None if kind == "edge_only" else f"c{size:g}",
+        head=PartTime(head, 0.05 * head, 0.02 * head),
+        tail=PartTime(tail, 0.05 * tail, 0.02 * tail),
+        sent_bytes=np.array([size]),
+        escalated=0.0 if kind == "edge_only" else 1.0,
+    )
+
+
+def test_intervals_hold_the_medians_of_as_many_worlds_as_they_say() -> None:
+    """Of machines drawn as the posterior has them, nine of ten have their median latency within the interval."""
+    link = constant_link(10, 10, 20)
+    one = candidate("cloud_only", 0.9, 100, 30, 10_000)
+    plan = predict(one, link, Worlds.drawn(link, 0), Load())
+    assert plan is not None
+    others = [predict(one, link, Worlds.drawn(link, seed, worlds=1), Load()) for seed in range(1, 201)]
+    medians = [other.latency.p50 for other in others if other is not None]
+    inside = np.mean([plan.latency.low <= median <= plan.latency.high for median in medians])
+    assert 0.8 <= inside <= 0.97
+
+
+def test_a_tail_is_not_a_sum_of_tails() -> None:
+    link = LinkModel.of_preset("lte", PRESETS["lte"])
+    one = candidate("cloud_only", 0.9, 100, 300, 10_000)
+    plan = predict(one, link, Worlds.drawn(link, 0), Load())
+    assert plan is not None
+    alone = candidate("cloud_only", 0.9, 0, 0, 10_000)
+    way = predict(alone, link, Worlds.drawn(link, 0), Load())
+    assert way is not None
+    assert plan.latency.p99 < way.latency.p99 + 1.2 * 400 * 1.16
+    assert plan.latency.p50 == pytest.approx(way.latency.p50 + 400, rel=0.1)
+
+
+def test_the_winner_follows_the_link() -> None:
+    link = constant_link(10, 10, 20)
+    worlds = Worlds.drawn(link, 0)
+    candidates = [
+        candidate("edge_only", 0.9, 200),
+        candidate("cloud_only", 0.9, 0, 10, 150_000),
+        candidate("split", 0.9, 60, 5, 5_000),
+    ]
+    plans = [plan for one in candidates if (plan := predict(one, link, worlds, Load())) is not None]
+    assert winner_of(plans, 0.01) is plans[2]
+    table = regimes(plans, link, 0.01)
+    kinds_of = {plan.candidate.name: plan.candidate.kind for plan in plans}
+    winners = [[kinds_of[name] for name in row] for row in table["winners"]]
+    assert winners[-1][0] == "cloud_only"
+    assert winners[0][-1] == "edge_only"
+    assert any("split" in row for row in winners)
+    means = np.array(table["mean_ms"])
+    assert all((after <= before + 1e-9).all() for before, after in pairwise(means))
+
+
+def test_what_is_less_accurate_or_promises_nothing_does_not_win() -> None:
+    link = constant_link(10, 10, 20)
+    worlds = Worlds.drawn(link, 0)
+    plans = [
+        predict(candidate("edge_only", accuracy, ms), link, worlds, Load()) for accuracy, ms in ((0.8, 1), (0.9, 10))
+    ]
+    known = [plan for plan in plans if plan is not None]
+    assert winner_of(known, 0.05) is known[1]
+    assert winner_of(known, 0.2) is known[0]
+    assert eligible([], 0.1) == []
+    assert winner_of([], 0.1) is None
+
+
+def test_a_radio_without_coefficients_is_refused(run: Path) -> None:
+    link = LinkModel.of_preset("wifi", PRESETS["wifi"])
+    one = candidate("cloud_only", 0.9, 0, 10, 1000)
+    plan = predict(Candidate(**{**vars(one), "head_mj": 0.0}), link, Worlds.drawn(link, 0), Load())
+    assert plan is not None
+    assert plan.energy_mj is None
+    assert "no coefficients" in plan.refused["energy_mj"]
+    lte = LinkModel.of_preset("lte", PRESETS["lte"])
+    plan = predict(Candidate(**{**vars(one), "head_mj": 2.0, "escalated": 0.5}), lte, Worlds.drawn(lte, 0), Load())
+    assert plan is not None
+    radio = (2926 + 76.7 * 10.6) * 8e-3 * 1000 / 10.6 / 1e3
+    assert plan.energy_mj == pytest.approx(2.0 + 0.5 * radio, rel=1e-6)
+
+
+def test_plans_of_a_changed_experiment_are_made_anew(run: Path) -> None:
+    edited(run, links={"near": {"preset": "wired"}})
+    assert pipeline.plan_edge_cloud(run, "near").path.name == "near.json"
