@@ -319,10 +319,10 @@ class Task(ABC):
         Raises:
             ConfigError: they do.
         """
-        given, taken = specs_of(output), self.outputs
-        if [spec.shape for spec in given] != [spec.shape for spec in taken]:
+        made, taken = specs_of(output), self.outputs
+        if [spec.shape for spec in made] != [spec.shape for spec in taken]:
             raise ConfigError(
-                f"the last operator gives {shape_text(shape_of(given))}, the task takes {shape_text(shape_of(taken))}",
+                f"the last operator gives {shape_text(shape_of(made))}, the task takes {shape_text(shape_of(taken))}",
                 where=where,
                 allowed=f"A network gives the {self.terms.outputs} that its task, `{type(self).__name__}`, learns",
                 do="Name the task that is meant, end with another operator, or correct `specs` of a task of your own",
