@@ -13,7 +13,6 @@ from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.collaborate.wire import HTTP_BYTES
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.posterior import Floats
-from hwnas.ops.costs import operator_costs
 from hwnas.population import Codebook
 from hwnas.population.codebook import EMPTY_SLOT, Codes, Link
 
@@ -69,6 +68,8 @@ def population_cuts(
     Raises:
         TableError: an operator has no row in one of the tables.
     """
+    from hwnas.ops.costs import operator_costs
+
     places = codebook.places(codes)
     links = codebook.links
     sums = [_prefix_sums(model, places, links) for model in (edge, cloud)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -18,6 +19,7 @@ from hwnas.tasks.ends import Shape as Shape
 from hwnas.tasks.ends import Tensors as Tensors
 from hwnas.tasks.ends import TensorSpec as TensorSpec
 from hwnas.tasks.ends import is_plain, random_tensor, shape_of, shape_text, specs_of
+from hwnas.tasks.guard import GUARDED, guarded
 from hwnas.tasks.metrics.estimate import Estimate
 from hwnas.tasks.resizing import RANKS, is_resizable, resized
 
@@ -105,6 +107,14 @@ class Task(ABC):
     outputs: tuple[TensorSpec, ...] = field(default=(), metadata=NO_OPTION)
     quality_metric: str = field(default="", repr=False, metadata={"key": "quality"})
     """Name of the metric that a search optimizes; the option is called `quality`."""
+
+    def __init_subclass__(cls) -> None:
+        """Have errors of methods that others wrote told with their names and lines."""
+        super().__init_subclass__()
+        if not cls.__module__.startswith("hwnas."):
+            for name, method in vars(cls).copy().items():
+                if name in GUARDED and inspect.isfunction(method):
+                    setattr(cls, name, guarded(name, method, {"statistics": Sums, "agreement": Agreement}.get(name)))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Of a class in a user's file, another process loads the file: its module cannot be imported by name."""

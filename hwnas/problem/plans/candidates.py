@@ -30,7 +30,7 @@ MEAN_MS, BYTES = Objective("mean_ms", "min"), Objective("bytes", "min")
 
 @dataclass(frozen=True)
 class Promise:
-    """What a cascade may lose: accuracy `epsilon` against the cloud, with probability `1 - delta`."""
+    """The loss that a cascade may have: accuracy `epsilon` against the cloud, with probability `1 - delta`."""
 
     epsilon: float = 0.01
     delta: float = 0.05

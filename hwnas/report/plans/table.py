@@ -29,12 +29,14 @@ def plans_table(document: Mapping[str, Any]) -> Table:
     table.add_column("plan", no_wrap=True)
     table.add_column("networks", no_wrap=True)
     energy = any(plan["energy_mj"] is not None for plan in document["plans"])
-    heads = ["accuracy", "p50", "p95", "p99", "sent", "asked", *(["energy"] if energy else [])]
+    clients = any(plan["clients"] is not None for plan in document["plans"])
+    known = {"energy": energy, "clients": clients}
+    heads = ["accuracy", "p50", "p95", "p99", "sent", "asked", *(name for name, shown in known.items() if shown)]
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     for plan in shown_plans(document):
         chosen = plan["name"] == document["winner"]
-        table.add_row(*map(Text, _row(plan, energy=energy)), style="bold" if chosen else None)
+        table.add_row(*map(Text, _row(plan, energy=energy, clients=clients)), style="bold" if chosen else None)
     return table
 
 
@@ -98,7 +100,7 @@ def break_even_sentence(document: Mapping[str, Any]) -> str:
     return f"{even['cloud']} answers before {even['edge']}: {fast}; {near}."
 
 
-def _row(plan: Mapping[str, Any], *, energy: bool) -> list[str]:
+def _row(plan: Mapping[str, Any], *, energy: bool, clients: bool) -> list[str]:
     latency, error = plan["latency_ms"], plan["accuracy_error"]
     accuracy = f"{plan['accuracy']:.2%}" + ("" if error is None else f" ± {100 * error:.2f}")
     joules = [units.GAP if plan["energy_mj"] is None else f"{units.digits(plan['energy_mj'])} mJ"] if energy else []
@@ -110,6 +112,7 @@ def _row(plan: Mapping[str, Any], *, energy: bool) -> list[str]:
         units.size(plan["bytes"]) if plan["bytes"] else units.GAP,
         f"{plan['escalated']:.1%}",
         *joules,
+        *([units.GAP if plan["clients"] is None else f"{plan['clients']:,}"] if clients else []),
     ]
 
 
