@@ -261,7 +261,7 @@ def test_a_start_that_ends_the_process_says_why(what: str, told: bool, repositor
     code = STARTING.format(what=what)
     ended = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, timeout=50)
     assert ended.returncode == (what != "pass")
-    assert ended.stderr.startswith("error: Ray has ended") == told
+    assert ended.stderr.startswith("error: here: Ray has ended") == told
     assert ("Run it again" in ended.stderr) == told
 
 
