@@ -125,20 +125,7 @@ def run_example(name: str) -> None:
 
 @pytest.mark.parametrize("name", hwnas.__all__)
 def test_examples_of_names_run(name: str) -> None:
-    if name == "plan_edge_cloud":
-        pair(folder)
     run_example(name)
-
-
-def pair(folder: Path) -> None:
-    """Search the experiment for two tiers."""
-    tiers = {"edge": {"setup": "cpu", "limits": {"params": 400}}, "cloud": {"setup": "cpu"}}
-    path = folder / "pair.yaml"
-    path.write_text(
-        yaml.safe_dump({**yaml.safe_load((folder / "mini.yaml").read_text()), "name": "pair", "tiers": tiers})
-    )
-    for verb in (pipeline.bench, pipeline.train, pipeline.search):
-        verb(path)
 
 
 @pytest.fixture(scope="module")

@@ -99,6 +99,11 @@ def test_a_training_is_not_continued_with_another_task(
         ),
         ('("rate_mae", sums.samples["off"])', "", r"my_task.py:\d+: `MyTask.values` returns no value .* `rate_mae`"),
         ('TensorSpec("rate", (1,))', 'TensorSpec("rate", (2,))', r"gives output_1 3 .*takes activity 3 \+ rate 2"),
+        (
+            "{runtime: onnxruntime, threads: 1}",
+            "{runtime: tflite, precision: int8}",
+            r"setups.laptop: int8 files of netw",
+        ),
         ("rate_weight: float = 1.0", 'rate_weight: str = "a"', "`rate_weight` is 2.0.*is of type text"),
     ],
 )

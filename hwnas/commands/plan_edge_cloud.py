@@ -138,10 +138,13 @@ def _check(promise: Promise, load: Load, samples: int) -> None:
 
 def _held_out(run: Workspace, sides: Sequence[Side], count: int, reporter: Reporter) -> HeldOutSamples | str:
     """Return the held-out samples with the run's weights; why there are none, where networks cannot be enumeration."""
+    from hwnas.data.source import Several
     from hwnas.workspace.training.supernets import supernet_of
 
     if run.experiment.data is None:
         return "the run has no data: accuracies are those of its search, and nothing is judged on samples"
+    if isinstance(run.dataset.train.inputs, Several):
+        return "samples have several inputs: accuracies are those of the search, and nothing is judged on samples"
     trained = supernet_of(run, reporter)
     if trained is None:
         return "the run has no weights: accuracies are those of its search, and nothing is judged on samples"
@@ -196,6 +199,7 @@ def _written(
     from hwnas.report.plans.page import plans_page
 
     goal: Goal = sides[0].front.tier.quality.goal
+    quality = run.space.task.quality
     winner, epsilon = winner_of(plans, promise.epsilon, goal), promise.epsilon
     tiers = sides[0].tier, sides[1].tier
     points = {**sides[1].points, **sides[0].points}
@@ -208,6 +212,7 @@ def _written(
         "setups": {"edge": sides[0].setup.as_dict(), "cloud": sides[1].setup.as_dict()},
         "link": link.describe(),
         "load": vars(load),
+        "quality": {"name": quality.name, "goal": goal, "unit": quality.unit},
         "rule": rule_of(epsilon),
         "winner": None if winner is None else winner.candidate.name,
         "enumerated": enumeration.enumerated,

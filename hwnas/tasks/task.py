@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -21,6 +21,7 @@ from hwnas.tasks.ends import TensorSpec as TensorSpec
 from hwnas.tasks.ends import is_plain, random_tensor, shape_of, shape_text, specs_of
 from hwnas.tasks.guard import GUARDED, guarded
 from hwnas.tasks.metrics.estimate import Estimate
+from hwnas.tasks.metrics.sums import Sums as Sums
 from hwnas.tasks.resizing import RANKS, is_resizable, resized
 
 if TYPE_CHECKING:
@@ -58,28 +59,6 @@ class Agreement(NamedTuple):
     """Share of the samples on which both give the same answer, in the sense of the task."""
     scale: float = 1.0
     """Size of outputs that a tolerance is a share of, such as the spread of the targets."""
-
-
-@dataclass(frozen=True)
-class Sums:
-    """Statistics of some samples, from which metrics follow. Those of disjoint parts add up to those of the whole."""
-
-    count: int
-    totals: Mapping[str, Any] = field(default_factory=dict)
-    """Numbers or arrays that are added."""
-    samples: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    """Arrays with a row for each sample, in order; paired comparisons and ranks need them."""
-
-    def __add__(self, other: Sums) -> Sums:
-        return Sums.of([self, other])
-
-    @classmethod
-    def of(cls, parts: Sequence[Sums]) -> Sums:
-        """Return the statistics of all parts, one or more, together."""
-        first = parts[0]
-        totals = {name: sum((part.totals[name] for part in parts[1:]), value) for name, value in first.totals.items()}
-        samples = {name: np.concatenate([part.samples[name] for part in parts]) for name in first.samples}
-        return cls(sum(part.count for part in parts), totals, samples)
 
 
 _ROUNDING = 1e-9
@@ -329,10 +308,10 @@ class Task(ABC):
         Raises:
             ConfigError: they do.
         """
-        given, taken = specs_of(output), self.outputs
-        if [spec.shape for spec in given] != [spec.shape for spec in taken]:
+        made, taken = specs_of(output), self.outputs
+        if [spec.shape for spec in made] != [spec.shape for spec in taken]:
             raise ConfigError(
-                f"the last operator gives {shape_text(shape_of(given))}, the task takes {shape_text(shape_of(taken))}",
+                f"the last operator gives {shape_text(shape_of(made))}, the task takes {shape_text(shape_of(taken))}",
                 where=where,
                 allowed=f"A network gives the {self.terms.outputs} that its task, `{type(self).__name__}`, learns",
                 do="Name the task that is meant, end with another operator, or correct `specs` of a task of your own",

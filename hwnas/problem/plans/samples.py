@@ -273,8 +273,9 @@ class HeldOutSamples:
     def _answers(self, network: Network, outputs: Array, origin: str) -> Answers:
         import torch
 
-        task, rows = network.task, self.parts.setting
-        scores = task.sample_scores(torch.from_numpy(outputs), Batch(None, self._targets))
+        task, rows = self._splits[0].fit(network.task), self.parts.setting
+        batch = Batch(self._inputs(), self._targets)
+        scores = task.sample_scores(task.to_unit(torch.from_numpy(outputs)), batch)
         temperature = task.fitted_temperature(outputs[rows], self._targets.numpy()[rows])
         return Answers(scores, task.deferral_scores(outputs, temperature), origin, temperature)
 
