@@ -111,6 +111,18 @@ def test_the_same_plans_come_again_and_no_network_is_asked_twice(
     assert [plan["accuracy"] for plan in first["plans"]]
 
 
+def test_answers_that_were_damaged_are_asked_for_again(run: Path, wired: EdgeCloudPlans) -> None:
+    for path in (run / "plans" / "answers").iterdir():
+        content = bytearray(path.read_bytes())
+        content[-3] ^= 0x40
+        path.write_bytes(content)
+    again = pipeline.plan_edge_cloud(run, "wired", epsilon=0.05)
+    accuracies = [{plan.candidate.name: plan.candidate.accuracy.value for plan in one.plans} for one in (wired, again)]
+    common = accuracies[0].keys() & accuracies[1].keys()
+    assert len(common) > 3
+    assert all(accuracies[0][name] == accuracies[1][name] for name in common)
+
+
 def test_a_far_link_is_not_asked_and_prices_are_told(run: Path) -> None:
     planned = pipeline.plan_edge_cloud(run, "far", epsilon=0.2)
     assert planned.winner is not None
