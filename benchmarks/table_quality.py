@@ -3,11 +3,13 @@
     python benchmarks/table_quality.py              # an hour, alone on the machine; writes to docs/results/
     python benchmarks/table_quality.py --setups onnxruntime-fp32-1t --networks 60
     python benchmarks/table_quality.py --again      # later: second tables, and whether they agree
+    python benchmarks/table_quality.py --space imu --setups onnxruntime-fp32-1t tflite-fp32-1t --networks 48 \\
+        --folder runs/imu_quality --out docs/results/table_quality_imu.json
 
-For once-for-all's MobileNetV3 space at 224 on each set-up: `hwnas bench` with 20 checks, timed, and `hwnas check` on
-networks that the table has not seen, in two sittings. Tables and checks that lie in `--folder` are kept, so a stopped
-benchmark continues. `--again` builds a second table, and compares its rows with those of the first, as they are and
-corrected for drift by the reference operator.
+For a space, by default once-for-all's MobileNetV3 at 224, on each set-up: `hwnas bench` with 20 checks, timed, and
+`hwnas check` on networks that the table has not seen, in two sittings. Tables and checks that lie in `--folder` are
+kept, so a stopped benchmark continues. `--again` builds a second table, and compares its rows with those of the
+first, as they are and corrected for drift by the reference operator.
 """
 
 from __future__ import annotations
@@ -29,19 +31,18 @@ from hwnas.measure.table import LatencyTable, read_table
 from hwnas.workspace.environment import machine, versions
 
 ROOT = Path(__file__).resolve().parent.parent
-SPACE = "ofa_mobilenet_v3_224"
 SETUPS = (
     "onnxruntime-fp32-1t", "onnxruntime-fp32-2t", "onnxruntime-int8-1t", "tflite-fp32-1t", "tflite-int8-1t",
     "pytorch-fp32-1t",
 )  # fmt: skip
 
 
-def build(name: str, path: Path) -> dict[str, Any]:
+def build(space: str, name: str, path: Path) -> dict[str, Any]:
     """Build a table unless it is there; seconds are known only where this call built all of it."""
     runtime, precision, threads = re.fullmatch(r"(\w+)-(\w+)-(\d+)t", name).groups()  # type: ignore[union-attr]
     begin, whole = time.monotonic(), not path.exists()
     pipeline.bench_space(
-        SPACE, runtime=runtime, precision=precision, threads=int(threads), table=path, reporter=Terminal()
+        space, runtime=runtime, precision=precision, threads=int(threads), table=path, reporter=Terminal()
     )
     facts_path = path.with_suffix(".built.json")
     if whole:
@@ -98,6 +99,7 @@ def _spread_of(ratios: np.ndarray) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", default="ofa_mobilenet_v3_224")
     parser.add_argument("--setups", nargs="+", default=SETUPS, choices=SETUPS)
     parser.add_argument("--networks", type=int, default=60)
     parser.add_argument("--again", action="store_true", help="compare second tables with the first ones")
@@ -106,13 +108,14 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     told = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"setups": {}, "again": {}}
-    told |= {"space": SPACE, "machine": machine(), "versions": versions(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+    told |= {"space": arguments.space, "machine": machine(), "versions": versions()}
+    told["date"] = f"{datetime.now(UTC):%Y-%m-%d}"
     for name in arguments.setups:
         path = arguments.folder / f"{name}.jsonl"
-        facts = build(name, path)
+        facts = build(arguments.space, name, path)
         if arguments.again:
             later = path.with_name(f"{name}-again.jsonl")
-            build(name, later)
+            build(arguments.space, name, later)
             told["again"][name] = agreement(read_table(path), read_table(later))
         else:
             runtime, precision, _ = name.split("-")

@@ -47,6 +47,7 @@ RAW: dict[str, Any] = {
     "data": "digits",
     "setups": {"laptop": {"runtime": "onnxruntime"}},
     "tiers": {"edge": {"setup": "laptop"}},
+    "links": {"site": {"preset": "lte"}},
 }
 
 
@@ -95,7 +96,7 @@ KEYS = [f"{path}.{name}".strip(".") for path, model in sections() for name in mo
 def test_the_sections_are_those_of_the_models() -> None:
     assert {path for path, _ in sections()} == {
         "", "train", "accuracy", "setups.laptop", "tiers.edge", "tiers.edge.limits", "tiers.edge.live", "search",
-        "search.ray", "timing", "export",
+        "search.ray", "timing", "export", "links.site", "links.site.tariff",
     }  # fmt: skip
 
 

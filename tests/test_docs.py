@@ -38,8 +38,10 @@ from hwnas.space_checks import check_space
 from hwnas.supernet.distributed import LAUNCHERS
 from hwnas.supernet.strategies import STRATEGIES
 from hwnas.supernet.training.schedules import SCHEDULES
+from hwnas.tasks import TASKS, open_task
 from hwnas.tasks.augmentation.images import AUGMENTATIONS
 from hwnas.tasks.augmentation.signals import SIGNAL_AUGMENTATIONS
+from hwnas.tasks.options import options_of
 from tests.helpers.pages import fences, file_name
 from tests.helpers.repository import REPOSITORY
 
@@ -307,6 +309,22 @@ def test_every_operator_stands_on_the_page_with_its_knobs() -> None:
 def test_every_kind_of_data_stands_on_the_page() -> None:
     known = DATA_SETS.keys() | AUGMENTATIONS.keys() | SIGNAL_AUGMENTATIONS.keys()
     assert known <= set(first_words(DOCS / "how-to/data.md"))
+
+
+def test_every_task_stands_on_the_page_with_its_options_and_metrics() -> None:
+    page = prose(DOCS / "reference/tasks.md")
+    options, metrics = (page.partition(f"## {name}")[2].partition("\n## ")[0] for name in ("Options", "Metrics"))
+    table = metrics.partition("The tests")[0]
+    found: dict[str, list[tuple[str, str]]] = {}
+    for task, metric, goal in re.findall(r"^\| (?:`(\w+)`)? ?\| `(\w+)` \| (more|less) \|", table, re.MULTILINE):
+        found.setdefault(task or list(found)[-1], []).append((metric, goal))
+    for name in TASKS.own:
+        task = open_task(name, where="docs")
+        goals = {"max": "more", "min": "less"}
+        assert found[name] == [(metric.name, goals[metric.goal]) for metric in task.metrics]
+        for key in options_of(type(task)):
+            assert f"| `{key}` |" in options
+    assert found.keys() == TASKS.own.keys()
 
 
 def test_every_room_and_every_verb_stands_on_a_page() -> None:

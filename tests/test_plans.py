@@ -198,7 +198,7 @@ def test_tiers_are_told_by_name_then_by_order() -> None:
 # --- parts ---
 
 
-@pytest.mark.parametrize("name", ["digits", "nas_bench_macro", "ofa_mobilenet_v3", "autoformer_tiny"])
+@pytest.mark.parametrize("name", ["digits", "nas_bench_macro", "ofa_mobilenet_v3_w1.0", "autoformer_tiny"])
 def test_head_and_tail_are_the_whole_at_every_cut(name: str) -> None:
     space, _ = opened(name)
     for network in some_networks(space, 5):

@@ -160,7 +160,7 @@ def test_guided_holds_a_limit_on_accuracy_as_surely_as_the_tier_says(tmp_path: P
 @pytest.mark.parametrize(
     ("limits", "sampler", "met"),
     [
-        ({"quality_confidence": 0.9}, "guided", "says how surely `top1` is held"),
+        ({"quality_confidence": 0.9}, "guided", "says how surely a limit such as `top1` is held"),
         ({"top1": 0.8, "quality_confidence": 0.9}, "tpe", "`quality_confidence` is asked of `tpe`"),
         ({"top1": 0.8, "quality_confidence": 1}, "guided", "`quality_confidence` is 1"),
     ],

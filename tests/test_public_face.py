@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import hwnas
 from hwnas import pipeline
@@ -155,7 +156,20 @@ def test_examples_of_verbs_run(name: str, folder: Path, monkeypatch: pytest.Monk
     if name == "serve_storage":
         pytest.importorskip("grpc")
         monkeypatch.setattr("optuna.storages.run_grpc_proxy_server", interrupted)
+    if name == "plan_edge_cloud":
+        pair(folder)
     run_example(name)
+
+
+def pair(folder: Path) -> None:
+    """Search the experiment for two tiers."""
+    tiers = {"edge": {"setup": "cpu", "limits": {"params": 400}}, "cloud": {"setup": "cpu"}}
+    path = folder / "pair.yaml"
+    path.write_text(
+        yaml.safe_dump({**yaml.safe_load((folder / "mini.yaml").read_text()), "name": "pair", "tiers": tiers})
+    )
+    for verb in (pipeline.bench, pipeline.train, pipeline.search):
+        verb(path)
 
 
 def interrupted(*given: Any, **options: Any) -> None:

@@ -192,7 +192,7 @@ def test_half_precision_is_in_the_file(whole: bool, tmp_path: Path) -> None:
     path = export_pytorch(module, SHAPE, tmp_path / "half.pt2", precision="fp16", whole=whole)
     program = read_program(path)
     assert {stored.dtype for stored in program.tensors.values()} == {"float16"}
-    assert program.given[0].dtype == ("float32" if whole else "float16")
+    assert program.inputs[0].dtype == ("float32" if whole else "float16")
     assert all(tensor.dtype == torch.float32 for tensor in module.state_dict().values() if tensor.is_floating_point())
 
 

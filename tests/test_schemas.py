@@ -99,12 +99,35 @@ def test_operators_of_plugins_and_blocks_are_open() -> None:
         (("setups", "cloud_cpu", "runtime"), "onxruntime"),
         (("tiers", "edge", "limits", "latency"), 3),
         (("search", "sampler"), "nsga"),
+        (("data",), {"name": "csv", "path": "a.csv", "target": "class", "tagret": "class"}),
+        (("data",), {"name": "csv", "path": "a.csv"}),
+        (("data",), {"name": "wav", "path": "words", "length": "long"}),
+        (("data",), {"limit": 3}),
     ],
 )
 def test_a_wrong_experiment_is_not_valid(keys: tuple[str | int, ...], value: Any) -> None:
     whole = read_yaml(REPOSITORY / "experiments" / "quickstart.yaml")
     assert validator("experiment").is_valid(whole)
     assert not validator("experiment").is_valid(changed(whole, keys, value))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "digits",
+        "mine.py:load",
+        {"function": "mine.py:load", "limit": 30},
+        {"name": "of_a_distribution", "anything": 3},
+        {"name": "images", "path": "photos", "resolution": [24, 32], "channels": 1, "test": 0.1},
+        {"name": "arrays", "path": {"x_train": "x.npy", "y_train": "y.npy"}},
+        {"name": "csv", "path": "a.csv", "target": ["x", "y"], "window": {"length": 100, "step": 50}, "group": "who"},
+        {"name": "wav", "path": "words", "log_mel": {"mels": 10}, "group": "_nohash_"},
+    ],
+    ids=str,
+)
+def test_data_may_have_the_options_of_its_reader(data: Any) -> None:
+    whole = read_yaml(REPOSITORY / "experiments" / "quickstart.yaml")
+    assert validator("experiment").is_valid(changed(whole, ("data",), data))
 
 
 def test_the_command_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from hwnas.latency.rows import shape_of_row
 from hwnas.measure.table import check_key, check_line, row_key, row_line
 from hwnas.measure.table_lines import subject_of
 from hwnas.network import bound_task, build, costs, lower, operators_of
+from hwnas.ops.several import NamedOutputs
 from hwnas.population import codebook_of
 from hwnas.runtimes import open_runtime
 from hwnas.space import Space, parse_space
@@ -194,8 +195,9 @@ def test_a_file_gives_what_pytorch_gives(space: Space, format_name: str, tmp_pat
         torch.manual_seed(1)
         module = build(network).eval()
     inputs = tree_map(torch.Tensor.numpy, inputs_of(space, 5))
-    names = {"outputs": [spec.name for spec in network.task.outputs]} if len(network.task.outputs) > 1 else {}
-    path = file_format.exporter(module, network.input_shape, tmp_path / f"a{file_format.suffix}", batch=2, **names)
+    names = [spec.name for spec in network.task.outputs]
+    written = module if len(names) == 1 else NamedOutputs(module, names)
+    path = file_format.exporter(written, network.input_shape, tmp_path / f"a{file_format.suffix}", batch=2)
     expected = outputs_of(module, inputs)
     loaded = open_runtime(RUNTIMES_TRIED[format_name], batch=2).load(path)
     loaded.invoke()
@@ -206,7 +208,7 @@ def test_a_file_gives_what_pytorch_gives(space: Space, format_name: str, tmp_pat
     narrow = {"int64": "int32"} if format_name == "tflite" else {}  # its converter's choice
     dtypes = [narrow.get(spec.dtype, spec.dtype) for spec in network.task.inputs]
     assert [tensor["dtype"] for tensor in ends.inputs] == dtypes
-    if format_name == "onnx" and names:
+    if format_name == "onnx" and len(names) > 1:
         assert [tensor["name"] for tensor in ends.inputs] == ["signal", "facts"]
         assert [tensor["name"] for tensor in ends.outputs] == ["label", "size"]
 
@@ -234,24 +236,8 @@ def test_the_head_and_the_tail_of_a_chain_are_the_chain(space: Space) -> None:
 # --- data and training ---
 
 
-def load_two() -> dict[str, Any]:
-    """300 signals of two channels with three facts, and a label and a size that follow from them."""
-    rng = np.random.default_rng(0)
-    label = rng.integers(0, 4, 300)
-    signal = rng.normal(size=(300, 2, 24)).astype(np.float32) + label[:, None, None]
-    facts = rng.normal(size=(300, 3)).astype(np.float32)
-    return {"train": ({"facts": facts, "signal": signal}, np.stack([label, facts.sum(1)], 1).astype(np.float32))}
-
-
-def load_tokens() -> dict[str, Any]:
-    """300 lists of twelve tokens below 20 in three classes."""
-    rng = np.random.default_rng(0)
-    label = rng.integers(0, 3, 300)
-    return {"train": (rng.integers(0, 6, (300, 12)) + 6 * label[:, None], label)}
-
-
 def data_of(space: Space, function: str) -> Dataset:
-    return load_data(f"tests.test_several:{function}", seed=0, task=bound_task(space))
+    return load_data(f"tests.helpers.two_ends:{function}", seed=0, task=bound_task(space))
 
 
 @pytest.mark.parametrize(("name", "function"), [("two", "load_two"), ("tokens", "load_tokens")])
@@ -292,18 +278,6 @@ def test_each_input_is_normalised_and_described_by_itself() -> None:
 def test_whole_numbers_are_left_as_they_are() -> None:
     every = data_of(space_named("tokens"), "load_tokens").train.every()
     assert (every.dtype, int(every.max())) == (torch.int64, 17)
-
-
-def load_misnamed() -> dict[str, Any]:
-    """The same, with an input of another name."""
-    (inputs, targets) = load_two()["train"]
-    return {"train": ({"signal": inputs["signal"], "fact": inputs["facts"]}, targets)}
-
-
-def load_short() -> dict[str, Any]:
-    """The same, with an input of fewer samples."""
-    (inputs, targets) = load_two()["train"]
-    return {"train": ({**inputs, "facts": inputs["facts"][:200]}, targets)}
 
 
 @pytest.mark.parametrize(

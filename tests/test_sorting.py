@@ -73,7 +73,7 @@ SORTED = {  # spaces and how many groups they have; none of them stays
     "nas_bench_macro": 8,
     "autoformer_tiny": 5,
     "imu": 5,
-    "keywords": 3,
+    "keywords": 2,
     "shapes_segmentation": 10,
     "widths and strides": 4,
     "transformers": 5,

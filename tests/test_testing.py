@@ -10,8 +10,11 @@ import pytest
 
 from hwnas import pipeline
 from hwnas.errors import ConfigError, HwnasError, MissingExtra
+from hwnas.ops import Operator
 from hwnas.ops.conv import Conv
+from hwnas.ops.conv1d import Conv1d
 from hwnas.ops.mbconv import MBConv
+from hwnas.ops.mlp import MLP
 from hwnas.ops.plugins import classes_of_file
 from hwnas.registry import read_source
 from hwnas.testing import CHECKS, Case, cases_of, certify, checks
@@ -136,6 +139,11 @@ def kind_of(folder: Path, end: str, head: str = HEAD) -> Any:
     path.write_text(head + end)
     [kind] = classes_of_file(read_source(path))
     return kind
+
+
+@pytest.mark.parametrize(("kind", "sizes"), [(Conv, (8, 8)), (Conv1d, (8,)), (MLP, ())])
+def test_an_operator_is_tried_at_axes_that_it_takes(kind: type[Operator], sizes: tuple[int, ...]) -> None:
+    assert {case.sizes for case in cases_of(kind)} == {sizes}
 
 
 @pytest.mark.parametrize(("end", "check", "why"), BROKEN.values(), ids=BROKEN)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import final
 
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from hwnas.accuracy.source import AccuracyContext
 from hwnas.data import Split
@@ -70,7 +71,9 @@ class InheritedAccuracy:
 
     @cached_property
     def _calibrated(self) -> str:
-        seen = hashlib.sha256(b"".join(batch.numpy().tobytes() for batch in self.calibration)).hexdigest()[:8]
+        seen = hashlib.sha256(b"".join(part.numpy().tobytes() for part in tree_leaves(self.calibration))).hexdigest()[
+            :8
+        ]
         return f"{len(self.calibration)}x:{seen}"
 
 

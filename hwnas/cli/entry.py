@@ -12,8 +12,7 @@ from typing import Annotated
 import typer
 
 from hwnas import __version__
-from hwnas.cli import bench, check, doctor, experiments, operators, plan, schemas, spaces, storages
-from hwnas.cli import tools as score
+from hwnas.cli import bench, check, doctor, experiments, operators, plan, spaces, storages, tools
 from hwnas.cli.options import CommandGroup
 from hwnas.cli.streams import write_always
 from hwnas.cli.verbosity import with_verbosity
@@ -40,8 +39,8 @@ COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help li
     "serve-storage": storages.serve_storage,
     "cost": spaces.cost,
     "show": spaces.show,
-    "score": score.score,
-    "schema": schemas.schema,
+    "score": tools.score,
+    "schema": tools.schema,
     "test-operator": operators.certify,
 }
 INTERRUPTED = 130

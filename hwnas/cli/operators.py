@@ -20,7 +20,8 @@ def certify(
         typer.Option(help='What to try, as JSON: {"kernel": 3}, or a list of such, the largest first. Repeatable.'),
     ] = None,
     sizes: Annotated[
-        str | None, typer.Option("--input", help="Axes of the input after the channels; 8x8 if left out.")
+        str | None,
+        typer.Option("--input", help="Axes of the input after the channels; if left out 8x8, or what it takes."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -40,7 +40,7 @@ def plan(
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Where to cut a network between edge and cloud, when to ask the cloud, and what a request takes over a link.
+    """Tell where to cut a network between edge and cloud, when to ask the cloud, and what a request takes over a link.
 
     Compares all plans of a searched run: the edge alone, the cloud alone with inputs raw and compressed, every cut, and
     cascades with a guarantee. Writes them to plans/ in the run's folder, with a page.

@@ -1,14 +1,14 @@
-"""`hwnas score`: rank networks without training them."""
+"""`hwnas score` and `hwnas schema`: ranks of networks without training, and schemas for editors."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from hwnas.cli.options import RUNS, Json, Runs, Settings, edited, refuse_settings
-from hwnas.cli.printing import print_result
+from hwnas.cli.printing import print_document, print_result
 from hwnas.console import Terminal
 
 
@@ -66,3 +66,22 @@ def score(
 
         show_scores(scored)
     print_result(None, False, [f"wrote {csv}"] if csv is not None and not as_json else [])
+
+
+def schema(
+    kind: Annotated[Literal["space", "experiment"], typer.Argument(help="space or experiment.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write it to a file, such as space.schema.json.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the JSON Schema of space or experiment files, by which editors complete and check them."""
+    from hwnas import pipeline
+    from hwnas.io.atomic import write_file
+
+    text = pipeline.schema_text(kind)
+    if out is None:
+        print_document(text.rstrip("\n"))
+    else:
+        write_file(out, text)
+        print_result({"written": out}, as_json, [f"wrote {out}"])

@@ -14,6 +14,7 @@ from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.latency.model import INTERVAL, LatencyModel
 from hwnas.latency.posterior import Floats, Inferred
 from hwnas.network import Network
+from hwnas.tasks.ends import Shape, specs_of
 
 SPAN_Z = 3.29
 """Standard deviations between the two quantiles of `INTERVAL`, of a normal distribution."""
@@ -65,12 +66,17 @@ class ChainCosts:
         heads = np.concatenate([[0.0], edge_ms + np.cumsum(head)])
         tails = np.concatenate([cloud_ms + np.cumsum(tail[::-1])[::-1], [0.0]])
         shapes = [network.input_shape, *(part.output_shape for part in network.costs)]
-        return cls(np.maximum(heads, 0.0), np.maximum(tails, 0.0), [prod(shape) for shape in shapes])
+        return cls(np.maximum(heads, 0.0), np.maximum(tails, 0.0), [elements_of(shape) for shape in shapes])
 
     @property
     def cuts(self) -> int:
         """Number of operators: cuts are 0 to this number."""
         return len(self.head_ms) - 1
+
+
+def elements_of(shape: Shape) -> int:
+    """Return the numbers of a tensor of this shape, or of several together."""
+    return sum(prod(spec.shape) for spec in specs_of(shape))
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.collaborate.cuts import elements_of
 from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.collaborate.wire import HTTP_BYTES
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.posterior import Floats
-from hwnas.ops.costs import operator_costs
 from hwnas.population import Codebook
 from hwnas.population.codebook import EMPTY_SLOT, Codes, Link
 
@@ -69,6 +68,8 @@ def population_cuts(
     Raises:
         TableError: an operator has no row in one of the tables.
     """
+    from hwnas.ops.costs import operator_costs
+
     places = codebook.places(codes)
     links = codebook.links
     sums = [_prefix_sums(model, places, links) for model in (edge, cloud)]
@@ -76,7 +77,7 @@ def population_cuts(
     heads = np.where(np.arange(head.shape[1]) == 0, 0.0, edge_ms + head)
     tails = cloud_ms + tail[:, -1:] - tail
     tails[:, -1] = 0.0
-    elements = np.array([prod(operator_costs(*link).output_shape) for link in links])
+    elements = np.array([elements_of(operator_costs(*link).output_shape) for link in links])
     sizes = _carried(elements, places) * setting.element_bytes + setting.header_bytes
     sizes[:, 0] = setting.input_bytes
     unique, inverse = np.unique(sizes, return_inverse=True)

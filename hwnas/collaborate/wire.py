@@ -10,7 +10,14 @@ from dataclasses import dataclass
 
 Shape = tuple[int, ...]
 
-DATATYPES = {"float32": "FP32", "float16": "FP16", "uint8": "UINT8"}
+DATATYPES = {
+    "float32": "FP32",
+    "float16": "FP16",
+    "float64": "FP64",
+    "uint8": "UINT8",
+    "int32": "INT32",
+    "int64": "INT64",
+}
 """The protocol's names of numpy's; a compressed tensor travels as one element of `BYTES`."""
 LENGTH_BYTES = 4
 """An element of `BYTES` stands behind its length, a little-endian number."""

@@ -22,7 +22,7 @@ def certify(reference: str, *, knobs: Sequence[str] = (), sizes: str | None = No
     Args:
         reference: `file.py:Class`, a file for all its operators, or the name of a built-in one.
         knobs: what they are tried with, each as JSON: an object of knobs, or a list of such, the largest first.
-        sizes: the input's axes after the channels, such as `14x14`; 8x8 if left out.
+        sizes: the input's axes after the channels, such as `14x14`; if left out 8x8, 8 or none, whichever it takes.
 
     Returns:
         For each operator, the cases that were tried and a verdict for each check.
@@ -39,11 +39,8 @@ def certify(reference: str, *, knobs: Sequence[str] = (), sizes: str | None = No
     kinds = _kinds(reference)
     from hwnas.testing import cases_of
     from hwnas.testing import certify as certified
-    from hwnas.testing.case import DEFAULT_SIZES
 
-    return [
-        certified(kind, [] if fault_of(kind) else cases_of(kind, knob_sets, axes or DEFAULT_SIZES)) for kind in kinds
-    ]
+    return [certified(kind, [] if fault_of(kind) else cases_of(kind, knob_sets, axes)) for kind in kinds]
 
 
 def _kinds(reference: str) -> list[type[Operator]]:

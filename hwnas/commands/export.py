@@ -309,21 +309,17 @@ def _export_file(
     """Write one file; run it on the test samples, compare and time it, if there is a runtime for it."""
     from hwnas.export.bundle import FileRecord, write_model
     from hwnas.export.tensors import ends_of
+    from hwnas.ops.several import NamedOutputs
 
     file_format, setup = format_named(format_name), _setup_for(run, tier, format_name)
     path = stem.with_name(stem.name + file_format.suffix)
     runtime = runtime_of(setup) if setup.runtime else None
+    names = [spec.name for spec in settled.task.outputs]
     write_model(
-        settled.module,
+        settled.module if len(names) == 1 else NamedOutputs(settled.module, names),
         settled.network.input_shape,
         path,
-        exporter_for(
-            file_format,
-            setup.batch,
-            setup.precision,
-            calibration=settled.calibration,
-            outputs=[spec.name for spec in settled.task.outputs],
-        ),
+        exporter_for(file_format, setup.batch, setup.precision, calibration=settled.calibration),
     )
     seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, queue)
     ends = ends_of(path, file_format, setup.batch, settled.network.input_shape)

@@ -26,7 +26,7 @@ from hwnas.workspace.links import link_of
 from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.workspace import Workspace, open_run
 
-SAMPLES = 4000
+MOST_SAMPLES = 4000
 """Most validation samples, and most test samples, that networks answer."""
 
 
@@ -73,7 +73,7 @@ def plan_edge_cloud(
     epsilon: float = 0.01,
     delta: float = 0.05,
     load: Load | None = None,
-    samples: int = SAMPLES,
+    samples: int = MOST_SAMPLES,
     front: FrontSource | None = None,
     runs: Path = Path("runs"),
     reporter: Reporter | None = None,
@@ -137,11 +137,14 @@ def _check(promise: Promise, load: Load, samples: int) -> None:
 
 
 def _held_out(run: Workspace, sides: Sequence[Side], count: int, reporter: Reporter) -> HeldOutSamples | str:
-    """Return the held-out samples with the run's weights; why there are none, where networks cannot be asked."""
+    """Return the held-out samples with the run's weights; why there are none, where networks cannot be enumeration."""
+    from hwnas.data.source import Several
     from hwnas.workspace.training.supernets import supernet_of
 
     if run.experiment.data is None:
         return "the run has no data: accuracies are those of its search, and nothing is judged on samples"
+    if isinstance(run.dataset.train.inputs, Several):
+        return "samples have several inputs: accuracies are those of the search, and nothing is judged on samples"
     trained = supernet_of(run, reporter)
     if trained is None:
         return "the run has no weights: accuracies are those of its search, and nothing is judged on samples"
@@ -164,10 +167,10 @@ def _planned(
 ) -> EdgeCloudPlans:
     seed, goal = run.experiment.seed, sides[0].front.tier.quality.goal
     known = None if isinstance(samples, str) else samples
-    asked = Enumeration(*sides, link.quick_draws(seed), known, promise)
+    enumeration = Enumeration(*sides, link.quick_draws(seed), known, promise)
     if isinstance(samples, str):
-        asked.notes.append(samples)
-    candidates = asked.candidates()
+        enumeration.notes.append(samples)
+    candidates = enumeration.candidates()
     worlds, plans, overloaded = Worlds.drawn(link, seed), list[Plan](), 0
     with reporter.bar(f"planning over {link.name}") as bar:
         for number, candidate in enumerate(candidates):
@@ -177,11 +180,11 @@ def _planned(
             plans += [] if plan is None else [plan]
         bar.update(len(candidates), len(candidates), "done")
     if overloaded:
-        asked.notes.append(f"{overloaded:,} plans are left out: the cloud cannot keep up with their requests")
+        enumeration.notes.append(f"{overloaded:,} plans are left out: the cloud cannot keep up with their requests")
     plans = with_front(plans, goal)
     winner = winner_of(plans, promise.epsilon, goal)
     plans.sort(key=lambda plan: (plan is not winner, not plan.on_front, plan.latency.p50, plan.candidate.name))
-    return _written(run, sides, link, load, promise, asked, plans)
+    return _written(run, sides, link, load, promise, enumeration, plans)
 
 
 def _written(
@@ -190,17 +193,18 @@ def _written(
     link: LinkModel,
     load: Load,
     promise: Promise,
-    asked: Enumeration,
+    enumeration: Enumeration,
     plans: Sequence[Plan],
 ) -> EdgeCloudPlans:
     from hwnas.report.plans.page import plans_page
 
     goal: Goal = sides[0].front.tier.quality.goal
+    quality = run.space.task.quality
     winner, epsilon = winner_of(plans, promise.epsilon, goal), promise.epsilon
     tiers = sides[0].tier, sides[1].tier
     points = {**sides[1].points, **sides[0].points}
     used = dict.fromkeys(key for one in plans for key in (one.candidate.edge, one.candidate.cloud) if key is not None)
-    notes = [*asked.notes, *_notes(sides)]
+    notes = [*enumeration.notes, *_notes(sides)]
     document: dict[str, Any] = {
         "hwnas": __version__,
         "run": run.experiment.name,
@@ -208,9 +212,10 @@ def _written(
         "setups": {"edge": sides[0].setup.as_dict(), "cloud": sides[1].setup.as_dict()},
         "link": link.describe(),
         "load": vars(load),
+        "quality": {"name": quality.name, "goal": goal, "unit": quality.unit},
         "rule": rule_of(epsilon),
         "winner": None if winner is None else winner.candidate.name,
-        "enumerated": asked.enumerated,
+        "enumerated": enumeration.enumerated,
         "plans": [plan.as_dict() for plan in plans],
         "break_even": break_even(plans, link, epsilon, goal),
         "regimes": regimes(plans, link, epsilon, goal) if plans else None,
@@ -222,7 +227,18 @@ def _written(
     write_file(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
     page = write_file(path.with_suffix(".html"), plans_page(document, created_at=created_at))
     return EdgeCloudPlans(
-        run, tiers, link, load, promise, tuple(plans), winner, asked.enumerated, tuple(notes), document, path, page
+        run,
+        tiers,
+        link,
+        load,
+        promise,
+        tuple(plans),
+        winner,
+        enumeration.enumerated,
+        tuple(notes),
+        document,
+        path,
+        page,
     )
 
 

@@ -6,12 +6,14 @@ They list hwnas's own members of families, so that they are the same wherever th
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from hwnas.config import Experiment
+from hwnas.data import DATA_SETS
 from hwnas.notation import NOTATIONS
 from hwnas.ops import OPERATORS
 from hwnas.registry import member
@@ -58,6 +60,8 @@ def schema_text(kind: Kind) -> str:
 
 def _experiment() -> Schema:
     content = Experiment.model_json_schema()
+    data = content["properties"]["data"]
+    data["anyOf"] = [_data() if form.get("type") == "object" else form for form in data["anyOf"]]
     limits, bound = content["$defs"]["LimitsConfig"]["properties"], content["$defs"]["SidesConfig"]["title"]
     for task in TASKS.own:
         for metric in open_task(task, where="schema").metrics:
@@ -66,6 +70,32 @@ def _experiment() -> Schema:
             about = f"{metric.label}, of task {task}: at {'most' if metric.goal == 'min' else 'least'}"
             limits.setdefault(metric.name, {"anyOf": forms, "default": None, "description": about})
     return {"$schema": DIALECT, **content, "title": "hwnas experiment"}
+
+
+def _data() -> Schema:
+    """Return the schema of a data set with options, the parameters of its reader; one of a distribution takes any."""
+    from hwnas.data.load import Options
+
+    common = {name: _of_type(hint) for name, hint in typing.get_type_hints(Options).items()}
+    cases = []
+    for name in DATA_SETS.own:
+        reader = member(DATA_SETS, name, what="data set", where="schema")
+        parameters = [p for p in inspect.signature(reader).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        hints = typing.get_type_hints(reader)
+        own = {p.name: _of_type(hints[p.name]) for p in parameters if p.name != "task"}
+        known = {"name": {"const": name}, **common, **own}
+        needed = [p.name for p in parameters if p.default is p.empty]
+        then = {"properties": known, "required": needed, "additionalProperties": False}
+        cases.append({"if": {"properties": {"name": {"const": name}}, "required": ["name"]}, "then": then})
+    named = [{"required": ["name"]}, {"required": ["function"]}]
+    return {"type": "object", "properties": {"name": {"type": "string"}}, "anyOf": named, "allOf": cases}
+
+
+def _of_type(hint: Any) -> Schema:
+    from pydantic import TypeAdapter
+
+    described: Schema = TypeAdapter(hint).json_schema()
+    return described
 
 
 def _space() -> Schema:

@@ -54,5 +54,5 @@ def cached_arrays(name: str, options: Mapping[str, Any], make: Callable[[], Mapp
         pass  # it is not there, or damaged
     arrays = {key: np.asarray(value) for key, value in make().items()}
     with suppress(OSError):
-        write_atomic(file, lambda content: np.savez(content, **arrays))
+        write_atomic(file, lambda content: np.savez(content, allow_pickle=False, **arrays))
     return arrays

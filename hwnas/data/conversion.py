@@ -56,9 +56,9 @@ def as_inputs(inputs: Tensor, task: Task, where: str) -> Tensor:
 
 
 def with_channel(inputs: Tensor, task: Task) -> Tensor:
-    """Return inputs with an axis for their one channel, if networks take one axis more."""
-    lacks = task.inputs and inputs.ndim == len(task.inputs[0].shape) > 1
-    return inputs.unsqueeze(1) if lacks else inputs
+    """Return inputs with an axis for their one channel, if that is all that they lack of what networks take."""
+    wanted = task.inputs[0].shape if task.inputs else ()
+    return inputs.unsqueeze(1) if inputs.ndim == len(wanted) > 1 and wanted[0] == 1 else inputs
 
 
 def not_finite(count: int, of: int, samples: str, where: str) -> DataError:

@@ -98,7 +98,7 @@ def check_precision(precision: str, file_format: Format) -> None:
         )
 
 
-def check_input(precision: str, input_shape: Shape) -> None:
+def check_input(precision: str, input_shape: Shape, *, where: str = "export") -> None:
     """Refuse a precision that a network with such inputs cannot be written in.
 
     Raises:
@@ -107,7 +107,7 @@ def check_input(precision: str, input_shape: Shape) -> None:
     if precision == "int8" and not is_plain(input_shape):
         raise ConfigError(
             f"int8 files of networks that take {shape_text(input_shape)} are asked for",
-            where="export",
+            where=where,
             allowed="Files in int8 are calibrated on one float32 input; other networks are written in fp32 and fp16",
             do="Set `precision: fp32` in the set-up",
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from hwnas.export.fold import folded
 from hwnas.export.quantize import Images, prepared
 from hwnas.export.quantize_onnx import halve_onnx, quantize_onnx
 from hwnas.ops import Shape
+from hwnas.ops.several import NamedOutputs
 from hwnas.tasks.ends import Tensors, examples, specs_of
 
 
@@ -26,7 +26,6 @@ def export_onnx(
     precision: str = "fp32",
     calibration: Images | None = None,
     whole: bool = True,
-    outputs: Sequence[str] = (),
 ) -> Path:
     """Write the module as one ONNX file of a fixed batch, weights inside, and return its path.
 
@@ -39,7 +38,6 @@ def export_onnx(
             timing only (`hwnas.export.quantize.prepared`).
         whole: the file takes and gives float32 at every precision. Otherwise its ends are in its own precision: an
             operator that is timed alone has no conversions around it, because it has none inside a network.
-        outputs: names of several outputs; `output_1` and so on if left out.
 
     Raises:
         ConfigError: an unknown precision, or one that a network with such inputs has not.
@@ -60,7 +58,7 @@ def export_onnx(
             str(draft),
             dynamo=False,
             input_names=[spec.name for spec in specs_of(input_shape)],
-            output_names=_names(module(*inputs), outputs),
+            output_names=_names(module, module(*inputs)),
         )
         if precision == "int8":
             quantize_onnx(draft, batches, whole=whole)
@@ -69,8 +67,8 @@ def export_onnx(
     return path
 
 
-def _names(given: Tensors, wanted: Sequence[str]) -> list[str]:
+def _names(module: nn.Module, outputs: Tensors) -> list[str]:
     """Return the names of outputs."""
-    if not isinstance(given, tuple):
-        return ["output"]
-    return list(wanted) or [f"output_{number}" for number in range(1, len(given) + 1)]
+    if isinstance(module, NamedOutputs):
+        return list(module.names)
+    return [f"output_{number}" for number in range(1, len(outputs) + 1)] if isinstance(outputs, tuple) else ["output"]

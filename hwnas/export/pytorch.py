@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -28,7 +27,6 @@ def export_pytorch(
     precision: str = "fp32",
     calibration: Images | None = None,
     whole: bool = True,
-    outputs: Sequence[str] = (),
 ) -> Path:
     """Write the module as a .pt2 archive of a fixed batch and return its path.
 
@@ -40,7 +38,6 @@ def export_pytorch(
         precision: fp32 or fp16.
         calibration: not used; no precision here needs it.
         whole: the file takes and gives float32 at fp16 too, otherwise its ends are in its own precision.
-        outputs: not used, the format names them itself.
 
     Raises:
         ConfigError: another precision, or one that a network with such inputs has not.

@@ -30,7 +30,6 @@ def export_tflite(
     precision: str = "fp32",
     calibration: Images | None = None,
     whole: bool = True,
-    outputs: Sequence[str] = (),
 ) -> Path:
     """Write the module as a TFLite file of a fixed batch and return its path.
 
@@ -43,7 +42,6 @@ def export_tflite(
             timing only (`hwnas.export.quantize.prepared`).
         whole: the file takes and gives float32 at every precision. Otherwise an int8 file takes and gives int8: an
             operator that is timed alone has no conversions around it, because it has none inside a network.
-        outputs: not used, the format names them itself.
 
     Raises:
         ConfigError: an unknown precision, or one that a network with such inputs has not.
@@ -58,9 +56,9 @@ def export_tflite(
             module, batches = prepared(module, calibration, input_shape, batch)
         module = folded(module)
         inputs = examples(input_shape, batch)
-        given = module(*inputs)
+        outputs = module(*inputs)
         channel_last = litert.to_channel_last_io(
-            module, args=_spatial(inputs), outputs=_spatial(given if isinstance(given, tuple) else (given,))
+            module, args=_spatial(inputs), outputs=_spatial(outputs if isinstance(outputs, tuple) else (outputs,))
         )
         example = tuple(tensor.movedim(1, -1).contiguous() for tensor in inputs)
         with gc_paused():  # searches for unreachable cycles take a fifth of a conversion

@@ -83,7 +83,7 @@ def as_image(x: Tensor) -> Tensor:
     return x
 
 
-MODES = ("nearest", "linear")
+UPSAMPLING_MODES = ("nearest", "linear")
 
 
 class Upsample(nn.Module):
@@ -107,11 +107,11 @@ def check_upsampling(operator: Operator) -> None:
     """Raise SpaceError if the operator's `scale` or `mode` is not one that `Upsample` knows."""
     check_whole(operator, scale=1)
     mode = operator.knobs["mode"]
-    if mode not in MODES:
+    if mode not in UPSAMPLING_MODES:
         raise SpaceError(
             f"unknown mode `{mode}`",
             where=f"{operator.kind}: `mode`",
-            allowed=did_you_mean(str(mode), MODES),
+            allowed=did_you_mean(str(mode), UPSAMPLING_MODES),
             do="Use a known mode",
         )
 

@@ -1,7 +1,8 @@
-"""A chain of modules whose first one takes several tensors."""
+"""Modules that take several tensors, or give several."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, final
 
 from torch import Tensor, nn
@@ -17,3 +18,15 @@ class SeveralInputs(nn.Sequential):
         for module in others:
             passed = module(passed)
         return passed
+
+
+@final
+class NamedOutputs(nn.Module):
+    """A module with names for its outputs, which files that hold names get."""
+
+    def __init__(self, body: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.body, self.names = body, tuple(names)
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.body(*inputs)

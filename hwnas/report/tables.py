@@ -89,7 +89,7 @@ def _tested(tier: TierFacts) -> bool:
 
 def _accuracy_head(tier: TierFacts) -> str:
     quantity = tier.units.quantity(tier.accuracy.metric)
-    words = re.sub(r"([a-z])(\d)", r"\1-\2", quantity.name.replace("_", " "))
+    words = re.sub(r"^top(\d)", r"top-\1", quantity.name.replace("_", " "))
     name = words if quantity.is_quality else quantity.label
     return f"{name} val" if tier.accuracy.split else name
 

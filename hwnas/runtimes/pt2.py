@@ -57,7 +57,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Given:
+class ProgramInput:
     """An input of a graph."""
 
     name: str
@@ -69,10 +69,10 @@ class Given:
 class Program:
     """A graph with its inputs, and the names of its outputs."""
 
-    given: tuple[Given, ...]
+    inputs: tuple[ProgramInput, ...]
     tensors: Mapping[str, StoredTensor]
     calls: tuple[Call, ...]
-    taken: tuple[str, ...]
+    outputs: tuple[str, ...]
 
 
 def read_program(path: Path) -> Program:
@@ -112,7 +112,7 @@ def read_program(path: Path) -> Program:
         raise ValueError(f"{len(inputs)} inputs, and outputs {', '.join(kind for kind, _ in outputs)}")
     metas = {name: graph["tensor_values"][name] for name in inputs}
     return Program(
-        tuple(Given(name, _whole(meta["sizes"]), PT2_DTYPES[meta["dtype"]]) for name, meta in metas.items()),
+        tuple(ProgramInput(name, _whole(meta["sizes"]), PT2_DTYPES[meta["dtype"]]) for name, meta in metas.items()),
         tensors,
         tuple(map(_call, graph["nodes"])),
         tuple(value["arg"]["as_tensor"]["name"] for _, value in outputs),

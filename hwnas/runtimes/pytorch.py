@@ -64,16 +64,16 @@ class PyTorch:
         torch = _package()
         try:
             program = read_program(path)
-            for given in program.given:
-                if given.dtype not in ("float32", "float16", *INTEGER_DTYPES):
-                    raise ValueError(f"its input `{given.name}` is {given.dtype}")
+            for one in program.inputs:
+                if one.dtype not in ("float32", "float16", *INTEGER_DTYPES):
+                    raise ValueError(f"its input `{one.name}` is {one.dtype}")
         except DAMAGE as error:
             raise unreadable(path, self.setup.runtime, error) from error
-        for given in program.given:
-            check_batch(path, self.setup, given.shape[0])
+        for one in program.inputs:
+            check_batch(path, self.setup, one.shape[0])
         try:
             module = _module(torch, program, self.setup.accelerator)
-            drawn = (torch.from_numpy(Port(given.dtype).random(given.shape)) for given in program.given)
+            drawn = (torch.from_numpy(Port(one.dtype).random(one.shape)) for one in program.inputs)
             inputs = tuple(_channel_last(torch, tensor) for tensor in drawn)
             if self.setup.accelerator == "cuda":
                 return CudaModel.of(torch, module, tuple(tensor.cuda() for tensor in inputs), self.setup.batch)
@@ -113,7 +113,7 @@ class CpuModel:
     def _infer(self, *inputs: Array) -> Any:
         with _as_set_up(self.torch, self.threads):
             converted = [
-                self.torch.from_numpy(values).to(given.dtype, copy=True) for values, given in zip(inputs, self.given)
+                self.torch.from_numpy(values).to(like.dtype, copy=True) for values, like in zip(inputs, self.given)
             ]
             return _numpy(self.module(*(_channel_last(self.torch, tensor) for tensor in converted)))
 
@@ -161,8 +161,8 @@ class CudaModel:
 
     def _infer(self, *inputs: Array) -> Any:
         with _on_cuda(self.torch):
-            for given, values in zip(self.given, inputs):
-                given.copy_(self.torch.from_numpy(values))
+            for buffer, values in zip(self.given, inputs):
+                buffer.copy_(self.torch.from_numpy(values))
             self.call()
             return _numpy(self.taken[0])
 
@@ -212,7 +212,7 @@ def _frozen(torch: Any, module: Any, inputs: tuple[Any, ...]) -> Any:
 def _module(torch: Any, program: Program, device: str) -> Any:
     """The program as a module on the device."""
     graph, root = torch.fx.Graph(), torch.nn.Module()
-    values = {given.name: graph.placeholder(f"given{number}") for number, given in enumerate(program.given)}
+    values = {one.name: graph.placeholder(f"given{number}") for number, one in enumerate(program.inputs)}
     for number, (name, stored) in enumerate(program.tensors.items()):
         root.register_buffer(f"tensor{number}", _channel_last(torch, _tensor(torch, stored)))
         values[name] = graph.get_attr(f"tensor{number}")
@@ -227,7 +227,7 @@ def _module(torch: Any, program: Program, device: str) -> Any:
         )
         for index, name in enumerate(call.results):
             values[name] = result if call.one else graph.call_function(operator.getitem, (result, index))
-    taken = tuple(values[name] for name in program.taken)
+    taken = tuple(values[name] for name in program.outputs)
     graph.output(taken[0] if len(taken) == 1 else taken)
     return torch.fx.GraphModule(root, graph).eval().to(device)
 

@@ -67,11 +67,11 @@ class TFLite:
                 raise unreadable(path, self.setup.runtime, "in fp16 it runs files of one float32 input and output")
             return Fp16Model.of(path, self.setup, shapes[0], tuple(int(size) for size in outputs[0]["shape"]))
         ports = [Port(dtype, *tensor["quantization"]) for dtype, tensor in zip(dtypes, [*inputs, *outputs])]
-        given = tuple((tensor["index"], port) for tensor, port in zip(inputs, ports))
-        for (index, port), shape in zip(given, shapes):
+        entering = tuple((tensor["index"], port) for tensor, port in zip(inputs, ports))
+        for (index, port), shape in zip(entering, shapes):
             interpreter.set_tensor(index, port.random(shape))
-        taken = tuple((tensor["index"], port) for tensor, port in zip(outputs, ports[len(inputs) :]))
-        return TFLiteModel(path, interpreter, shapes[0][0], given, taken)
+        leaving = tuple((tensor["index"], port) for tensor, port in zip(outputs, ports[len(inputs) :]))
+        return TFLiteModel(path, interpreter, shapes[0][0], entering, leaving)
 
 
 def ordered_details(interpreter: Any) -> tuple[list[Any], list[Any]]:
@@ -125,9 +125,9 @@ class TFLiteModel:
 
     def run(self, inputs: Arrays) -> Any:
         """Outputs for any number of samples."""
-        for _, given in self.inputs:
-            for _, taken in self.outputs:
-                check_known(self.path, given, taken)
+        for _, entering in self.inputs:
+            for _, leaving in self.outputs:
+                check_known(self.path, entering, leaving)
         return in_batches(inputs, self.batch, self._infer)
 
     def invoke(self) -> None:

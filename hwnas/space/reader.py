@@ -17,7 +17,7 @@ from hwnas.space.inputs import AXIS, SHORT_FORM, read_input
 from hwnas.space.space import Space
 from hwnas.space.stage import Block, Knob, Stage
 from hwnas.space.values import known_keys, name_of, options_of, refuse_unordered, space_error, told, whole
-from hwnas.tasks import WIDTH_KEYS, task_of
+from hwnas.tasks import WIDTH_KEYS, Task, task_of
 
 _SPACE_KEYS = ("name", "source", "plugins", "notation", "canonical", "task", "input", "choices", "blocks", "stages")
 _STAGE_KEYS = ("name", "op", "depth", "width", "stride", "per")
@@ -25,11 +25,12 @@ MOST_LAYERS = 10_000
 """Most layers of the largest network: more would be a typing error, and take minutes to refuse."""
 
 
-def read_space(path: Path) -> Space:
+def read_space(path: Path, *, task: Task | None = None) -> Space:
     """Return the space in a YAML file.
 
     Args:
         path: the file.
+        task: takes the place of the space's own, which is not looked at then.
 
     Returns:
         The space; `check_space` checks that its networks can be built.
@@ -44,16 +45,17 @@ def read_space(path: Path) -> Space:
         >>> space.name, len(space.stages)
         ('digits', 4)
     """
-    return parse_space(read_yaml(path), where=str(path), base=path.parent)
+    return parse_space(read_yaml(path), where=str(path), base=path.parent, task=task)
 
 
-def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None) -> Space:
+def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None, task: Task | None = None) -> Space:
     """Return the space that a mapping describes.
 
     Args:
         raw: content of a space's YAML file.
         where: source of the mapping, for errors.
         base: folder that paths in the mapping begin at; the current one if left out.
+        task: takes the place of the space's own, which is not looked at then.
 
     Returns:
         The space; `check_space` checks that its networks can be built.
@@ -75,7 +77,8 @@ def parse_space(raw: Mapping[str, Any], *, where: str, base: Path | None = None)
         key = "` or `".join(WIDTH_KEYS) if missing[0] == width_key else missing[0]
         allowed = "A space needs name, input, classes or outputs, stages"
         raise space_error(f"the key `{key}` is missing", where, allowed, "Add it")
-    task = task_of(raw.get("task", WIDTH_KEYS[width_key]), base=base or Path(), where=f"{where}: task")
+    if task is None:
+        task = task_of(raw.get("task", WIDTH_KEYS[width_key]), base=base or Path(), where=f"{where}: task")
     name = name_of(raw["name"], where)
     reader = _Reader(where, _shared(raw.get("choices", {}), where))
     sizes, tensors = read_input(raw["input"], reader.knob, where)
@@ -210,15 +213,15 @@ class _Reader:
 
 def _width_key(raw: Mapping[str, Any], where: str) -> str:
     """Return the key that gives the width of the last stage: `classes` or `outputs`."""
-    given = [key for key in WIDTH_KEYS if key in raw]
-    if len(given) > 1:
+    named = [key for key in WIDTH_KEYS if key in raw]
+    if len(named) > 1:
         raise space_error(
             "`classes` and `outputs` are both there",
             where,
             "One of them is the width of the last stage",
             "Remove one of them",
         )
-    return given[0] if given else next(iter(WIDTH_KEYS))
+    return named[0] if named else next(iter(WIDTH_KEYS))
 
 
 def _shared(raw: Any, where: str) -> dict[str, tuple[Value, ...]]:

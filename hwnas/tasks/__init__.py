@@ -8,7 +8,7 @@ from typing import Any
 
 from hwnas.registry import Family, member
 from hwnas.tasks.classification import Classification
-from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, paired_difference
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, binomial_error, paired_difference
 from hwnas.tasks.options import named_spec, user_task, with_options
 from hwnas.tasks.task import (
     NO_OPTION,
@@ -19,7 +19,6 @@ from hwnas.tasks.task import (
     Tensors,
     TensorSpec,
     Terms,
-    binomial_error,
 )
 
 TASKS = Family(

@@ -16,9 +16,9 @@ from hwnas.tasks.confidence import class_confidences, fit_temperature
 from hwnas.tasks.ends import is_plain, shape_of, specs_of
 from hwnas.tasks.metrics.auroc import AUROC, auroc
 from hwnas.tasks.metrics.confusion import BALANCED_ACCURACY, MACRO_F1, balanced_accuracy, macro_f1
-from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates
+from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, binomial_error
 from hwnas.tasks.resizing import same_proportions
-from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms, binomial_error
+from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms
 
 if TYPE_CHECKING:
     import torch

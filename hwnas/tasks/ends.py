@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -70,6 +73,17 @@ def examples(shape: Shape, batch: int, device: Any = None) -> tuple[torch.Tensor
     return tuple(
         torch.zeros(batch, *spec.shape, dtype=getattr(torch, spec.dtype), device=device) for spec in specs_of(shape)
     )
+
+
+def random_tensor(spec: TensorSpec, rng: np.random.Generator, batch: int) -> NDArray[Any]:
+    """Return finite numbers of a tensor's shape and dtype."""
+    dtype, shape = np.dtype(spec.dtype), (batch, *spec.shape)
+    if dtype.kind == "f":
+        return rng.standard_normal(shape, dtype=np.float32).astype(dtype, copy=False)
+    if dtype.kind == "b":
+        return rng.integers(0, 2, shape).astype(dtype)
+    low, high = (np.iinfo(dtype).min, int(np.iinfo(dtype).max) + 1) if spec.below is None else (0, spec.below)
+    return rng.integers(low, high, shape, dtype=dtype)
 
 
 def call(module: nn.Module, tensors: Tensors) -> Tensors:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.quantities import Quantity
-from hwnas.registry import calling, named
+from hwnas.registry import calling, named, source_of
 from hwnas.tasks.task import Task
 
 TASK_FORM = (
@@ -102,6 +102,12 @@ def options_of(kind: type[Task]) -> dict[str, dataclasses.Field[Any]]:
     """Return the fields of a task that a space or an experiment may set, by the keys that set them."""
     keys = {field.metadata.get("key", field.name): field for field in dataclasses.fields(kind) if field.init}
     return {key: field for key, field in keys.items() if key is not None}
+
+
+def code_of(task: Task) -> str:
+    """Return the name and the digest of the user's file that a task's class is from; empty if it is from none."""
+    source = source_of(type(task))
+    return "" if source is None else f"{source.path.name} {source.digest}"
 
 
 def hint_of(kind: type[Task], field: dataclasses.Field[Any]) -> Any:

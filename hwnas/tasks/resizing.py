@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hwnas.tasks.ends import TensorSpec
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -29,3 +31,12 @@ def same_proportions(size: tuple[int, ...], other: tuple[int, ...]) -> bool:
     """Return True if an image of one (height, width) keeps its proportions at the other, to the pixel."""
     (height, width), (high, wide) = size, other
     return abs(height * wide - width * high) <= max(height, width, high, wide) / 2
+
+
+def is_resizable(data: TensorSpec, wanted: TensorSpec) -> bool:
+    """Return whether an input can be fitted to networks that take another one, see `Task.fitted`."""
+    if ("int" in data.dtype) != ("int" in wanted.dtype):
+        return False
+    own, other = data.shape, wanted.shape
+    alike = len(own) == len(other) and own[0] == other[0] and len(own) in RANKS and "int" not in wanted.dtype
+    return bool(own == other or alike)

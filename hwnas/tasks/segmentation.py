@@ -91,16 +91,15 @@ class Segmentation(Task):
 
     def statistics(self, outputs: Tensor, batch: Batch) -> Sums:
         """Return the pixels of each image and class: true positives, and those of the class in targets and answers."""
-        from torch.nn.functional import one_hot
+        import torch
 
-        classes, targets = outputs.shape[1], batch.targets.to(outputs.device)
-        answers = _sized(outputs, targets).argmax(1)
-        seen = (targets != self.ignore_index).unsqueeze(-1).flatten(1, -2)
-        wanted = one_hot(targets.where(seen.reshape(targets.shape), 0), classes).flatten(1, -2) * seen
-        predicted = one_hot(answers, classes).flatten(1, -2) * seen
-        counts = {"hits": wanted * predicted, "targets": wanted, "answers": predicted}
-        rows = {name: values.sum(1).double().cpu().numpy() for name, values in counts.items()}
-        return Sums(len(outputs), {}, rows)
+        count, classes, targets = len(outputs), outputs.shape[1], batch.targets.cpu()
+        answers = _sized(outputs, targets).argmax(1).cpu()
+        images = torch.arange(count).reshape(-1, *(1 for _ in targets.shape[1:])).expand_as(targets)
+        cells = ((images * classes + targets) * classes + answers)[targets != self.ignore_index]
+        pixels = torch.bincount(cells, minlength=count * classes**2).reshape(count, classes, classes).double()
+        counts = {"hits": pixels.diagonal(dim1=1, dim2=2), "targets": pixels.sum(2), "answers": pixels.sum(1)}
+        return Sums(count, {}, {name: values.numpy() for name, values in counts.items()})
 
     def values(self, sums: Sums) -> Mapping[str, Estimate]:
         hits, targets, answers = (sums.samples[name] for name in ("hits", "targets", "answers"))

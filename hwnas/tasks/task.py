@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -18,8 +18,11 @@ from hwnas.registry import SourceFile, load_source, source_of
 from hwnas.tasks.ends import Shape as Shape
 from hwnas.tasks.ends import Tensors as Tensors
 from hwnas.tasks.ends import TensorSpec as TensorSpec
-from hwnas.tasks.ends import is_plain, shape_of, shape_text, specs_of
+from hwnas.tasks.ends import is_plain, random_tensor, shape_of, shape_text, specs_of
+from hwnas.tasks.guard import GUARDED, guarded
 from hwnas.tasks.metrics.estimate import Estimate
+from hwnas.tasks.metrics.sums import Sums as Sums
+from hwnas.tasks.resizing import RANKS, is_resizable, resized
 
 if TYPE_CHECKING:
     import torch
@@ -58,28 +61,6 @@ class Agreement(NamedTuple):
     """Size of outputs that a tolerance is a share of, such as the spread of the targets."""
 
 
-@dataclass(frozen=True)
-class Sums:
-    """Statistics of some samples, from which metrics follow. Those of disjoint parts add up to those of the whole."""
-
-    count: int
-    totals: Mapping[str, Any] = field(default_factory=dict)
-    """Numbers or arrays that are added."""
-    samples: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    """Arrays with a row for each sample, in order; paired comparisons and ranks need them."""
-
-    def __add__(self, other: Sums) -> Sums:
-        return Sums.of([self, other])
-
-    @classmethod
-    def of(cls, parts: Sequence[Sums]) -> Sums:
-        """Return the statistics of all parts, one or more, together."""
-        first = parts[0]
-        totals = {name: sum((part.totals[name] for part in parts[1:]), value) for name, value in first.totals.items()}
-        samples = {name: np.concatenate([part.samples[name] for part in parts]) for name in first.samples}
-        return cls(sum(part.count for part in parts), totals, samples)
-
-
 _ROUNDING = 1e-9
 ANSWER_TOLERANCE = 0.05
 """Largest difference of numbers, as a share of their spread, at which two networks give the same answer."""
@@ -105,6 +86,14 @@ class Task(ABC):
     outputs: tuple[TensorSpec, ...] = field(default=(), metadata=NO_OPTION)
     quality_metric: str = field(default="", repr=False, metadata={"key": "quality"})
     """Name of the metric that a search optimizes; the option is called `quality`."""
+
+    def __init_subclass__(cls) -> None:
+        """Have errors of methods that others wrote told with their names and lines."""
+        super().__init_subclass__()
+        if not cls.__module__.startswith("hwnas."):
+            for name, method in vars(cls).copy().items():
+                if name in GUARDED and inspect.isfunction(method):
+                    setattr(cls, name, guarded(name, method, {"statistics": Sums, "agreement": Agreement}.get(name)))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Of a class in a user's file, another process loads the file: its module cannot be imported by name."""
@@ -241,7 +230,6 @@ class Task(ABC):
 
     def fitted(self, inputs: Tensors, shape: Shape) -> Tensors:
         """Return inputs as a network takes them whose input has this shape: here, signals and images are resized."""
-        from hwnas.tasks.resizing import RANKS, resized
 
         def one(tensor: torch.Tensor, spec: TensorSpec) -> torch.Tensor:
             if spec.dtype != "float32":
@@ -288,7 +276,7 @@ class Task(ABC):
 
     def random_inputs(self, rng: np.random.Generator, batch: int) -> tuple[NDArray[Any], ...]:
         """Return finite inputs for timing, one array for each of `inputs`."""
-        return tuple(_random(spec, rng, batch) for spec in self.inputs)
+        return tuple(random_tensor(spec, rng, batch) for spec in self.inputs)
 
     def random_targets(self, count: int, generator: torch.Generator) -> Tensors:
         """Return targets drawn at random, for proxies that look at no data: here, standard normal numbers."""
@@ -304,7 +292,7 @@ class Task(ABC):
         """
         wanted, output = self.inputs, self.outputs[0]
         specs = specs_of(shape)
-        fits = len(specs) == len(wanted) and all(map(_resizable, specs, wanted))
+        fits = len(specs) == len(wanted) and all(map(is_resizable, specs, wanted))
         if not fits or (len(self.outputs) == 1 and width != output.shape[0]):
             raise ConfigError(
                 f"the data has inputs of shape {shape_text(shape)} and {width} targets, the space expects "
@@ -320,10 +308,10 @@ class Task(ABC):
         Raises:
             ConfigError: they do.
         """
-        given, taken = specs_of(output), self.outputs
-        if [spec.shape for spec in given] != [spec.shape for spec in taken]:
+        made, taken = specs_of(output), self.outputs
+        if [spec.shape for spec in made] != [spec.shape for spec in taken]:
             raise ConfigError(
-                f"the last operator gives {shape_text(shape_of(given))}, the task takes {shape_text(shape_of(taken))}",
+                f"the last operator gives {shape_text(shape_of(made))}, the task takes {shape_text(shape_of(taken))}",
                 where=where,
                 allowed=f"A network gives the {self.terms.outputs} that its task, `{type(self).__name__}`, learns",
                 do="Name the task that is meant, end with another operator, or correct `specs` of a task of your own",
@@ -338,36 +326,10 @@ class Task(ABC):
         return
 
 
-def binomial_error(share: float, count: int) -> float:
-    """Return the standard error of a share of `count` observations."""
-    return math.sqrt(share * (1 - share) / count)
-
-
-def _resizable(data: TensorSpec, wanted: TensorSpec) -> bool:
-    """Return whether an input can be fitted to networks that take another one, see `Task.fitted`."""
-    from hwnas.tasks.resizing import RANKS
-
-    if ("int" in data.dtype) != ("int" in wanted.dtype):
-        return False
-    own, other = data.shape, wanted.shape
-    resized = len(own) == len(other) and own[0] == other[0] and len(own) in RANKS and "int" not in wanted.dtype
-    return own == other or resized
-
-
 @lru_cache(maxsize=4096)
 def _at(task: Any, shape: Shape, width: int) -> Any:
     inputs, outputs = task.specs(shape, width)
     return replace(task, inputs=inputs, outputs=outputs)
-
-
-def _random(spec: TensorSpec, rng: np.random.Generator, batch: int) -> NDArray[Any]:
-    dtype, shape = np.dtype(spec.dtype), (batch, *spec.shape)
-    if dtype.kind == "f":
-        return rng.standard_normal(shape, dtype=np.float32).astype(dtype, copy=False)
-    if dtype.kind == "b":
-        return rng.integers(0, 2, shape).astype(dtype)
-    low, high = (np.iinfo(dtype).min, int(np.iinfo(dtype).max) + 1) if spec.below is None else (0, spec.below)
-    return rng.integers(low, high, shape, dtype=dtype)
 
 
 def _of_file(source: SourceFile, name: str, values: dict[str, Any]) -> Task:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, HwnasError
 from hwnas.ops import Operator, Shape
+from hwnas.ops.costs import operator_costs
 from hwnas.ops.make import operator_of
 from hwnas.ops.plugins import line_of
 
@@ -51,7 +53,7 @@ class Case:
 
 
 def cases_of(
-    kind: type[Operator], given: Sequence[Knobs | Sequence[Knobs]] = (), sizes: tuple[int, ...] = DEFAULT_SIZES
+    kind: type[Operator], given: Sequence[Knobs | Sequence[Knobs]] = (), sizes: tuple[int, ...] | None = None
 ) -> list[Case]:
     """Return the cases that a class is tested with.
 
@@ -59,7 +61,8 @@ def cases_of(
         kind: the class.
         given: knobs of a case, or of each of its operators, the largest first. Where a case's single knobs hold no
             channels, `TRIED_WIDTHS` are used. If left out: `examples` of the class, of the same form, or its defaults.
-        sizes: the input's axes after the channels.
+        sizes: the input's axes after the channels. If left out: 8x8, or for operators that do not run on images 8, as
+            of a signal, or none, as of a vector.
 
     Raises:
         ConfigError: a knob without a default is not given.
@@ -69,12 +72,17 @@ def cases_of(
     for knobs in given or getattr(kind, "examples", ({},)):
         for line in _lines(knobs):
             _refuse_gaps(kind, line[0])
-            cases.append(
-                Case(
-                    tuple(operator_of(kind, one, where=f"what `{kind.__name__}` is tried with") for one in line), sizes
-                )
-            )
+            operators = tuple(operator_of(kind, one, where=f"what `{kind.__name__}` is tried with") for one in line)
+            cases.append(Case(operators, _sizes_for(operators[0]) if sizes is None else sizes))
     return list(dict.fromkeys(cases))
+
+
+def _sizes_for(operator: Operator) -> tuple[int, ...]:
+    for sizes in (DEFAULT_SIZES, DEFAULT_SIZES[:1], ()):
+        with suppress(HwnasError):
+            operator_costs(operator, (operator.in_channels, *sizes))
+            return sizes
+    return DEFAULT_SIZES  # where it fails, the checks say how
 
 
 def _lines(knobs: Knobs | Sequence[Knobs]) -> Iterator[Sequence[Knobs]]:

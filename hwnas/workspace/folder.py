@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hwnas.config import Experiment, dump_experiment
 from hwnas.errors import RunError, reason
@@ -13,8 +14,14 @@ from hwnas.io.locks import RunLock
 from hwnas.io.regular import read_regular
 from hwnas.io.storage_url import mode_of
 from hwnas.io.yaml import dump_yaml, read_yaml
+from hwnas.registry import SourceFile, source_of
 from hwnas.space import FunctionSpace, Space
+from hwnas.tasks import Task
+from hwnas.tasks.options import options_of
 from hwnas.workspace.workspace import Workspace
+
+TASK_FOLDER = "task"
+"""Folder of a run that holds the file of a user's task."""
 
 
 @contextmanager
@@ -55,12 +62,27 @@ def resolved_experiment(run: Workspace) -> Experiment:
         for name, setup in run.experiment.setups.items()
     }
     plugins = tuple(_plugin_copies(run))
-    update = {"space": space, "plugins": plugins, "setups": setups, "base": str(run.base.absolute())}
+    task = (
+        run.experiment.task
+        if (source := source_of(type(run.space.task))) is None
+        else _task_spec(run.space.task, source)
+    )
+    update = {"space": space, "plugins": plugins, "task": task, "setups": setups, "base": str(run.base.absolute())}
     return run.experiment.model_copy(update=update)
+
+
+def _task_spec(task: Task, source: SourceFile) -> dict[str, Any]:
+    """Return a task of a user's file as the experiment in the folder names it: the copied file, and all options."""
+    kind = type(task)
+    options = {key: getattr(task, field.name) for key, field in options_of(kind).items()}
+    stated = {key: value for key, value in options.items() if key != "quality" or value}
+    return {"name": f"{TASK_FOLDER}/{source.path.name}:{kind.__qualname__}", **stated}
 
 
 def _copy_space(run: Workspace) -> None:
     """Copy the space's file and its plugins into the folder; a copied space names the copied plugins."""
+    if (source := source_of(type(run.space.task))) is not None:
+        _copy(source.path, run.folder / TASK_FOLDER / source.path.name)
     copied = space_copy(run)
     if copied.exists() and copied.samefile(run.space_file):
         return

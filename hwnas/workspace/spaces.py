@@ -102,9 +102,9 @@ def unchecked_space(
         raise SpaceError(
             "the file's function is not named", where=str(path), allowed=FORM, do=f"Write `{name}:FUNCTION`"
         )
-    space: AnySpace = _function_space(path, function) if function is not None else read_space(path)
+    space: AnySpace = read_space(path, task=task) if function is None else _function_space(path, function, task)
     plugins = tuple(dict.fromkeys([*space.plugins, *plugins]))
-    return replace(space, plugins=plugins, task=task or space.task), path
+    return replace(space, plugins=plugins), path
 
 
 def task_in(experiment: Experiment, *, base: Path, where: str) -> Task | None:
@@ -152,10 +152,9 @@ def split_reference(reference: str | Path) -> tuple[Path, str | None]:
     return (Path(file), function) if file.endswith(".py") else (Path(reference), None)
 
 
-def _function_space(path: Path, function: str) -> FunctionSpace:
+def _function_space(path: Path, function: str, task: Task | None) -> FunctionSpace:
     loaded = named(f"{path.absolute()}:{function}", base=path.parent, where="space")
     build = UserFunction(read_source(path), function, loaded)
-    stated = getattr(loaded, "task", None)
-    where = f"{path}: `{function}.task`"
-    task = DEFAULT_TASK if stated is None else task_of(stated, base=path.parent, where=where)
-    return FunctionSpace(function, build, source=str(path), task=task)
+    if task is None and (stated := getattr(loaded, "task", None)) is not None:
+        task = task_of(stated, base=path.parent, where=f"{path}: `{function}.task`")
+    return FunctionSpace(function, build, source=str(path), task=task or DEFAULT_TASK)

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from hwnas.accuracy import AccuracySource, accuracy_metric, check_training_free, source_of
 from hwnas.config import Experiment
 from hwnas.errors import ConfigError
+from hwnas.export import check_input
 from hwnas.network import Network, bound_task, lower
 from hwnas.registry import plugin_files
 from hwnas.report.units import Units
 from hwnas.selection import check_rule
 from hwnas.space import AnySpace, Architecture
 from hwnas.tasks import Task
+from hwnas.tasks.ends import shape_of
 from hwnas.words import brief
 from hwnas.workspace.datasets import check_augmentation
 from hwnas.workspace.objectives import Objectives, check_limited
@@ -180,6 +182,9 @@ def open_run(
     check_picks(run, experiment.export.picks, where=f"experiment `{experiment.name}`: export.picks")
     check_references(experiment, base)
     check_augmentation(experiment, space)
+    for name, setup in experiment.setups.items():
+        where = f"experiment `{experiment.name}`: setups.{name}"
+        check_input(setup.precision, shape_of(bound_task(space).inputs), where=where)
     before(run)
     check_opened(space, space_file, reporter)
     return run

@@ -122,3 +122,31 @@ class LabelAndSize(Task):
         return torch.stack(
             [torch.randint(3, (count,), generator=generator).float(), torch.randn(count, generator=generator)], 1
         )
+
+
+def load_two() -> dict[str, Any]:
+    """300 signals of two channels with three facts, and a label and a size that follow from them."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 4, 300)
+    signal = rng.normal(size=(300, 2, 24)).astype(np.float32) + label[:, None, None]
+    facts = rng.normal(size=(300, 3)).astype(np.float32)
+    return {"train": ({"facts": facts, "signal": signal}, np.stack([label, facts.sum(1)], 1).astype(np.float32))}
+
+
+def load_tokens() -> dict[str, Any]:
+    """300 lists of twelve tokens below 20 in three classes."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 3, 300)
+    return {"train": (rng.integers(0, 6, (300, 12)) + 6 * label[:, None], label)}
+
+
+def load_misnamed() -> dict[str, Any]:
+    """The same, with an input of another name."""
+    (inputs, targets) = load_two()["train"]
+    return {"train": ({"signal": inputs["signal"], "fact": inputs["facts"]}, targets)}
+
+
+def load_short() -> dict[str, Any]:
+    """The same, with an input of fewer samples."""
+    (inputs, targets) = load_two()["train"]
+    return {"train": ({**inputs, "facts": inputs["facts"][:200]}, targets)}

@@ -14,6 +14,7 @@ from hwnas.accuracy.zero_cost_proxies.definition import Definition, ProxyInput
 from hwnas.accuracy.zero_cost_proxies.initialization import INITIALIZATIONS
 from hwnas.errors import ConfigError, HwnasError, NoScore, raised
 from hwnas.network import Network, build
+from hwnas.tasks.ends import is_plain, shape_of, shape_text
 
 
 def probe(
@@ -57,6 +58,14 @@ def probe(
 def _subject(
     definition: Definition, network: Network, seed: int, inputs: Tensor | None, targets: Tensor | None, device: str
 ) -> ProxyInput:
+    if not is_plain(network.input_shape) or len(network.task.outputs) > 1:
+        outputs = shape_text(shape_of(network.task.outputs))
+        raise ConfigError(
+            f"the networks take {shape_text(network.input_shape)} and give {outputs}",
+            where="training-free proxies",
+            allowed="They are defined for networks with one float32 input and one output",
+            do="Score by `params`, `macs` or by training",
+        )
     generator = torch.Generator().manual_seed(seed)
     channels, *own = network.input_shape
     side = definition.resolution

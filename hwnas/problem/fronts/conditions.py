@@ -25,6 +25,7 @@ from hwnas.registry import member, read_source
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.space import Space
 from hwnas.stored_names import current, stored
+from hwnas.tasks.options import code_of
 from hwnas.workspace.results.halving_results import objective_of
 from hwnas.workspace.workspace import Workspace
 
@@ -178,8 +179,9 @@ def space_identity(run: Workspace) -> str:
         known, ops = known_operators(space), {block.op for stage in space.stages for block in stage.blocks}
         kinds |= {member(known, op, what="operator", where=f"space `{space.name}`") for op in ops}
     installed = sorted({installed_code(kind) for kind in kinds} - {""})
+    own = [plugin.digest for plugin in space.plugins]
     content = json.dumps(
-        [choices, ends, [*(plugin.digest for plugin in space.plugins), *installed]], sort_keys=True, default=str
+        [choices, ends, [*own, *filter(None, [code_of(space.task)]), *installed]], sort_keys=True, default=str
     )
     return f"{space.name} {hashlib.sha256(content.encode()).hexdigest()[:8]}"
 

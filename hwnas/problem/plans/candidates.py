@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from hwnas.collaborate.cascades import Answers, CascadePoint, Pair
 from hwnas.collaborate.codecs import BoundaryCodec, InputCodec, Precision, has_zstd, input_codecs
-from hwnas.collaborate.cuts import ChainCosts, PartTime, enumerate_cuts, part_time
+from hwnas.collaborate.cuts import ChainCosts, PartTime, elements_of, enumerate_cuts, part_time
 from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.collaborate.plan import Candidate, PlanAccuracy
 from hwnas.collaborate.wire import HTTP_BYTES, answer_bytes
@@ -30,7 +29,7 @@ MEAN_MS, BYTES = Objective("mean_ms", "min"), Objective("bytes", "min")
 
 @dataclass(frozen=True)
 class Promise:
-    """What a cascade may lose: accuracy `epsilon` against the cloud, with probability `1 - delta`."""
+    """The loss that a cascade may have: accuracy `epsilon` against the cloud, with probability `1 - delta`."""
 
     epsilon: float = 0.01
     delta: float = 0.05
@@ -100,7 +99,9 @@ class Enumeration:
         network = self._network(point.architecture)
         accuracy, encode = self._accuracy(self.cloud, point), 0.0
         if self.samples is None:
-            shape, dtype, sizes = network.input_shape, "uint8", np.array([prod(network.input_shape)])
+            count = elements_of(network.input_shape)
+            shape: tuple[int, ...] = (count,)
+            dtype, sizes = "uint8", np.array([count])
         else:
             judged = self.samples.compressed(self.cloud, point.architecture, codec)
             shape, dtype = self.samples.raw_shape, self.samples.raw_dtype
@@ -115,7 +116,7 @@ class Enumeration:
             tail=self._time(self.cloud, point, 0, len(network.operators)),
             encode_ms=encode,
             sent_bytes=np.array([form.body_bytes(int(size)) for size in sizes], dtype=float),
-            answer_bytes=answer_bytes(network.costs[-1].output_shape),
+            answer_bytes=_answer_bytes(network),
             head_mj=0.0 if self.edge.energy is not None else None,
             origins={
                 "latency": self.cloud.latency_origin,
@@ -146,7 +147,7 @@ class Enumeration:
         costs = ChainCosts.of(network, self.edge.model, self.cloud.model)
         codecs = [(precision, packed) for packed in self._packs() for precision in BOUNDARIES]
         sizes = np.column_stack([self._boundary_bytes(side, point, costs, network, *codec) for codec in codecs])
-        answer = answer_bytes(network.costs[-1].output_shape)
+        answer = _answer_bytes(network)
         table = enumerate_cuts(costs, sizes + HTTP_BYTES, answer + HTTP_BYTES, self.draws)
         for column, (precision, packed) in enumerate(codecs):
             rows = [
@@ -180,9 +181,9 @@ class Enumeration:
         else:
             each = {"fp32": 4, "fp16": 2, "int8": 1}[precision]
             content = [float(count * each) for count in costs.elements]
-        shapes = [network.input_shape, *(part.output_shape for part in network.costs)]
-        bodies = [codec.format(shape).body_bytes(round(size)) for shape, size in zip(shapes, content, strict=True)]
-        return np.array([np.inf, *bodies[1:-1], np.inf], dtype=float)
+        inner = zip(network.shapes[1:], content[1:-1], strict=True)
+        bodies = [codec.format(shape).body_bytes(round(size)) for shape, size in inner]
+        return np.array([np.inf, *bodies, np.inf], dtype=float)
 
     def _split(
         self, side: Side, point: FrontPoint, network: Network, cut: int, precision: Precision, packed: bool
@@ -211,7 +212,7 @@ class Enumeration:
             tail=self._time(self.cloud, point, cut, end),
             encode_ms=encode,
             sent_bytes=np.array([form.body_bytes(int(size)) for size in content], dtype=float),
-            answer_bytes=answer_bytes(network.costs[-1].output_shape),
+            answer_bytes=_answer_bytes(network),
             head_mj=self.edge.head_mj(network, cut),
             origins={
                 "latency": f"head {self.edge.latency_origin}; tail {self.cloud.latency_origin}",
@@ -338,3 +339,8 @@ class Enumeration:
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+
+
+def _answer_bytes(network: Network) -> int:
+    """Return the bytes of an answer's body; of several outputs, as if each had one."""
+    return sum(answer_bytes(spec.shape) for spec in network.task.outputs)

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.collaborate.cascades import Answers, Parts, split_held_out
-from hwnas.collaborate.codecs import BoundaryCodec, InputCodec, Precision, encode_ms
+from hwnas.collaborate.codecs import TIMED_SAMPLES, BoundaryCodec, InputCodec, Precision, encode_ms
 from hwnas.collaborate.halves import split_module
 from hwnas.io.atomic import write_file
+from hwnas.io.regular import read_regular
 from hwnas.network import Network
 from hwnas.problem.accuracy import accuracy_context
 from hwnas.problem.plans.sides import Side
@@ -54,6 +55,15 @@ class Judged:
     encode_ms: float
 
 
+@dataclass(frozen=True, eq=False)
+class _Coded:
+    sizes: Array
+    """Content of the judging samples' requests, in bytes."""
+    encode_ms: float
+    seen: Array | None
+    """All inputs as the cloud sees them; None if it sees the very inputs."""
+
+
 class HeldOutSamples:
     """Samples of a run: validation samples, which its search saw, then test samples, which it did not.
 
@@ -67,6 +77,8 @@ class HeldOutSamples:
         self.parts: Parts = split_held_out(len(setting), len(held_out), run.experiment.seed)
         self._folder = run.folder / "plans" / "answers"
         self._modules: dict[str, nn.Module] = {}
+        self._coded_by: dict[InputCodec, _Coded] = {}
+        self._answered: dict[tuple[str, str], Answers] = {}
 
     @cached_property
     def _scored(self) -> InheritedAccuracy:
@@ -99,6 +111,12 @@ class HeldOutSamples:
 
     def whole(self, side: Side, architecture: Architecture) -> Answers:
         """Return the answers of a network of a side: of its exported file, where there is one, else of PyTorch."""
+        of_side = side.tier, architecture.key
+        if of_side not in self._answered:
+            self._answered[of_side] = self._asked(side, architecture)
+        return self._answered[of_side]
+
+    def _asked(self, side: Side, architecture: Architecture) -> Answers:
         network = self.run.network(architecture)
         file = exported_file(side, architecture.key)
         if file is not None:
@@ -117,18 +135,29 @@ class HeldOutSamples:
 
     def compressed(self, side: Side, architecture: Architecture, codec: InputCodec) -> Judged:
         """Return the answers of a network to inputs as the codec leaves them, and their sizes."""
-        samples = self.raw.numpy()
-        timed = encode_ms(codec, list(samples[:8]))
-        if codec.is_lossless:
-            sizes = np.array([len(codec.encode(sample)) for sample in samples[self.parts.judging]])
-            return Judged(self.whole(side, architecture), sizes, timed)
-        coded = [codec.encode(sample) for sample in samples]
-        seen = np.stack([codec.decode(content, self.raw_shape, self.raw_dtype) for content in coded])
-        network = self.run.network(architecture)
-        name = f"{architecture.key}-{self._digest(side)}-{codec.name}"
+        coded = self._coded(codec)
+        if coded.seen is None:
+            return Judged(self.whole(side, architecture), coded.sizes, coded.encode_ms)
+        name, seen = f"{architecture.key}-{self._digest(side)}-{codec.name}", coded.seen
         outputs = self._kept(name, lambda: self._whole(side, architecture, self._normalised(seen)))
-        answers = self._answers(network, outputs, f"PyTorch in fp32, on decoded images ({codec.name})")
-        return Judged(answers, np.array([len(coded[row]) for row in self.parts.judging]), timed)
+        origin = f"PyTorch in fp32, on decoded images ({codec.name})"
+        return Judged(self._answers(self.run.network(architecture), outputs, origin), coded.sizes, coded.encode_ms)
+
+    def _coded(self, codec: InputCodec) -> _Coded:
+        """Return the inputs as a codec leaves them; each is encoded once for all networks."""
+        if codec not in self._coded_by:
+            samples, judging = self.raw.numpy(), self.parts.judging
+            timed = encode_ms(codec, list(samples[:TIMED_SAMPLES]))
+            rows = judging if codec.is_lossless else np.arange(len(samples))
+            coded = {int(row): codec.encode(samples[row]) for row in rows}
+            sizes = np.array([len(coded[int(row)]) for row in judging])
+            seen = None
+            if not codec.is_lossless:
+                seen = np.stack(
+                    [codec.decode(coded[row], self.raw_shape, self.raw_dtype) for row in range(len(samples))]
+                )
+            self._coded_by[codec] = _Coded(sizes, timed, seen)
+        return self._coded_by[codec]
 
     def codec_at(
         self, side: Side, architecture: Architecture, cut: int, precision: Precision, packed: bool
@@ -244,21 +273,21 @@ class HeldOutSamples:
     def _answers(self, network: Network, outputs: Array, origin: str) -> Answers:
         import torch
 
-        task, rows = network.task, self.parts.setting
-        scores = task.sample_scores(torch.from_numpy(outputs), Batch(None, self._targets))
+        task, rows = self._splits[0].fit(network.task), self.parts.setting
+        batch = Batch(self._inputs(), self._targets)
+        scores = task.sample_scores(task.to_unit(torch.from_numpy(outputs)), batch)
         temperature = task.fitted_temperature(outputs[rows], self._targets.numpy()[rows])
         return Answers(scores, task.deferral_scores(outputs, temperature), origin, temperature)
 
     def _kept(self, name: str, compute: Callable[[], Array]) -> Array:
         """Return outputs that are stored under a name, computed where they are not."""
-        path = self._folder / f"{name}-{self._samples_digest}.npy"
-        if path.is_file():
-            with suppress(OSError, ValueError, EOFError):  # a damaged file is written anew
-                stored: Array = np.load(path, allow_pickle=False)
-                return stored
+        path = self._folder / f"{name}-{self._samples_digest}.answers"
+        if (stored := _intact(path)) is not None:
+            return stored
         outputs, buffer = compute(), io.BytesIO()
         np.save(buffer, outputs)
-        write_file(path, buffer.getvalue())
+        content = buffer.getvalue()
+        write_file(path, hashlib.sha256(content).digest() + content)
         return outputs
 
     @cached_property
@@ -280,4 +309,17 @@ def exported_file(side: Side, key: str) -> tuple[Path, str] | None:
         for file in model.files if model.key == key else ():
             if bundle.is_own(file) and file.name not in bundle.wrong:
                 return side.front.folder / file.name, file.sha256[:12]
+    return None
+
+
+def _intact(path: Path) -> Array | None:
+    """Return the outputs in a file that is as it was written; None if there is none."""
+    if not path.is_file():
+        return None
+    with suppress(OSError, ValueError):
+        content = read_regular(path)
+        size = hashlib.sha256().digest_size
+        if hashlib.sha256(content[size:]).digest() == content[:size]:
+            outputs: Array = np.load(io.BytesIO(content[size:]), allow_pickle=False)
+            return outputs
     return None

@@ -8,7 +8,7 @@ from typing import Any
 
 from hwnas.report import units
 from hwnas.report.charts.chart import ChartAxis, Figure, Marks, Tint, Tip, around
-from hwnas.report.plans.table import KIND_NAMES, networks_of, plan_title
+from hwnas.report.plans.table import KIND_NAMES, networks_of, plan_title, quality_text
 
 KIND_COLORS = {"edge_only": "--tier-0", "cloud_only": "--tier-1", "split": "--tier-2", "cascade": "--tier-3"}
 STEP_COLORS = {
@@ -94,30 +94,33 @@ def _waterfall_tip(plan: Mapping[str, Any]) -> Tip:
     return Tip(plan_title(plan), rows, (networks_of(plan),))
 
 
-def latency_figure(plans: Sequence[Mapping[str, Any]]) -> Figure:
+def latency_figure(document: Mapping[str, Any]) -> Figure:
     """Accuracy against median latency, on a logarithmic axis, a point for each plan."""
+    plans, share = document["plans"], document["quality"]["unit"] == "fraction"
     layers = []
     for kind, color in KIND_COLORS.items():
         some = [plan for plan in plans if plan["kind"] == kind]
         if some:
             x = [math.log10(plan["latency_ms"]["p50"]) for plan in some]
-            y = [100 * plan["accuracy"] for plan in some]
+            y = [(100 if share else 1) * plan["accuracy"] for plan in some]
             radii = [5.0 if plan["on_front"] else 3.0 for plan in some]
-            layers.append(Marks(KIND_NAMES[kind], x, y, color, [_plan_tip(plan) for plan in some], radius=radii))
+            layers.append(
+                Marks(KIND_NAMES[kind], x, y, color, [_plan_tip(document, plan) for plan in some], radius=radii)
+            )
     xs, ys = ([value for layer in layers for value in getattr(layer, axis)] for axis in ("x", "y"))
     return Figure(
         tuple(layers),
         ChartAxis(around(xs), "log₁₀ of the median latency in ms"),
-        ChartAxis(around(ys), suffix=" %"),
+        ChartAxis(around(ys), suffix=" %" if share else ""),
         380,
         "Accuracy against median latency",
     )
 
 
-def _plan_tip(plan: Mapping[str, Any]) -> Tip:
+def _plan_tip(document: Mapping[str, Any], plan: Mapping[str, Any]) -> Tip:
     latency = plan["latency_ms"]
     rows = (
-        ("Accuracy", f"{plan['accuracy']:.2%}", ""),
+        ("Accuracy", quality_text(document, plan["accuracy"]), ""),
         ("p50", units.milliseconds(latency["p50"]), "predicted"),
         ("p95", units.milliseconds(latency["p95"]), "predicted"),
         ("p99", units.milliseconds(latency["p99"]), "predicted"),

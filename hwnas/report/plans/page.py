@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from hwnas.report import units
@@ -23,6 +23,7 @@ from hwnas.report.plans.table import (
     link_sentence,
     networks_of,
     plan_title,
+    quality_text,
     shown_plans,
     winner_sentence,
 )
@@ -35,7 +36,7 @@ def plans_page(document: Mapping[str, Any], *, created_at: str) -> str:
     link, plans = document["link"], document["plans"]
     sections = {"Winner": _winner(document)}
     if plans:
-        sections |= {"Regimes": _regimes(document), "Request": _waterfall(document), "Plans": _plans(plans)}
+        sections |= {"Regimes": _regimes(document), "Request": _waterfall(document), "Plans": _plans(document)}
     return framed(
         "plan",
         f"Plans of {document['run']} over {link['name']}",
@@ -71,10 +72,10 @@ def _waterfall(document: Mapping[str, Any]) -> Html:
     return section("Request", "Where a request's time goes", shown, say=say)
 
 
-def _plans(plans: Sequence[Mapping[str, Any]]) -> Html:
+def _plans(document: Mapping[str, Any]) -> Html:
     entries = [("network", color, KIND_NAMES[kind]) for kind, color in KIND_COLORS.items()]
     axis = el("p", el("b", "↑ Accuracy"), class_="axis")
-    chart = el("article", axis, plot(latency_figure(plans)), legend(entries), class_="card")
+    chart = el("article", axis, plot(latency_figure(document)), legend(entries), class_="card")
     headers: list[Header] = [
         ("Plan", None),
         ("Networks", None),
@@ -88,16 +89,16 @@ def _plans(plans: Sequence[Mapping[str, Any]]) -> Html:
         ("Million requests", None),
         ("Clients", "predicted"),
     ]
-    made = table("Plans", headers, [_row(plan) for plan in plans])
+    made = table("Plans", headers, [_row(document, plan) for plan in document["plans"]])
     return section("Plans", "All that were predicted", join(chart, made))
 
 
-def _row(plan: Mapping[str, Any]) -> list[TableCell]:
+def _row(document: Mapping[str, Any], plan: Mapping[str, Any]) -> list[TableCell]:
     latency, energy, money = plan["latency_ms"], plan["energy_mj"], plan["money_per_million"]
     return [
         TableCell(plan_title(plan), plan["name"]),
         TableCell(networks_of(plan), networks_of(plan)),
-        TableCell(f"{plan['accuracy']:.2%}", plan["accuracy"]),
+        TableCell(quality_text(document, plan["accuracy"]), plan["accuracy"]),
         *(TableCell(units.milliseconds(latency[name]), latency[name]) for name in ("p50", "p95", "p99")),
         TableCell(units.size(plan["bytes"]), plan["bytes"]),
         TableCell(f"{plan['escalated']:.1%}", plan["escalated"]),

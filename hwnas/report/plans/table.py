@@ -29,12 +29,16 @@ def plans_table(document: Mapping[str, Any]) -> Table:
     table.add_column("plan", no_wrap=True)
     table.add_column("networks", no_wrap=True)
     energy = any(plan["energy_mj"] is not None for plan in document["plans"])
-    heads = ["accuracy", "p50", "p95", "p99", "sent", "asked", *(["energy"] if energy else [])]
+    clients = any(plan["clients"] is not None for plan in document["plans"])
+    known = {"energy": energy, "clients": clients}
+    heads = ["accuracy", "p50", "p95", "p99", "sent", "asked", *(name for name, shown in known.items() if shown)]
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     for plan in shown_plans(document):
         chosen = plan["name"] == document["winner"]
-        table.add_row(*map(Text, _row(plan, energy=energy)), style="bold" if chosen else None)
+        table.add_row(
+            *map(Text, _row(document, plan, energy=energy, clients=clients)), style="bold" if chosen else None
+        )
     return table
 
 
@@ -70,7 +74,8 @@ def winner_sentence(document: Mapping[str, Any]) -> str:
     latency = plan["latency_ms"]
     ends = f"{units.milliseconds(latency['low'])} to {units.milliseconds(latency['high'])}"
     return (
-        f"{lead} {plan_title(plan).capitalize()} of {networks_of(plan)}: accuracy {plan['accuracy']:.2%}, median "
+        f"{lead} {plan_title(plan).capitalize()} of {networks_of(plan)}: accuracy "
+        f"{quality_text(document, plan['accuracy'])}, median "
         f"{units.milliseconds(latency['p50'])} ({ends}), 99 of 100 within {units.milliseconds(latency['p99'])}. "
         f"The rule: {document['rule']}."
     )
@@ -98,9 +103,17 @@ def break_even_sentence(document: Mapping[str, Any]) -> str:
     return f"{even['cloud']} answers before {even['edge']}: {fast}; {near}."
 
 
-def _row(plan: Mapping[str, Any], *, energy: bool) -> list[str]:
+def quality_text(document: Mapping[str, Any], value: float) -> str:
+    """Return an accuracy, or another quality, with its unit."""
+    unit = document["quality"]["unit"]
+    return f"{value:.2%}" if unit == "fraction" else f"{units.digits(value)} {unit}".rstrip()
+
+
+def _row(document: Mapping[str, Any], plan: Mapping[str, Any], *, energy: bool, clients: bool) -> list[str]:
     latency, error = plan["latency_ms"], plan["accuracy_error"]
-    accuracy = f"{plan['accuracy']:.2%}" + ("" if error is None else f" ± {100 * error:.2f}")
+    accuracy = quality_text(document, plan["accuracy"])
+    if error is not None:
+        accuracy += f" ± {100 * error:.2f}" if document["quality"]["unit"] == "fraction" else f" ± {error:.3g}"
     joules = [units.GAP if plan["energy_mj"] is None else f"{units.digits(plan['energy_mj'])} mJ"] if energy else []
     return [
         plan_title(plan),
@@ -110,6 +123,7 @@ def _row(plan: Mapping[str, Any], *, energy: bool) -> list[str]:
         units.size(plan["bytes"]) if plan["bytes"] else units.GAP,
         f"{plan['escalated']:.1%}",
         *joules,
+        *([units.GAP if plan["clients"] is None else f"{plan['clients']:,}"] if clients else []),
     ]
 
 

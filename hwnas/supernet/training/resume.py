@@ -24,6 +24,7 @@ from hwnas.supernet.training.recipe import Recipe
 from hwnas.supernet.training.task import parts_of
 from hwnas.supernet.weights import Supernet
 from hwnas.tasks import DEFAULT_TASK, Task
+from hwnas.tasks.options import code_of
 
 NEUTRAL_FIELDS = ("processes", "launcher", "on_divergence", "checkpoint_every")
 """Fields of a recipe that do not decide the weights."""
@@ -58,7 +59,7 @@ def identity_of(space: AnySpace, dataset: Dataset, recipe: Recipe, seed: int) ->
 
 def task_identity(task: Task, dataset: Dataset) -> Identity:
     """Return the part of an identity that tells what is learned; empty where that is the usual task."""
-    named = {} if repr(task) == repr(DEFAULT_TASK) else {"task": repr(task)}
+    named = {} if repr(task) == repr(DEFAULT_TASK) else {"task": f"{task!r} {code_of(task)}".rstrip()}
     facts = dataset.train.fit(task).target_facts
     return {**named, "targets": dict(facts)} if facts else named
 

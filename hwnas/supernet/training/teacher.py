@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from hwnas.data import Dataset
 from hwnas.errors import ConfigError, raised, reason
@@ -95,7 +95,8 @@ def checked_teacher(teacher: object, dataset: Dataset, name: str, task: Task) ->
     if isinstance(teacher, nn.Module):
         try:
             with torch.no_grad():
-                outputs = teacher.eval()(dataset.validation.batch(torch.arange(2)).to(_device(teacher)))
+                inputs = tree_map(lambda part: part.to(_device(teacher)), dataset.validation.batch(torch.arange(2)))
+                outputs = call(teacher.eval(), inputs)
             leaves = tree_leaves(outputs)
             if _fit(leaves, task) and all(bool(leaf.isfinite().all()) for leaf in leaves):
                 return teacher

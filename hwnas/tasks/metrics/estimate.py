@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -56,6 +57,11 @@ class LazyEstimates(Mapping[str, Estimate]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._functions and name in list(self)
+
+
+def binomial_error(share: float, count: int) -> float:
+    """Return the standard error of a share of `count` observations."""
+    return math.sqrt(share * (1 - share) / count)
 
 
 def estimated(value: float, influence: NDArray[Any]) -> Estimate:

@@ -189,7 +189,6 @@ def exporter_for(
     *,
     whole: bool = True,
     calibration: Images | None = None,
-    outputs: Sequence[str] = (),
 ) -> Exporter:
     """Return a function that writes a module as a file of a format; the options are those of `exporter_of`.
 
@@ -197,10 +196,7 @@ def exporter_for(
         ConfigError: files of the format cannot be written in the precision.
     """
     check_precision(precision, file_format)
-    names = {"outputs": tuple(outputs)} if len(outputs) > 1 else {}
-    return partial(
-        file_format.exporter, batch=batch, precision=precision, whole=whole, calibration=calibration, **names
-    )
+    return partial(file_format.exporter, batch=batch, precision=precision, whole=whole, calibration=calibration)
 
 
 def measurement_protocol(timing: TimingConfig, seed: int) -> Timing:
