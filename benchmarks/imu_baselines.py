@@ -16,7 +16,6 @@ import importlib.util
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,10 +24,13 @@ import numpy as np
 import torch
 from sklearn.ensemble import RandomForestClassifier
 
-from hwnas.data import Dataset, Pool, Source, Stored
+from hwnas.data import Dataset, Split, Stored
 from hwnas.io.resources import shipped_folder
 from hwnas.search.fronts import read_front
+from hwnas.supernet import Recipe, quality
+from hwnas.supernet.training.standalone import train_standalone
 from hwnas.workspace.environment import machine, versions
+from hwnas.workspace.workspace import open_run
 
 PUBLISHED = {"top1": 0.873, "of": "random forest, 5 folds by person, 10 people", "source": "arXiv:1802.01489v1"}
 DATA = shipped_folder("experiments") / "data" / "imu.py"
@@ -68,24 +70,24 @@ def imu() -> ModuleType:
     return module
 
 
-def trained_top1(run_folder: Path, inputs: Any, labels: Any, tested: Any) -> float:
-    """Top-1 of the edge's `best`, trained alone on the windows of the other people."""
-    from hwnas.data.load import Options, split_source
-    from hwnas.supernet import Recipe, quality
-    from hwnas.supernet.training.standalone import train_standalone
-    from hwnas.workspace.workspace import open_run
+def fold(inputs: Any, labels: Any, tested: Any) -> Dataset:
+    """All windows as a data set whose test split is `tested`, normalised by the others."""
+    mean, std = (torch.from_numpy(of(inputs[~tested], (0, 2)))[:, None] for of in (np.mean, np.std))
+    stored = Stored(torch.from_numpy(inputs))
 
+    def part(mask: Any) -> Split:
+        rows = np.flatnonzero(mask)
+        return Split(stored, torch.from_numpy(rows), torch.from_numpy(labels[rows]), mean, std)
+
+    return Dataset("imu", imu().CLASSES, part(~tested), part(tested), part(tested))
+
+
+def trained_top1(run_folder: Path, data: Dataset) -> float:
+    """Top-1 on the test split of the edge's `best`, trained alone on the training split."""
     run = open_run(run_folder)
     architecture = next(p for p in read_front(run.paths.front("edge")) if "best" in p.picks).architecture
-    pools: Any = {
-        split: Pool(Stored(torch.from_numpy(inputs[mask])), torch.from_numpy(labels[mask]), split)
-        for split, mask in {"train": ~tested, "validation": tested, "test": tested}.items()
-    }
-    names = tuple(map(str, range(7)))
-    data: Dataset = split_source(Source(names, pools), Options(), seed=0, name="fold")
-    network = run.network(architecture)
-    recipe = Recipe(**run.experiment.train.model_dump())
-    module = train_standalone(network, replace(data.without_test()), recipe, seed=run.experiment.seed)
+    network, recipe = run.network(architecture), Recipe(**run.experiment.train.model_dump())
+    module = train_standalone(network, data.without_test(), recipe, seed=run.experiment.seed)
     return quality(module, network, data.test)
 
 
@@ -109,7 +111,7 @@ def main() -> None:
         "published": PUBLISHED,
     }
     if args.run:
-        own = [trained_top1(args.run, inputs, labels, tested) for tested in folds(people)]
+        own = [trained_top1(args.run, fold(inputs, labels, tested)) for tested in folds(people)]
         result |= {
             "network_folds_top1": [round(v, 4) for v in own],
             "network_folds_mean": round(float(np.mean(own)), 4),
