@@ -23,6 +23,7 @@ from hwnas.problem.plans.samples import HeldOutSamples
 from hwnas.problem.plans.sides import Side
 from hwnas.search.fronts import FrontPoint
 from hwnas.space import Architecture
+from hwnas.tasks.confidence import calibration_error
 
 BOUNDARIES: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 MEAN_MS, BYTES = Objective("mean_ms", "min"), Objective("bytes", "min")
@@ -274,6 +275,7 @@ class Enumeration:
             "edge_accuracy": float(pair.edge.scores[rows].mean()),
             "cloud_accuracy": float(pair.cloud.scores[rows].mean()),
             "temperature": pair.edge.temperature,
+            "calibration_error": calibration_error(pair.edge.confidences[point.rule][rows], pair.edge.scores[rows]),
             "no_guarantee": why,
         }
         origin = f"measured on {len(rows):,} held-out samples: edge {pair.edge.origin}; cloud {pair.cloud.origin}"
