@@ -21,12 +21,18 @@ def point(row: Mapping[str, Any]) -> dict[str, Any]:
     return kept | {f"measured {name}": value for name, value in row.get("measured", {}).items()}
 
 
-def exported(model: Mapping[str, Any], quality: str) -> dict[str, Any]:
+def exported(model: Mapping[str, Any]) -> dict[str, Any]:
     """An exported network: its test metrics, and how far each file is from PyTorch."""
-    names = ("name", "bytes", "max_difference", f"{quality}_agreement", f"test_{quality}")
-    files = [{key: file[key] for key in names if key in file} for file in model["files"]]
-    kept = {key: model[key] for key in ("picks", "key", "params", "macs", "test_metrics") if key in model}
-    return kept | {f"test_{quality}": model.get(f"test_{quality}"), "files": files}
+    files = [
+        {
+            key: value
+            for key, value in file.items()
+            if key in ("name", "bytes", "max_difference") or key.endswith("_agreement") or key.startswith("test_")
+        }
+        for file in model["files"]
+    ]
+    kept = ("picks", "key", "params", "macs")
+    return {key: value for key, value in model.items() if key in kept or key.startswith("test_")} | {"files": files}
 
 
 def main() -> None:
@@ -42,7 +48,7 @@ def main() -> None:
         manifest = json.loads((run.folder / "bundle" / tier / "manifest.json").read_text())
         front = json.loads((run.folder / "fronts" / f"{tier}.json").read_text())
         result |= {key: manifest[key] for key in ("machine", "versions")} | {"date": manifest["created_at"][:10]}
-        models = [exported(model, manifest["quality"]) for model in manifest["models"]]
+        models = [exported(model) for model in manifest["models"]]
         result[tier] = {
             "setup": manifest["setup"],
             "limits": manifest["limits"],
