@@ -250,8 +250,8 @@ def test_a_search_that_is_stuck_in_a_call_to_what_is_gone_ends_and_says_why(repo
 STARTING = """
 import os
 from hwnas.errors import RunError
-from hwnas.search.workers.cluster import told_if_ended
-with told_if_ended(RunError("Ray has ended", where="here", allowed="it starts", do="Run it again")):
+from hwnas.search.workers.cluster import report_abrupt_exit
+with report_abrupt_exit(RunError("Ray has ended", where="here", allowed="it starts", do="Run it again")):
     {what}
 """
 

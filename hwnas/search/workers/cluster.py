@@ -118,7 +118,7 @@ def cluster(address: str | None, cpus: int, environment: Mapping[str, str]) -> I
         _reach(address)  # Ray itself waits for minutes, and then ends the process
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with told_if_ended(_none(address, "Ray ended the process while it started")):
+            with report_abrupt_exit(_none(address, "Ray ended the process while it started")):
                 ray.init(**options)
         joined = watched()
     except Exception as error:  # Ray's errors have no common base
@@ -131,7 +131,7 @@ def cluster(address: str | None, cpus: int, environment: Mapping[str, str]) -> I
 
 
 @contextlib.contextmanager
-def told_if_ended(error: HwnasError) -> Iterator[None]:
+def report_abrupt_exit(error: HwnasError) -> Iterator[None]:
     """Have an error printed by another process, should this one end within the block.
 
     Where a service dies while `ray.init` runs, Ray leaves by `_exit`, of which no Python code of the process hears.
