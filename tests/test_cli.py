@@ -418,4 +418,4 @@ def test_every_shipped_space_is_shown(hwnas: Call) -> None:
     for name in shipped_names("search_spaces"):
         done = hwnas("show", name)
         assert done.code == 0
-        assert "architectures" in done.out
+        assert "architecture" in done.out

@@ -286,10 +286,6 @@ RUNNING: dict[str, tuple[str, str]] = {
     "nothing": ("pass", "the module cannot be built (TypeError: `module` returned NoneType"),
     "a class": ("return nn.Identity", "the module cannot be built (TypeError: `module` returned type"),
     "a module that does not run": ("return nn.Conv2d(99, 8, 1)", "the module fails at input 1x8x8 (RuntimeError"),
-    "a module that returns two": (
-        "return nn.MaxPool2d(2, return_indices=True)",
-        "the module fails at input 1x8x8 (TypeError: it returned tuple, no tensor",
-    ),
 }
 
 

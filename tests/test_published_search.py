@@ -101,7 +101,7 @@ def test_a_training_free_score_needs_neither_a_supernet_nor_data(tmp_path: Path,
 @pytest.mark.parametrize(
     ("changes", "met"),
     [
-        ({"accuracy": {"source": "inherited"}}, "`inherited` looks at images, but no data is named"),
+        ({"accuracy": {"source": "inherited"}}, "`inherited` looks at data, but none is named"),
         ({"accuracy": {"source": "inherited", "file": "table.csv"}}, "Say `source: table`"),
         ({"setups": {"board": {"runtime": "published"}}}, "`runtime: published` and `latencies` go together"),
         (

@@ -66,4 +66,4 @@ def test_oblong_networks_are_not_trained_on_square_images(tmp_path: Path) -> Non
     (tmp_path / "oblong.yaml").write_text(EXPERIMENT)
     with pytest.raises(ConfigError, match="the networks take images of 8x12, the data has images of 8x8") as caught:
         pipeline.train(tmp_path / "oblong.yaml", runs=tmp_path / "runs")
-    assert caught.value.do == "Give the networks a square input"
+    assert caught.value.do == "Crop the data by `resolution: [8, 12]`, or change `input` of the space"

@@ -192,7 +192,7 @@ def test_an_initialisation_draws_the_weights_it_names(name: str) -> None:
 
 
 def test_images_of_other_channels_are_the_callers_mistake(digits: Dataset) -> None:
-    with pytest.raises(ConfigError, match="the images have 1 channels, the network takes 3"):
+    with pytest.raises(ConfigError, match="the inputs have 1 channels, the network takes 3"):
         scorer("grad_norm", SPACES["mobile"], digits)(SPACES["mobile"].largest())
 
 

@@ -133,4 +133,4 @@ def test_a_recipe_with_a_teacher_is_fine_tuned_by_it(run: Path, tmp_path: Path) 
     module = trained.supernet.extract(network).eval()
     tuned = tune(taught, trained, architecture, network, module, module, lambda epoch, epochs: None)
     assert "failed" not in tuned.manifest_entry
-    assert set(tuned.manifest_entry["validation_top1"]) == {"before", "after"}
+    assert set(tuned.manifest_entry["validation_top1"]) == {"before", "after", "difference"}

@@ -21,6 +21,7 @@ from hwnas.quantities import QUANTITIES
 from hwnas.search.fronts import FrontPoint
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.words import brief
+from hwnas.workspace.objectives import check_metrics
 from hwnas.workspace.results.halving_results import load_top_rung
 from hwnas.workspace.workspace import Workspace, open_run
 
@@ -181,7 +182,10 @@ def solve_tiers(
 
 def _check_input(run: Workspace, limits: Sequence[str], front: FrontSource) -> None:
     """Refuse malformed limits, and the front of a successive halving that was not run."""
-    parse_tier({"setup": next(iter(run.experiment.setups)), "limits": dict(map(_limit, limits))}, where="--limit")
+    tier = parse_tier(
+        {"setup": next(iter(run.experiment.setups)), "limits": dict(map(_limit, limits))}, where="--limit"
+    )
+    check_metrics(tier.limits, run.space.task, where="--limit")
     if front == "halving":
         check_front_exists(run, front)
 

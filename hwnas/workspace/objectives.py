@@ -80,13 +80,8 @@ def check_limited(limits: LimitsConfig, source: AccuracySource, source_name: str
     Raises:
         ConfigError: there is one.
     """
-    metrics = {metric.name: metric for metric in task.metrics}
-    known = [*LimitsConfig.model_fields, *QUANTITIES.installed, *metrics]
+    check_metrics(limits, task, where=where)
     for name in limits.qualities:
-        if name not in metrics and name not in QUANTITIES:
-            raise ConfigError(
-                f"unknown key `{name}`", where=where, allowed=did_you_mean(name, known), do="Correct or remove it"
-            )
         if name != source.quantity(task):
             provided = "a score and no accuracy" if source.kind == "score" else f"`{source.quantity(task)}`"
             raise ConfigError(
@@ -100,3 +95,20 @@ def check_limited(limits: LimitsConfig, source: AccuracySource, source_name: str
             raise ConfigError(
                 f"`{metric.name}` is {bound:g}", where=where, allowed="A fraction is 0 to 1", do="Correct the value"
             )
+
+
+def check_metrics(limits: LimitsConfig, task: Task, *, where: str) -> None:
+    """Refuse limits on what is neither a quantity nor a metric of the task.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    metrics = [metric.name for metric in task.metrics]
+    known = [*LimitsConfig.model_fields, *QUANTITIES.installed, *metrics]
+    if unknown := [name for name in limits.qualities if name not in metrics and name not in QUANTITIES]:
+        raise ConfigError(
+            f"unknown key `{unknown[0]}`",
+            where=where,
+            allowed=did_you_mean(unknown[0], known),
+            do="Correct or remove it",
+        )

@@ -80,7 +80,9 @@ def digest(module: nn.Module, input_shape: Shape, options: dict[str, Any]) -> st
     options; None where that does not say what is converted."""
     content = io.BytesIO()
     calibration = options.get("calibration")
-    given = options if calibration is None else {**options, "calibration": (calibration.shape, calibration.tobytes())}
+    arrays = calibration if isinstance(calibration, tuple) else (calibration,)
+    numbers = [(array.shape, array.dtype.str, array.tobytes()) for array in arrays if array is not None]
+    given = {**options, "calibration": numbers}
     try:
         _Pickler(content, protocol=5).dump((sorted(given.items()), tuple(input_shape), module))
     except (_UnknownCode, pickle.PicklingError, AttributeError, TypeError):
