@@ -112,6 +112,21 @@ def test_losses_between_0_and_1_have_a_bound_that_holds() -> None:
     assert broken / 400 <= 0.1
 
 
+def test_a_task_with_scores_of_its_own_has_cascades() -> None:
+    """Of a regression whose networks tell their own variance; qualities lie between 0 and 1."""
+    rng = np.random.default_rng(0)
+    spread = rng.uniform(0.01, 1.0, 12_000)
+    edge, cloud = (np.exp(-np.abs(rng.normal(0, width))) for width in (spread, 0.2 * spread))
+    edges = Answers(edge, {"variance": 1 - spread}, "synthetic")
+    pair = Pair(edges, Answers(cloud, {}, "synthetic"), split_held_out(2_000, 10_000, 0))
+    point = pair.certified("variance", 0.05, 0.05)
+    assert point is not None
+    rows = pair.parts.judging
+    assert point.accuracy >= cloud[rows].mean() - 0.05
+    assert edge[rows].mean() < point.accuracy
+    assert 0.1 < point.escalated < 0.9
+
+
 # --- curves and pairs ---
 
 

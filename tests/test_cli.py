@@ -86,6 +86,15 @@ def test_show_prints_one_document(hwnas: Call) -> None:
     assert {choice["name"] for choice in found["choices"]} >= {"stem.width", "s1.depth"}
 
 
+def test_a_run_that_is_not_there_is_looked_for_among_runs(hwnas: Call, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "watch").mkdir(parents=True)
+    (tmp_path / "runs" / "watch" / "experiment.yaml").touch()
+    done = hwnas("show", "runs/wach")
+    assert (done.code, done.parts) == (2, ["error", "where", "allowed", "next"])
+    assert "there is no run `runs/wach`" in done.err
+    assert "Did you mean `watch`" in done.err
+
+
 def test_init_writes_an_experiment_that_is_read(hwnas: Call, tmp_path: Path) -> None:
     found = json.loads(hwnas("init", "mine", "--json").out)
     assert sorted(Path(path).name for path in found["written"]) == ["README.md", "digits.yaml", "quickstart.yaml"]

@@ -16,7 +16,7 @@ import pytest
 from hwnas import read_space
 from hwnas.collaborate.breakeven import BreakEven, energy_bytes, price_per_gb
 from hwnas.collaborate.codecs import BoundaryCodec, InputCodec, has_zstd, input_codecs
-from hwnas.collaborate.cuts import ChainCosts, enumerate_cuts, part_time
+from hwnas.collaborate.cuts import ChainCosts, elements_of, enumerate_cuts, part_time
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.presets import PRESETS
 from hwnas.collaborate.population_cuts import CutSetting, population_cuts
@@ -130,6 +130,16 @@ def test_a_head_and_a_tail_each_pay_for_a_call_and_share_the_rest() -> None:
     assert part.ms == pytest.approx(whole.ms)
     spread = math.hypot(part.doubt_ms, part.noise_ms)
     assert 2 * 1.645 * spread == pytest.approx(whole.high_ms - whole.low_ms, rel=1e-2)
+
+
+def test_boundaries_of_mobilenet_v3_are_the_golden_ones() -> None:
+    """In fp32 they are larger than the raw image until stage 14 x 14."""
+    space = read_space(find_file("ofa_mobilenet_v3_224", "search_spaces"))
+    network = lower(space, space.largest())
+    leaving = [elements_of(part.output_shape) for part in network.costs]
+    golden = [200_704, 75_264, 31_360, 15_680, 21_952, 7_840, 1_000]
+    assert list(dict.fromkeys(leaving)) == golden
+    assert elements_of(network.input_shape) == 150_528 > 4 * 31_360
 
 
 def test_all_digits_networks_are_cut_as_each_alone() -> None:

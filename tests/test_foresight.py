@@ -30,7 +30,7 @@ LATE: dict[str, tuple[dict[str, Any], str]] = {
     "a strategy in no file": ({"train": {"strategy": "no.py:f"}}, "there is no file `no.py`"),
     "phases of no choice": ({"train": {"strategy": "progressive", "phases": [["no*"]]}}, r"`no\*` matches no choice"),
     "a teacher in no file": ({"train": {"teacher": "no.py:f"}}, "there is no file `no.py`"),
-    "a batch beyond the images": ({"train": {"batch_size": 10_000}}, "exceeds the 1259 training samples"),
+    "a batch beyond the images": ({"train": {"batch_size": 10_000}}, "1259 samples are for training"),
     "a start from nothing": ({"search": {"warm_start": ["runs/none"]}}, "no run and no file of that name"),
     "guided without a table": (
         {"search": {"sampler": "guided"}, "tiers": {"edge": {"setup": "cpu", "measure": "live"}}},

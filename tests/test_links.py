@@ -80,6 +80,18 @@ def test_losses_cost_round_trips_and_only_those_that_meet_one() -> None:
     assert set(np.round((lossy - sound)[hit] / 80).astype(int).ravel()) <= {1, 3, 4, 6}
 
 
+def test_a_request_waits_for_the_end_of_an_outage() -> None:
+    usual = map(Quantiles.constant, (10.0, 10.0, 80.0))
+    link = LinkModel("torn", *usual, outage_share=0.1, outage_ms=2000.0)
+    sound = constant_link(10.0, 10.0, 80.0).draws(1, 20_000, 0).transfer(np.array(1000.0), np.array(300.0)).total
+    held = link.draws(1, 20_000, 0).transfer(np.array(1000.0), np.array(300.0)).total - sound
+    inside = held > 1e-6
+    assert inside.mean() == pytest.approx(0.1, abs=0.01)
+    assert held[inside].mean() == pytest.approx(2000, rel=0.1)
+    quick = link.quick_draws(0).held_ms
+    assert np.mean(quick) == pytest.approx(200, rel=0.3)
+
+
 def test_wire_bytes_add_records_and_headers() -> None:
     assert float(wire_bytes(1448 - 22)) == 1500
     assert float(wire_bytes(20_000)) == 20_000 + 44 + 52 * 14

@@ -111,6 +111,18 @@ def test_the_same_plans_come_again_and_no_network_is_asked_twice(
     assert [plan["accuracy"] for plan in first["plans"]]
 
 
+def test_answers_that_were_damaged_are_asked_for_again(run: Path, wired: EdgeCloudPlans) -> None:
+    for path in (run / "plans" / "answers").iterdir():
+        content = bytearray(path.read_bytes())
+        content[-3] ^= 0x40
+        path.write_bytes(content)
+    again = pipeline.plan_edge_cloud(run, "wired", epsilon=0.05)
+    accuracies = [{plan.candidate.name: plan.candidate.accuracy.value for plan in one.plans} for one in (wired, again)]
+    common = accuracies[0].keys() & accuracies[1].keys()
+    assert len(common) > 3
+    assert all(accuracies[0][name] == accuracies[1][name] for name in common)
+
+
 def test_a_far_link_is_not_asked_and_prices_are_told(run: Path) -> None:
     planned = pipeline.plan_edge_cloud(run, "far", epsilon=0.2)
     assert planned.winner is not None
@@ -130,7 +142,7 @@ def test_the_exported_file_answers_where_there_is_one(run: Path) -> None:
     planned = pipeline.plan_edge_cloud(run, "wired")
     origins = [plan.candidate.accuracy.origin for plan in planned.plans if plan.candidate.kind == "edge_only"]
     assert any("best.onnx, run on this machine" in origin for origin in origins)
-    assert any("PyTorch in fp32" in origin for origin in origins)
+    assert all("run on this machine" in origin or "PyTorch in fp32" in origin for origin in origins)
 
 
 def test_clients_are_counted_and_an_overloaded_cloud_is_left_out(run: Path) -> None:
@@ -202,7 +214,7 @@ def test_tiers_are_told_by_name_then_by_order() -> None:
 def test_head_and_tail_are_the_whole_at_every_cut(name: str) -> None:
     space, _ = opened(name)
     for network in some_networks(space, 5):
-        module, images = build(network).eval(), some_images(network, 2)
+        module, images = build(network).eval(), some_images(network, 1)
         with torch.no_grad():
             whole = module(images)
             for cut in range(1, len(network.operators)):

@@ -247,6 +247,24 @@ def test_a_search_that_is_stuck_in_a_call_to_what_is_gone_ends_and_says_why(repo
     assert "Run the same command again" in ended.stderr
 
 
+STARTING = """
+import os
+from hwnas.errors import RunError
+from hwnas.search.workers.cluster import report_abrupt_exit
+with report_abrupt_exit(RunError("Ray has ended", where="here", allowed="it starts", do="Run it again")):
+    {what}
+"""
+
+
+@pytest.mark.parametrize(("what", "told"), [("os._exit(1)", True), ("pass", False), ("raise SystemExit(1)", False)])
+def test_a_start_that_ends_the_process_says_why(what: str, told: bool, repository: Path) -> None:
+    code = STARTING.format(what=what)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, timeout=50)
+    assert ended.returncode == (what != "pass")
+    assert ended.stderr.startswith("error: here: Ray has ended") == told
+    assert ("Run it again" in ended.stderr) == told
+
+
 def test_a_search_that_is_left_in_time_is_not_ended() -> None:
     watched, left = Watched({"the node": "127.0.0.1:1"}), threading.Event()
     guard = threading.Thread(target=watched.guard, args=(left, 0.01, 60))

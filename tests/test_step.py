@@ -79,7 +79,7 @@ def test_a_batch_that_cannot_be_cut_so_is_refused(data: Dataset, tmp_path: Path)
     with pytest.raises(ConfigError, match="a batch of 32 samples is cut into 17 parts"):
         train(Supernet(SPACE), SPACE, data, replace(RECIPE, grad_accumulation_steps=17), tmp_path)
     network = lower(SPACE, SPACE.smallest())
-    with pytest.raises(ConfigError, match="batch_size 201 exceeds the 200 training samples"):
+    with pytest.raises(ConfigError, match="`batch_size` is 201, and 200 samples are for training"):
         train_standalone(network, data, replace(RECIPE, batch_size=201))
 
 

@@ -325,7 +325,7 @@ def test_a_weight_may_have_its_first_gradient_later_than_others(steps: tuple[tup
 
 
 def test_a_batch_that_does_not_fit_is_refused(tmp_path: Path, data: Dataset) -> None:
-    with pytest.raises(ConfigError, match="batch_size 201 exceeds the 200 training samples"):
+    with pytest.raises(ConfigError, match="`batch_size` is 201, and 200 samples are for training"):
         train(Supernet(SPACE), SPACE, data, replace(RECIPE, batch_size=201), tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import os
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 FOLDERS = ("search_spaces", "latency_tables", "experiments", "schemas")
@@ -51,6 +54,19 @@ def test_metadata_names_command_extras_and_licence(wheel: Path) -> None:
     assert f"{info}/licenses/LICENSE" in archive.namelist()
 
 
+EXTRAS = (
+    *("ai_edge_litert", "ai_edge_quantizer", "litert_torch", "tflite_runtime", "ray", "psycopg", "pymysql", "grpc"),
+    *("optuna_dashboard", "tensorboardX", "pandas", "pyarrow", "pymoo", "IPython"),
+)
+"""What the extras bring: each is as good as not installed where a wheel is tried without extras."""
+WITHOUT_EXTRAS = f"""\
+import sys
+sys.modules.update(dict.fromkeys({EXTRAS}))
+from hwnas.cli import main
+main()
+"""
+
+
 @pytest.mark.slow
 def test_an_installed_wheel_finds_what_it_shipped(wheel: Path, tmp_path: Path) -> None:
     site, work = tmp_path / "site", tmp_path / "work"
@@ -75,3 +91,34 @@ def test_an_installed_wheel_finds_what_it_shipped(wheel: Path, tmp_path: Path) -
     assert Path(experiment) == site / "hwnas" / "_shipped" / "experiments" / "quickstart.yaml"
     assert copies.split() == ["mine/quickstart.yaml", "mine/digits.yaml", "mine/README.md"]
     assert int(count) > 1000
+
+
+@pytest.mark.slow
+def test_without_extras_a_wheel_shows_costs_and_searches_published_tables(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    write_published(tmp_path)
+
+    def without_extras(*arguments: str) -> str:
+        command = [sys.executable, "-c", WITHOUT_EXTRAS, *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(site), "COLUMNS": "200"}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "26,880" in without_extras("show", "digits")
+    assert '"macs"' in without_extras("cost", "digits", "--table", "xeon_onnxruntime_fp32_1t", "--json")
+    without_extras("run", "experiments/nb201.yaml", "--set", "search.trials=6", "--set", "search.sampler=random")
+    assert (tmp_path / "runs" / "nb201" / "fronts" / "phone.json").is_file()
+    assert (tmp_path / "runs" / "nb201" / "report.html").is_file()
+
+
+def write_published(folder: Path) -> None:
+    """Write made-up numbers of all cells of NAS-Bench-201 under the names that the shipped experiment asks for."""
+    names = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+    cells = [f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|" for a, b, c, d, e, f in itertools.product(names, repeat=6)]
+    sizes = np.array([cell.count("3x3") + 0.5 * cell.count("1x1") for cell in cells])
+    np.savez(folder / "nasbench201_cifar10.npz", arch=cells, test_cifar10=50 + 8 * sizes)
+    rows = (f"{cell},{1 + 2 * size},{1 + size}" for cell, size in zip(cells, sizes, strict=True))
+    content = "\n".join(["arch_str,raspi4,pixel2", *rows]) + "\n"
+    (folder / "nasbench201_help_ms.csv.gz").write_bytes(gzip.compress(content.encode()))

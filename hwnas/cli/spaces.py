@@ -11,7 +11,7 @@ import typer
 from hwnas.cli.options import RUNS, Front, Json, SpaceReference
 from hwnas.cli.printing import print_fronts, print_result
 from hwnas.console import Terminal
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, did_you_mean
 
 
 def cost(
@@ -72,6 +72,7 @@ def show(
     from hwnas.console import Terminal
 
     is_run = (Path(target) / "experiment.yaml").is_file()
+    _refuse_missing_run(Path(target))
     idle = {"--picture": picture} if is_run else {"--pick": pick, "--front": front}
     if (option := next((name for name, value in idle.items() if value), None)) is not None:
         raise ConfigError(
@@ -103,3 +104,15 @@ def show(
         show_space(pipeline.view(opened))
     if written is not None and not as_json:
         print_result(None, False, [f"wrote {written}"])
+
+
+def _refuse_missing_run(target: Path) -> None:
+    """Refuse a path beside the folders of runs at which there is nothing, which would be looked for among spaces."""
+    runs = sorted(folder.parent.name for folder in target.parent.glob("*/experiment.yaml"))
+    if runs and target.parent != Path() and not any(target.parent.glob(f"{target.name}*")):
+        raise ConfigError(
+            f"there is no run `{target}`",
+            where="hwnas show",
+            allowed=did_you_mean(target.name, runs),
+            do="Name a run, or a space",
+        )

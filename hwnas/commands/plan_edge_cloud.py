@@ -17,7 +17,8 @@ from hwnas.collaborate.predict import Load, Worlds, predict
 from hwnas.errors import ConfigError
 from hwnas.io.atomic import write_file
 from hwnas.problem.fronts.loading import FrontSource, check_front_exists
-from hwnas.problem.plans.candidates import Enumeration, Promise
+from hwnas.problem.plans.candidates import Enumeration
+from hwnas.problem.plans.drafts import Promise
 from hwnas.problem.plans.samples import HeldOutSamples
 from hwnas.problem.plans.sides import Side, open_sides, tier_names
 from hwnas.words import brief

@@ -75,6 +75,10 @@ class LinkConfig(StrictModel):
     """Share of segments that are lost."""
     promotion_ms: Annotated[float, Field(ge=0)] | None = None
     """Time that a sleeping radio takes to wake."""
+    outage_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the time in which nothing passes, beside outages of a trace."""
+    outage_ms: Annotated[float, Field(gt=0)] = 1000.0
+    """Mean duration of an outage."""
     connection: Literal["cold", "idle", "warm"] = "idle"
     """State that requests find the connection in: new, open for a while, in steady use."""
     radio: RadioConfig | None = None

@@ -78,5 +78,5 @@ class Format:
             f"the package `{self.module}` is not installed, which writes {self.title} files",
             where=where,
             allowed=f'It comes with the extra "{self.extra}"' if self.extra else "It is a package of its own",
-            do=f"Run: pip install {package}, or leave the format out",
+            do=f"Run: pip install {package}, or leave the format out, such as by `export: {{formats: [onnx]}}`",
         )

@@ -177,7 +177,7 @@ class Classification(Task):
                 f"the data has {shape[0]} channels and {width} classes, the space expects {channels} and {classes}",
                 where=where,
                 allowed="Data and space agree on channels and classes",
-                do="Change `input.channels` and `classes` of the space, or choose other data",
+                do="Change `input.channels` and `classes` of the space, or the data (`channels: 1`: grey images)",
             )
         if self._of_images and not same_proportions(shape[1:], sides := self.inputs[0].shape[1:]):
             own, data = ("x".join(map(str, size)) for size in (sides, shape[1:]))

@@ -73,6 +73,8 @@ def _configured(name: str, config: LinkConfig, base: Path) -> LinkModel:
         series=series,
         connection=config.connection,
         loss=config.loss,
+        outage_share=config.outage_share,
+        outage_ms=config.outage_ms,
         tariff=Tariff(**config.tariff.model_dump()),
         origins=origins,
     )

@@ -49,6 +49,8 @@ class LinkModel:
         connection: state that requests find the connection in.
         loss: share of segments that are lost.
         promotion_ms: time that a sleeping radio takes to wake.
+        outage_share: share of the time in which nothing passes, beside outages of records.
+        outage_ms: mean duration of an outage; durations are exponential.
         origins: for each of the above, where it comes from.
         radio: power of the edge's radio; None where it is not known.
         tariff: money.
@@ -67,6 +69,8 @@ class LinkModel:
     connection: Connection = "idle"
     loss: float = 0.0
     promotion_ms: float = 0.0
+    outage_share: float = 0.0
+    outage_ms: float = 0.0
     origins: Mapping[str, str] = field(default_factory=dict)
     radio: Radio | None = None
     tariff: Tariff = field(default_factory=Tariff)
@@ -107,6 +111,7 @@ class LinkModel:
             self.promotion_ms,
             self.loss,
             rng.random(shape) if self.loss else None,
+            self._held_ms(rng.random((2, *shape))) if self.outage_share else 0.0,
         )
 
     def quick_draws(self, seed: int, count: int = QUICK_DRAWS) -> LinkDraws:
@@ -127,7 +132,15 @@ class LinkModel:
             self.promotion_ms,
             self.loss,
             (rng.permutation(count) + 0.5) / count if self.loss else None,
+            self._held_ms(np.stack([(rng.permutation(count) + 0.5) / count for _ in range(2)]))
+            if self.outage_share
+            else 0.0,
         )
+
+    def _held_ms(self, uniform: Floats) -> Floats:
+        """Return the time until an outage is over, from two uniform numbers for each request; 0 outside of outages."""
+        inside, left = uniform
+        return np.where(inside < self.outage_share, -self.outage_ms * np.log1p(-left), 0.0)
 
     def median(self, key: str) -> float:
         """Return the median of `up_mbps`, `down_mbps` or `rtt_ms`, of its record where there is one."""
@@ -155,6 +168,8 @@ class LinkModel:
             "connection": self.connection,
             "loss": self.loss,
             "promotion_ms": self.promotion_ms,
+            "outage_share": self.outage_share,
+            "outage_ms": self.outage_ms,
             "recorded_s": self.series.period_ms / 1e3 if self.series.records else None,
             "radio": None if self.radio is None else vars(self.radio),
             "tariff": vars(self.tariff),

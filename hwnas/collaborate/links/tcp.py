@@ -33,7 +33,7 @@ class Transfer(NamedTuple):
     """A request's way over a link, in ms, for each draw."""
 
     set_up: Floats
-    """Handshakes, and waking the radio."""
+    """Outages, waking the radio, and handshakes."""
     up: Floats
     """From the first byte that leaves the edge to the last one that reaches the cloud."""
     down: Floats
@@ -58,6 +58,7 @@ class LinkDraws:
         promotion_ms: time that a sleeping radio takes to wake, for connections that are not warm.
         lost: for each request, the share of segments that are lost; None if none are.
         luck: uniform numbers that decide which requests meet a loss.
+        held_ms: for each request, the time until an outage is over that it begins in; 0 if it begins in none.
     """
 
     start_ms: Floats
@@ -68,11 +69,12 @@ class LinkDraws:
     promotion_ms: float = 0.0
     lost: float = 0.0
     luck: Floats | None = None
+    held_ms: Floats | float = 0.0
 
     def transfer(self, up_bytes: Floats, down_bytes: Floats, server_ms: Floats | float = 0.0) -> Transfer:
         """Return the times of requests of `up_bytes` whose answers have `down_bytes`; the cloud takes `server_ms`."""
         start = self.start_ms
-        begun = start + (self.promotion_ms if self.connection != "warm" else 0.0)
+        begun = start + self.held_ms + (self.promotion_ms if self.connection != "warm" else 0.0)
         for _ in range(HANDSHAKES[self.connection]):
             begun = begun + self.delay.at_ms(begun)
         arrived = self._delivered(self.up, begun, wire_bytes(up_bytes), grown=self.connection == "warm")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,26 +14,20 @@ from hwnas.collaborate.codecs import BoundaryCodec, InputCodec, Precision, has_z
 from hwnas.collaborate.cuts import ChainCosts, PartTime, elements_of, enumerate_cuts, part_time
 from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.collaborate.plan import Candidate, PlanAccuracy
-from hwnas.collaborate.wire import HTTP_BYTES, answer_bytes
+from hwnas.collaborate.wire import HTTP_BYTES
 from hwnas.latency.posterior import Floats
 from hwnas.network import Network
 from hwnas.pareto import Objective, front
+from hwnas.problem.plans.drafts import Draft, Promise, boundary_bytes, network_answer_bytes
 from hwnas.problem.plans.samples import HeldOutSamples
 from hwnas.problem.plans.sides import Side
 from hwnas.search.fronts import FrontPoint
 from hwnas.space import Architecture
+from hwnas.tasks.confidence import calibration_error
 
 BOUNDARIES: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 MEAN_MS, BYTES = Objective("mean_ms", "min"), Objective("bytes", "min")
 """Respects, beside accuracy, in which a candidate may be worth a prediction."""
-
-
-@dataclass(frozen=True)
-class Promise:
-    """The loss that a cascade may have: accuracy `epsilon` against the cloud, with probability `1 - delta`."""
-
-    epsilon: float = 0.01
-    delta: float = 0.05
 
 
 @dataclass
@@ -62,9 +57,11 @@ class Enumeration:
         splits, compressed inputs and cascades those that no other beats in accuracy, mean latency and bytes."""
         alone = [self._edge_only(point) for point in self.edge.points.values()]
         raw, coded = self._cloud_only()
-        others = [*coded, *self._splits(), *self._cascades()]
-        self.enumerated = len(alone) + len(raw) + len(others) + self._skipped_cuts
-        return [*alone, *raw, *self._worth(others)]
+        drafts, cascades = [*coded, *self._splits()], list(self._cascades())
+        self.enumerated = len(alone) + len(raw) + len(drafts) + len(cascades) + self._skipped_cuts
+        worth = self._worth([draft.candidate for draft in drafts])
+        judged = [draft.judge() for draft in drafts if any(draft.candidate is one for one in worth)]
+        return [*alone, *raw, *self._worth([*judged, *cascades])]
 
     _skipped_cuts: int = 0
 
@@ -81,15 +78,24 @@ class Enumeration:
             origins={"latency": self.edge.latency_origin},
         )
 
-    def _cloud_only(self) -> tuple[list[Candidate], list[Candidate]]:
-        raw, coded = list[Candidate](), list[Candidate]()
+    def _cloud_only(self) -> tuple[list[Candidate], list[Draft]]:
+        raw, coded = list[Candidate](), list[Draft]()
         for point in self.cloud.points.values():
-            for codec in self._input_codecs(point.architecture):
+            for codec in self._input_codecs():
                 candidate = self._sent_input(point, codec)
-                (raw if codec.kind == "raw" else coded).append(candidate)
+                if codec.kind == "raw":
+                    raw.append(candidate)
+                else:
+                    coded.append(Draft(candidate, partial(self._judged_input, candidate, point, codec)))
         return raw, coded
 
-    def _input_codecs(self, architecture: Architecture) -> list[InputCodec]:
+    def _judged_input(self, candidate: Candidate, point: FrontPoint, codec: InputCodec) -> Candidate:
+        if self.samples is None or codec.is_lossless:
+            return candidate
+        answers = self.samples.compressed(self.cloud, point.architecture, codec)
+        return replace(candidate, accuracy=self._judged(answers))
+
+    def _input_codecs(self) -> list[InputCodec]:
         if self.samples is None:
             self._note("inputs are taken as one byte a number, and not compressed: the run has no samples to compress")
             return [InputCodec("raw")]
@@ -103,10 +109,9 @@ class Enumeration:
             shape: tuple[int, ...] = (count,)
             dtype, sizes = "uint8", np.array([count])
         else:
-            judged = self.samples.compressed(self.cloud, point.architecture, codec)
             shape, dtype = self.samples.raw_shape, self.samples.raw_dtype
-            sizes, encode = judged.sent_bytes, judged.encode_ms
-            accuracy = accuracy if codec.is_lossless else self._judged(judged.answers)
+            coded = self.samples.coded(codec)
+            sizes, encode = coded.sizes, coded.encode_ms
         form = codec.format(shape, dtype)
         return Candidate(
             "cloud_only",
@@ -116,7 +121,7 @@ class Enumeration:
             tail=self._time(self.cloud, point, 0, len(network.operators)),
             encode_ms=encode,
             sent_bytes=np.array([form.body_bytes(int(size)) for size in sizes], dtype=float),
-            answer_bytes=_answer_bytes(network),
+            answer_bytes=network_answer_bytes(network),
             head_mj=0.0 if self.edge.energy is not None else None,
             origins={
                 "latency": self.cloud.latency_origin,
@@ -127,7 +132,7 @@ class Enumeration:
 
     # --- cuts ---
 
-    def _splits(self) -> Iterator[Candidate]:
+    def _splits(self) -> Iterator[Draft]:
         if self.edge.model is None or self.cloud.model is None:
             self._note("networks are not cut: the latencies of a tier are published, of whole networks alone")
             return
@@ -136,7 +141,7 @@ class Enumeration:
             side = self.edge if key in self.edge.points else self.cloud
             yield from self._cuts_of(side, point)
 
-    def _cuts_of(self, side: Side, point: FrontPoint) -> Iterator[Candidate]:
+    def _cuts_of(self, side: Side, point: FrontPoint) -> Iterator[Draft]:
         """Yield the cuts of a network that no other of its cuts beats, with each codec."""
         assert self.edge.model is not None
         assert self.cloud.model is not None
@@ -146,8 +151,8 @@ class Enumeration:
             return
         costs = ChainCosts.of(network, self.edge.model, self.cloud.model)
         codecs = [(precision, packed) for packed in self._packs() for precision in BOUNDARIES]
-        sizes = np.column_stack([self._boundary_bytes(side, point, costs, network, *codec) for codec in codecs])
-        answer = _answer_bytes(network)
+        sizes = np.column_stack([self._boundary_bytes(side, point, network, BoundaryCodec(*codec)) for codec in codecs])
+        answer = network_answer_bytes(network)
         table = enumerate_cuts(costs, sizes + HTTP_BYTES, answer + HTTP_BYTES, self.draws)
         for column, (precision, packed) in enumerate(codecs):
             rows = [
@@ -161,7 +166,10 @@ class Enumeration:
             best = front(rows, [MEAN_MS, BYTES])
             self._skipped_cuts += len(rows) - len(best)
             for index in best:
-                yield self._split(side, point, network, index + 1, precision, packed)
+                codec = BoundaryCodec(precision, packed)
+                whole = self._split(side, point, network, index + 1, codec)
+                whole = replace(whole, sent_bytes=sizes[index + 1, column : column + 1])
+                yield Draft(whole, partial(self._judged_split, whole, side, point, codec))
 
     def _packs(self) -> list[bool]:
         if self.samples is None or not has_zstd():
@@ -170,37 +178,19 @@ class Enumeration:
             return [False]
         return [False, True]
 
-    def _boundary_bytes(
-        self, side: Side, point: FrontPoint, costs: ChainCosts, network: Network, precision: Precision, packed: bool
-    ) -> Floats:
-        """Return (cuts + 1,) bytes of bodies; infinity at the ends, where no boundary is sent."""
-        codec = BoundaryCodec(precision, packed)
-        if packed:
+    def _boundary_bytes(self, side: Side, point: FrontPoint, network: Network, codec: BoundaryCodec) -> Floats:
+        packed = None
+        if codec.packed:
             assert self.samples is not None
-            content = self.samples.packed_bytes(side, point.architecture, precision)
-        else:
-            each = {"fp32": 4, "fp16": 2, "int8": 1}[precision]
-            content = [float(count * each) for count in costs.elements]
-        inner = zip(network.shapes[1:], content[1:-1], strict=True)
-        bodies = [codec.format(shape).body_bytes(round(size)) for shape, size in inner]
-        return np.array([np.inf, *bodies, np.inf], dtype=float)
+            packed = self.samples.packed_bytes(side, point.architecture, codec.precision)
+        return boundary_bytes(network, codec, packed)
 
-    def _split(
-        self, side: Side, point: FrontPoint, network: Network, cut: int, precision: Precision, packed: bool
-    ) -> Candidate:
-        shape, codec, encode = network.costs[cut - 1].output_shape, BoundaryCodec(precision, packed), 0.0
-        accuracy = self._accuracy(side, point)
-        if self.samples is not None:
-            codec = self.samples.codec_at(side, point.architecture, cut, precision, packed)
-            judged = self.samples.cut(side, point.architecture, cut, codec)
-            accuracy, content, encode = self._judged(judged.answers), judged.sent_bytes, judged.encode_ms
-        else:
-            content = np.array([len(codec.rounded(np.zeros(shape, np.float32)).tobytes())])
-            if precision != "fp32":
-                accuracy = replace(
-                    accuracy, origin=f"estimated, as if {precision} changed no answer: {accuracy.origin}"
-                )
-        form, end = codec.format(shape), len(network.operators)
+    def _split(self, side: Side, point: FrontPoint, network: Network, cut: int, codec: BoundaryCodec) -> Candidate:
+        """Return a cut network with the accuracy of the whole one."""
+        shape, accuracy = network.shapes[cut], self._accuracy(side, point)
+        if codec.precision != "fp32" and self.samples is None:
+            origin = f"estimated, as if {codec.precision} changed no answer: {accuracy.origin}"
+            accuracy = replace(accuracy, origin=origin)
         return Candidate(
             "split",
             accuracy,
@@ -209,19 +199,31 @@ class Enumeration:
             cut=cut,
             codec=codec.name,
             head=self._time(self.edge, point, 0, cut),
-            tail=self._time(self.cloud, point, cut, end),
-            encode_ms=encode,
-            sent_bytes=np.array([form.body_bytes(int(size)) for size in content], dtype=float),
-            answer_bytes=_answer_bytes(network),
+            tail=self._time(self.cloud, point, cut, len(network.operators)),
+            answer_bytes=network_answer_bytes(network),
             head_mj=self.edge.head_mj(network, cut),
             origins={
                 "latency": f"head {self.edge.latency_origin}; tail {self.cloud.latency_origin}",
-                "bytes": "measured on samples" if packed else "exact",
+                "bytes": "measured on samples" if codec.packed else "exact",
                 "encode": "measured on this machine, not on the edge",
             },
-            extras={"boundary": list(shape), "scale": codec.scale, "zero_point": codec.zero_point}
-            if precision == "int8"
-            else {"boundary": list(shape)},
+            extras={"boundary": list(shape)},
+        )
+
+    def _judged_split(self, whole: Candidate, side: Side, point: FrontPoint, codec: BoundaryCodec) -> Candidate:
+        """Return a cut network with the accuracy, the sizes and the time of encoding that its samples show."""
+        if self.samples is None or whole.cut is None:
+            return whole
+        codec = self.samples.fitted_codec(side, point.architecture, whole.cut, codec)
+        judged = self.samples.cut(side, point.architecture, whole.cut, codec)
+        form = codec.format(self._network(point.architecture).shapes[whole.cut])
+        extras = {"scale": codec.scale, "zero_point": codec.zero_point} if codec.precision == "int8" else {}
+        return replace(
+            whole,
+            accuracy=self._judged(judged.answers),
+            encode_ms=judged.encode_ms,
+            sent_bytes=np.array([form.body_bytes(int(size)) for size in judged.sent_bytes], dtype=float),
+            extras={**whole.extras, **extras},
         )
 
     # --- cascades ---
@@ -246,7 +248,7 @@ class Enumeration:
     def _best_input(self, key: str) -> Candidate:
         """Return the cloud-only plan of a network with the lossless input that arrives first."""
         point = self.cloud.points[key]
-        ways = [self._sent_input(point, codec) for codec in self._input_codecs(point.architecture) if codec.is_lossless]
+        ways = [self._sent_input(point, codec) for codec in self._input_codecs() if codec.is_lossless]
         return min(ways, key=self._mean_ms)
 
     def _cascades_of(self, pair: Pair, alone: Candidate, sent: Candidate) -> Iterator[Candidate]:
@@ -273,6 +275,7 @@ class Enumeration:
             "edge_accuracy": float(pair.edge.scores[rows].mean()),
             "cloud_accuracy": float(pair.cloud.scores[rows].mean()),
             "temperature": pair.edge.temperature,
+            "calibration_error": calibration_error(pair.edge.confidences[point.rule][rows], pair.edge.scores[rows]),
             "no_guarantee": why,
         }
         origin = f"measured on {len(rows):,} held-out samples: edge {pair.edge.origin}; cloud {pair.cloud.origin}"
@@ -339,8 +342,3 @@ class Enumeration:
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
-
-
-def _answer_bytes(network: Network) -> int:
-    """Return the bytes of an answer's body; of several outputs, as if each had one."""
-    return sum(answer_bytes(spec.shape) for spec in network.task.outputs)

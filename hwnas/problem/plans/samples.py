@@ -6,7 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,12 +56,18 @@ class Judged:
 
 
 @dataclass(frozen=True, eq=False)
-class _Coded:
+class CodedInputs:
+    """Inputs as a codec leaves them.
+
+    Args:
+        sizes: content of the judging samples' requests, in bytes.
+        encode_ms: time of encoding one on this machine.
+        seen: all inputs as the cloud sees them; None if it sees the very inputs.
+    """
+
     sizes: Array
-    """Content of the judging samples' requests, in bytes."""
     encode_ms: float
     seen: Array | None
-    """All inputs as the cloud sees them; None if it sees the very inputs."""
 
 
 class HeldOutSamples:
@@ -77,7 +83,8 @@ class HeldOutSamples:
         self.parts: Parts = split_held_out(len(setting), len(held_out), run.experiment.seed)
         self._folder = run.folder / "plans" / "answers"
         self._modules: dict[str, nn.Module] = {}
-        self._coded_by: dict[InputCodec, _Coded] = {}
+        self._coded_by: dict[InputCodec, CodedInputs] = {}
+        self._ranges_of: dict[str, list[tuple[float, float]]] = {}
         self._answered: dict[tuple[str, str], Answers] = {}
 
     @cached_property
@@ -130,20 +137,18 @@ class HeldOutSamples:
             )
             origin = f"PyTorch in fp32{other}"
             name = f"{architecture.key}-{self._digest(side)}"
-            outputs = self._kept(name, lambda: self._whole(side, architecture, self._inputs()))
+            outputs = self._kept(name, lambda: self._whole(side, architecture, self._inputs))
         return self._answers(network, outputs, origin)
 
-    def compressed(self, side: Side, architecture: Architecture, codec: InputCodec) -> Judged:
-        """Return the answers of a network to inputs as the codec leaves them, and their sizes."""
-        coded = self._coded(codec)
-        if coded.seen is None:
-            return Judged(self.whole(side, architecture), coded.sizes, coded.encode_ms)
-        name, seen = f"{architecture.key}-{self._digest(side)}-{codec.name}", coded.seen
+    def compressed(self, side: Side, architecture: Architecture, codec: InputCodec) -> Answers:
+        """Return the answers of a network to inputs as a codec that loses something leaves them."""
+        name, seen = f"{architecture.key}-{self._digest(side)}-{codec.name}", self.coded(codec).seen
+        assert seen is not None
         outputs = self._kept(name, lambda: self._whole(side, architecture, self._normalised(seen)))
         origin = f"PyTorch in fp32, on decoded images ({codec.name})"
-        return Judged(self._answers(self.run.network(architecture), outputs, origin), coded.sizes, coded.encode_ms)
+        return self._answers(self.run.network(architecture), outputs, origin)
 
-    def _coded(self, codec: InputCodec) -> _Coded:
+    def coded(self, codec: InputCodec) -> CodedInputs:
         """Return the inputs as a codec leaves them; each is encoded once for all networks."""
         if codec not in self._coded_by:
             samples, judging = self.raw.numpy(), self.parts.judging
@@ -156,15 +161,15 @@ class HeldOutSamples:
                 seen = np.stack(
                     [codec.decode(coded[row], self.raw_shape, self.raw_dtype) for row in range(len(samples))]
                 )
-            self._coded_by[codec] = _Coded(sizes, timed, seen)
+            self._coded_by[codec] = CodedInputs(sizes, timed, seen)
         return self._coded_by[codec]
 
-    def codec_at(
-        self, side: Side, architecture: Architecture, cut: int, precision: Precision, packed: bool
-    ) -> BoundaryCodec:
+    def fitted_codec(self, side: Side, architecture: Architecture, cut: int, codec: BoundaryCodec) -> BoundaryCodec:
         """Return the codec of a boundary, whose bytes span what training inputs gave there."""
-        low, high = self._ranges(side, architecture)[cut] if precision == "int8" else (0.0, 1.0)
-        return BoundaryCodec(precision, packed, low, high)
+        if codec.precision != "int8":
+            return codec
+        low, high = self._ranges(side, architecture)[cut]
+        return replace(codec, low=low, high=high)
 
     def cut(self, side: Side, architecture: Architecture, cut: int, codec: BoundaryCodec) -> Judged:
         """Return the answers of a network that is cut after an operator, and the sizes of its boundary."""
@@ -176,14 +181,14 @@ class HeldOutSamples:
         def answer() -> Array:
             outputs = []
             with torch.no_grad():
-                for some in torch.split(self._inputs(), BATCH):
+                for some in torch.split(self._inputs, BATCH):
                     boundary = head(self._fitted(network, some)).numpy()
                     seen = codec.restored(codec.rounded(boundary))
                     outputs.append(tail(torch.from_numpy(seen)).numpy())
             return np.concatenate(outputs)
 
         with torch.no_grad():
-            first = self._fitted(network, self._inputs()[self.parts.judging[:SIZED_SAMPLES]])
+            first = self._fitted(network, self._inputs[self.parts.judging[:SIZED_SAMPLES]])
             boundaries = list(head(first).numpy())
         sizes = np.array([len(codec.encode(one)) for one in (boundaries if codec.packed else boundaries[:1])])
         if codec.precision == "fp32":
@@ -201,9 +206,9 @@ class HeldOutSamples:
         network, children = self.run.network(architecture), list(self._module(side, architecture).children())
         sizes = []
         with torch.no_grad():
-            boundary = self._fitted(network, self._inputs()[self.parts.judging[:SIZED_SAMPLES]])
+            boundary = self._fitted(network, self._inputs[self.parts.judging[:SIZED_SAMPLES]])
             for cut in range(len(children) + 1):
-                codec = self.codec_at(side, architecture, cut, precision, True)
+                codec = self.fitted_codec(side, architecture, cut, BoundaryCodec(precision, True))
                 sizes.append(float(np.mean([len(codec.encode(one)) for one in boundary.numpy()])))
                 boundary = children[cut](boundary) if cut < len(children) else boundary
         return sizes
@@ -212,8 +217,11 @@ class HeldOutSamples:
         """Return the least and the largest value at every cut over training inputs."""
         import torch
 
+        key = f"{architecture.key}-{self._digest(side)}"
+        if key in self._ranges_of:
+            return self._ranges_of[key]
         network, children = self.run.network(architecture), list(self._module(side, architecture).children())
-        ranges = []
+        ranges = self._ranges_of.setdefault(key, [])
         with torch.no_grad():
             boundary = self._fitted(network, torch.cat(self._scored.calibration)[:BATCH])
             for cut in range(len(children) + 1):
@@ -244,7 +252,7 @@ class HeldOutSamples:
         from hwnas.workspace.measuring.setups import runtime_of
 
         config = self.run.experiment.setups[self.run.experiment.tiers[side.tier].setup]
-        return np.asarray(runtime_of(config).load(path).run(self._fitted(network, self._inputs()).numpy()))
+        return np.asarray(runtime_of(config).load(path).run(self._fitted(network, self._inputs).numpy()))
 
     def _digest(self, side: Side) -> str:
         made_of = side.front.producer or self._scored.producer
@@ -252,6 +260,7 @@ class HeldOutSamples:
 
     # --- samples ---
 
+    @cached_property
     def _inputs(self) -> Tensor:
         import torch
 
@@ -274,7 +283,7 @@ class HeldOutSamples:
         import torch
 
         task, rows = self._splits[0].fit(network.task), self.parts.setting
-        batch = Batch(self._inputs(), self._targets)
+        batch = Batch(self._inputs, self._targets)
         scores = task.sample_scores(task.to_unit(torch.from_numpy(outputs)), batch)
         temperature = task.fitted_temperature(outputs[rows], self._targets.numpy()[rows])
         return Answers(scores, task.deferral_scores(outputs, temperature), origin, temperature)

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import os
 import socket
+import subprocess
 import sys
 import threading
 import warnings
@@ -22,6 +23,8 @@ STUCK_S = 30.0
 """Seconds for which the search may stay in a call of Ray's that waits for what is gone."""
 LEAVE_S = 10.0
 """Seconds that it may take to leave a cluster that is broken."""
+_WITNESS = "import sys\nif not sys.stdin.read(): sys.exit(sys.argv[1])"
+"""Program that prints its argument if its standard input ends before anything was written there."""
 
 
 @final
@@ -115,7 +118,8 @@ def cluster(address: str | None, cpus: int, environment: Mapping[str, str]) -> I
         _reach(address)  # Ray itself waits for minutes, and then ends the process
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ray.init(**options)
+            with report_abrupt_exit(_none(address, "Ray ended the process while it started")):
+                ray.init(**options)
         joined = watched()
     except Exception as error:  # Ray's errors have no common base
         raise _none(address, reason(error)) from error
@@ -124,6 +128,19 @@ def cluster(address: str | None, cpus: int, environment: Mapping[str, str]) -> I
             yield joined
     finally:
         _leave(joined)
+
+
+@contextlib.contextmanager
+def report_abrupt_exit(error: HwnasError) -> Iterator[None]:
+    """Have an error printed by another process, should this one end within the block.
+
+    Where a service dies while `ray.init` runs, Ray leaves by `_exit`, of which no Python code of the process hears.
+    """
+    witness = subprocess.Popen([sys.executable, "-S", "-c", _WITNESS, f"error: {error}"], stdin=subprocess.PIPE)
+    try:
+        yield
+    finally:
+        witness.communicate(b"left")
 
 
 def _none(address: str | None, why: str) -> HwnasError:

@@ -81,10 +81,10 @@ def check_recipe(recipe: Recipe, split: Split, teacher: nn.Module | None) -> Non
     parts = parts_of(recipe)
     if len(split) < recipe.batch_size:
         raise ConfigError(
-            f"batch_size {recipe.batch_size} exceeds the {len(split)} training samples",
+            f"`batch_size` is {recipe.batch_size}, and {len(split)} samples are for training",
             where="train",
             allowed="An epoch holds at least one whole batch",
-            do="Use a smaller batch_size",
+            do="Set a smaller `train.batch_size`",
         )
     if parts % recipe.processes or (parts > 1 and 2 * parts > recipe.batch_size):
         raise ConfigError(
