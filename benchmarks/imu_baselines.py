@@ -27,9 +27,10 @@ from sklearn.ensemble import RandomForestClassifier
 from hwnas.data import Dataset, Split, Stored
 from hwnas.io.resources import shipped_folder
 from hwnas.search.fronts import read_front
-from hwnas.supernet import Recipe, quality
+from hwnas.supernet import quality
 from hwnas.supernet.training.standalone import train_standalone
 from hwnas.workspace.environment import machine, versions
+from hwnas.workspace.training.supernets import recipe_of
 from hwnas.workspace.workspace import open_run
 
 PUBLISHED = {"top1": 0.873, "of": "random forest, 5 folds by person, 10 people", "source": "arXiv:1802.01489v1"}
@@ -86,8 +87,8 @@ def trained_top1(run_folder: Path, data: Dataset) -> float:
     """Top-1 on the test split of the edge's `best`, trained alone on the training split."""
     run = open_run(run_folder)
     architecture = next(p for p in read_front(run.paths.front("edge")) if "best" in p.picks).architecture
-    network, recipe = run.network(architecture), Recipe(**run.experiment.train.model_dump())
-    module = train_standalone(network, data.without_test(), recipe, seed=run.experiment.seed)
+    network = run.network(architecture)
+    module = train_standalone(network, data.without_test(), recipe_of(run), seed=run.experiment.seed)
     return quality(module, network, data.test)
 
 
