@@ -18,11 +18,11 @@ import torch
 from hwnas.network import costs
 from hwnas.search.fronts import read_front
 from hwnas.space import Architecture
-from hwnas.supernet import Recipe, calibration_inputs, extract_recalibrated, quality
+from hwnas.supernet import calibration_inputs, extract_recalibrated, quality
 from hwnas.supernet.training.standalone import train_standalone
 from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.progress import NullReporter
-from hwnas.workspace.training.supernets import load_run
+from hwnas.workspace.training.supernets import load_run, recipe_of
 from hwnas.workspace.workspace import Workspace, open_run
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     args = parser.parse_args()
     run = open_run(args.run)
     architecture = picked(run, args.tier, args.pick)
-    network, recipe, dataset = run.network(architecture), Recipe(**run.experiment.train.model_dump()), run.dataset
+    network, recipe, dataset = run.network(architecture), recipe_of(run), run.dataset
     config = run.experiment.accuracy
     images = calibration_inputs(
         dataset, count=config.calibration_batches, batch_size=config.batch_size, seed=run.experiment.seed
