@@ -104,3 +104,11 @@ def test_without_groups_splits_are_what_they_were() -> None:
 
 
 BEFORE = {"train": [9, 11, 6, 10, 7, 2], "validation": [0, 1, 8], "test": [3, 5, 4]}
+
+
+def test_groups_are_there_for_each_split_or_for_none() -> None:
+    labels = torch.arange(12) % 3
+    one = Pool(Stored(torch.zeros(12, 1, 2)), labels, "made", np.arange(12))
+    other = Pool(Stored(torch.zeros(12, 1, 2)), labels, "made")
+    with pytest.raises(DataError, match="some splits have groups and others have none"):
+        split_source(Source(tuple("abc"), {"train": one, "test": other}), Options(), seed=0, name="made")

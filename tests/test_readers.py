@@ -58,6 +58,30 @@ class TestArrays:
         assert_close(inputs.mean((0, 2)), torch.zeros(2), atol=1e-4, rtol=0)
         assert_close(inputs.std((0, 2), correction=0), torch.ones(2), atol=1e-4, rtol=0)
 
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            (
+                {"y_train": np.ones((60, 2)), "x_test": np.zeros((3, 1, 4, 4)), "y_test": np.arange(3.0)},
+                r"targets of a sample are of shape \(1,\), those for training \(2,\)",
+            ),
+            ({"y_train": np.arange(60).astype(str)}, "`y_train` holds text"),
+        ],
+    )
+    def test_targets_of_a_regression_are_numbers_of_one_shape(
+        self, changes: dict[str, Any], message: str, tmp_path: Path
+    ) -> None:
+        with pytest.raises(DataError, match=message):
+            load({"name": "arrays", "path": str(write_arrays(tmp_path, **changes))}, Regression())
+
+    def test_channels_of_small_units_are_normalised_and_constant_ones_centred(self, tmp_path: Path) -> None:
+        x, y = signals()
+        x[:, 1] = 7
+        path = write_arrays(tmp_path, x_train=x * 1e-9, y_train=y)
+        inputs = load({"name": "arrays", "path": str(path)}).train.every()
+        assert float(inputs[:, 0].std(correction=0)) == pytest.approx(1, abs=1e-3)
+        assert float(inputs[:, 1].abs().max()) < 1e-6
+
     @pytest.mark.parametrize("mapping", [False, True])
     def test_npy_files_are_mapped_and_give_what_an_archive_gives(self, mapping: bool, tmp_path: Path) -> None:
         x, y = signals()
@@ -173,6 +197,29 @@ class TestTables:
         assert sorted(map(len, subjects)) == [1, 1, 1]
         assert set.union(*subjects) == {0, 1, 2}
 
+    def test_blanks_around_a_subject_do_not_make_another(self, tmp_path: Path) -> None:
+        path = write_recordings(tmp_path)
+        lines = path.read_text().splitlines()
+        blank = [line.replace(",s0,", ",s0 ,") if at % 2 else line for at, line in enumerate(lines)]
+        path.write_text("\n".join(blank))
+        assert blank != lines
+        window = {"length": 10, "step": 5, "recording": "file"}
+        spec = {**WATCH, "path": str(path), "window": window, "group": "who", "features": ["ax"]}
+        subjects = [set((raw(load(spec), split)[:, 0, 0] // 2).int().tolist()) for split in SPLITS]
+        assert sorted(map(len, subjects)) == [1, 1, 1]
+
+    def test_a_recording_in_pieces_is_in_one_split(self, tmp_path: Path) -> None:
+        head, *rows = write_recordings(tmp_path).read_text().splitlines()
+        pieces = [rows[first::2] for first in range(2)]  # each recording comes twice
+        (tmp_path / "watch.csv").write_text("\n".join([head, *pieces[0], *pieces[1]]))
+        window = {"length": 5, "step": 5, "recording": "file"}
+        spec = {**WATCH, "path": str(tmp_path / "watch.csv"), "window": window, "features": ["ax", "ay"]}
+        recordings = [
+            set((raw(load(spec), split)[:, 0, 0] - raw(load(spec), split)[:, 1, 0] / 100).round().int().tolist())
+            for split in SPLITS
+        ]
+        assert sum(map(len, recordings)) == len(set.union(*recordings)) == 6
+
     def test_windows_that_overlap_are_never_in_two_splits(self, tmp_path: Path) -> None:
         spec = {**WATCH, "path": str(write_recordings(tmp_path, 2, 200)), "window": {"length": 10, "step": 2}}
         dataset = load({**spec, "features": ["ay", "ax"]})
@@ -237,7 +284,9 @@ class TestSounds:
             raw(dataset)[0].double(), torch.from_numpy(wanted), atol=2.1 / (1 << (8 * bytes_each - 1)) + 1e-6, rtol=0
         )
         assert dataset.preprocessing["values"] == {"range": [-1.0, 1.0], "rate_hz": RATE}
-        assert dataset.preprocessing["steps"][0] == {"step": "divide", "by": 1 << (8 * bytes_each - 1)}
+        steps = [{"step": "subtract", "by": 128}] if bytes_each == 1 else []
+        wanted_steps = [*steps, {"step": "divide", "by": 1 << (8 * bytes_each - 1)}]
+        assert dataset.preprocessing["steps"][: len(wanted_steps)] == wanted_steps
 
     def test_the_lowest_number_is_minus_one(self) -> None:
         assert as_samples(b"\x00\x80\xff\x7f", 1, 2).tolist() == [[-1.0, pytest.approx(1, abs=1e-4)]]
@@ -403,7 +452,10 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: arrays_with(f, y_train=np.arange(59) % 3), "there are 59 labels for 60 images",
     ),
     "groups of another length": (
-        lambda f: arrays_with(f, groups_train=np.arange(9)), "there are 9 groups for 60 images",
+        lambda f: arrays_with(f, groups_train=np.arange(9)), r"there are groups of shape \(9,\) for 60 images",
+    ),
+    "groups in a column": (
+        lambda f: arrays_with(f, groups_train=np.arange(60)[:, None] // 6), r"groups of shape \(60, 1\) for 60 images",
     ),
     "a group in two splits": (
         lambda f: arrays_with(

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from hwnas.data import Dataset, Pool, Source, Stored
+from hwnas.data import Dataset, Pool, Source, Stored, load_data
+from hwnas.data.conversion import check_classes
 from hwnas.data.load import Options, split_source
 from hwnas.errors import ConfigError, DataError, HwnasError
-from hwnas.tasks import Batch, Classification, Task, task_of
+from hwnas.supernet.training.teacher import FromUnit
+from hwnas.tasks import Batch, Classification, Task, TensorSpec, task_of
 from hwnas.tasks.multilabel import Multilabel
 from hwnas.tasks.output_scale import Scaled, scaled
 from hwnas.tasks.reconstruction import Reconstruction
@@ -170,3 +172,62 @@ def test_numbers_are_learned_in_deviations_and_judged_in_the_users_unit() -> Non
     agreement = task.agreement(targets.numpy(), (targets + torch.tensor([0.0, 0.01])).numpy())
     assert agreement.share == 0, "a hundredth is an eighth of the second number's deviation"
     assert agreement.max_difference / agreement.scale == pytest.approx(0.01 / 0.08165, rel=1e-3)
+
+
+SEVERAL = (TensorSpec("left", (2, 8)), TensorSpec("right", (3,)))
+
+
+@pytest.mark.parametrize("task", [Reconstruction(), Segmentation()])
+def test_tasks_whose_targets_are_like_the_input_take_one(task: Task) -> None:
+    with pytest.raises(ConfigError, match=r"the networks take left 2x8 \+ right 3"):
+        task.at(SEVERAL, 3).check_data(SEVERAL, 3, where="made")
+
+
+@pytest.mark.parametrize("task", [Multilabel(), Regression(), Segmentation()])
+def test_images_that_would_be_stretched_are_refused(task: Task) -> None:
+    bound = task.at((3, 32, 32), 4)
+    bound.check_data((3, 64, 64), 4, where="made")
+    with pytest.raises(ConfigError, match="3x64x32"):
+        bound.check_data((3, 64, 32), 4, where="made")
+
+
+@pytest.mark.parametrize("task", [Multilabel(), Regression()])
+def test_a_network_gives_as_many_numbers_as_a_sample_has(task: Task) -> None:
+    bound = task.at((3,), 4)
+    bound.check_targets(torch.zeros(9, 4), torch.zeros(9, 4), where="made")
+    with pytest.raises(DataError, match="a sample has 1 targets, a network gives 4"):
+        bound.check_targets(torch.zeros(9, 1), torch.zeros(9, 1), where="made")
+
+
+def test_more_classes_than_names_are_refused() -> None:
+    pool = Pool(Stored(torch.randn(COUNT, 1, 4, 4)), PIXELS + torch.arange(4), "made: train")
+    with pytest.raises(DataError, match="there are 4 classes and 3 names"):
+        check_classes(pool, tuple("abc"), Segmentation(), where="made")
+
+
+def test_a_data_set_of_ones_own_is_judged_on_the_scale_of_its_training_targets(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    dataset = load_data("own.py:data", seed=0, base=tmp_path, task=Regression())
+    scales = [split.fit(Regression()).scale for split in (dataset.train, dataset.validation, dataset.test)]
+    assert scales[0] == scales[1] == scales[2]
+    assert dataset.test.targets.shape == (10, 1)
+
+
+OWN = """
+import torch
+from hwnas.data import Dataset, Stored
+from hwnas.data.dataset import Split
+def data():
+    inputs, targets, zero = Stored(torch.randn(40, 3)), torch.arange(40.0), torch.zeros(3)
+    parts = [torch.arange(40)[first:end] for first, end in ((0, 20), (20, 30), (30, 40))]
+    return Dataset("own", (), *(Split(inputs, part, targets[part], zero, zero + 1) for part in parts))
+"""
+
+
+def test_a_teacher_takes_several_inputs() -> None:
+    class Sum(nn.Module):
+        def forward(self, left: Tensor, right: Tensor) -> Tensor:
+            return left + right
+
+    ones = torch.ones(2, 1)
+    assert_close(FromUnit(Sum(), Regression())(ones, ones), 2 * ones)

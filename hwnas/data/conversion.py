@@ -77,15 +77,25 @@ def as_tensor(array: NDArray[Any], where: str) -> Tensor:
     Raises:
         DataError: it holds no numbers.
     """
-    if array.dtype.kind not in "biuf" or (array.dtype.kind == "u" and array.dtype.itemsize > 2):
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind not in "biuf" or size > (2 if kind == "u" else 8):
         raise DataError(
             f"the array is {array.dtype}",
             where=where,
-            allowed="Arrays hold floating-point or whole numbers of 64 bits or fewer",
+            allowed="Arrays hold numbers of 64 bits or fewer; whole ones without a sign have 8 or 16",
             do="Convert it, by `astype(numpy.float32)` for example",
         )
     native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
     return torch.from_numpy(native if native.flags.writeable else native.copy())
+
+
+def is_number(text: str) -> bool:
+    """Return True for a text that Python reads as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def number_targets(numbers: NDArray[np.float64], task: Task) -> Tensor:
@@ -138,11 +148,18 @@ def with_targets(pool: Pool, task: Task) -> Pool:
 
 
 def check_classes(pool: Pool, class_names: tuple[str, ...], task: Task, *, where: str) -> None:
-    """Refuse training data whose samples have a class each, if there are no classes or one only.
+    """Refuse training data with more classes than names; and, if each sample has a class, none or one only.
 
     Raises:
         DataError: so it is.
     """
+    if class_names and (named := task.class_count(pool.targets)) > len(class_names):
+        raise DataError(
+            f"there are {named} classes and {len(class_names)} names",
+            where=pool.where,
+            allowed="Each class has a name",
+            do="Add the missing names, or correct the labels",
+        )
     strata = task.strata(pool.targets)
     if strata is None:
         return

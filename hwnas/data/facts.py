@@ -63,6 +63,8 @@ def described(steps: Iterable[Step], value: str = "pixel") -> str:
         name = step["step"]
         if name in ("multiply", "divide"):
             number = f"{number} {'*' if name == 'multiply' else '/'} {step['by']:g}"
+        elif name == "subtract":
+            number = f"({number} - {step['by']:g})"
         elif name == "round" and number != value:
             number = f"round({number})"
         elif name == "normalise":

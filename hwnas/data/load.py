@@ -25,6 +25,8 @@ from hwnas.tasks.ends import is_plain, shape_text
 
 STATISTICS_IMAGES = 10_000
 """Training samples that mean and standard deviation are computed of (the first ones, and their order is random)."""
+CONSTANT = 1e-6
+"""A channel whose deviation is so small a share of its mean, or of 1 if that is more, never varies."""
 UNNAMED = ("path", "package", "function", "class_names")
 """Options that leave the inputs and the targets as they are, so they are no part of a data set's name."""
 
@@ -57,7 +59,7 @@ def load_from(
                 f"`{name}` takes no option `{key}`", where="data", allowed=known, do="Correct or remove it"
             )
     for parameter in own:
-        if parameter.default is parameter.empty and parameter.name not in requested:
+        if parameter.default is parameter.empty and requested.get(parameter.name) is None:
             raise ConfigError(
                 f"`{name}` lacks its option `{parameter.name}`",
                 where="data",
@@ -72,11 +74,28 @@ def load_from(
         _checked(Options(resolution=requested.get("resolution")))
     result = reader(base, **handed, **{key: requested[key] for key in own_names if key in requested})
     if isinstance(result, Dataset):
-        return result
+        return _with_targets(result, task, label=str(requested.get("function", name)))
     defaults = {**vars(Options()), **{p.name: p.default for p in own}}
     named = [f"{k}={v}" for k, v in sorted(requested.items()) if k not in UNNAMED and v != defaults[k]]
     label = str(requested["function"]) if "function" in requested else name
     return split_source(result, options, seed=seed, name=" ".join([label, *named]), task=task)
+
+
+def _with_targets(dataset: Dataset, task: Task, *, label: str) -> Dataset:
+    """Return a user's data set with targets as the task takes them, whose scale is that of the training targets."""
+
+    def targets_of(split: Split) -> Tensor:
+        taken: Tensor = task.as_targets(split.targets, split.inputs.shape, where=f"data set `{label}`")
+        return taken
+
+    learned = targets_of(dataset.train)
+    train, validation = (
+        replace(split, targets=targets_of(split), training_targets=learned)
+        for split in (dataset.train, dataset.validation)
+    )
+    test = dataset.held_back
+    held_back = None if test is None else replace(test, targets=targets_of(test), training_targets=learned)
+    return replace(dataset, train=train, validation=validation, held_back=held_back)
 
 
 def _checked(options: Options) -> Options:
@@ -140,6 +159,14 @@ def _check_shapes(pools: Mapping[SplitName, Pool]) -> None:
                 allowed="All splits have one shape",
                 do="Give a `resolution`, or correct the files" if images else "Correct the files",
             )
+        own_targets, of_training_targets = (tuple(one.targets.shape[1:]) for one in (pool, pools["train"]))
+        if own_targets != of_training_targets:
+            raise DataError(
+                f"targets of a sample are of shape {own_targets}, those for training {of_training_targets}",
+                where=pool.where,
+                allowed="Targets of all splits have one shape",
+                do="Correct the files",
+            )
 
 
 def _moments(inputs: Inputs, indices: Tensor) -> tuple[Any, Any]:
@@ -167,6 +194,6 @@ def _statistics(inputs: Inputs, indices: Tensor) -> tuple[Tensor, Tensor]:
     count = len(indices) * math.prod(shape[1:])
     mean = total / count
     std = (squares / count - mean.square()).clamp_min(0).sqrt()
-    std = torch.where(std > 1e-6, std, torch.ones_like(std))
+    std = torch.where(std > CONSTANT * mean.abs().clamp_max(1), std, torch.ones_like(std))
     each = (-1, *(1 for _ in shape[1:]))
     return mean.float().reshape(each), std.float().reshape(each)

@@ -156,9 +156,9 @@ def check_pool(pool: Pool, classes: int, terms: Terms) -> Pool:
             allowed=f"Every {terms.sample} has one {what[:-1]}, and there is at least one",
             do="Check that the files belong together",
         )
-    if pool.groups is not None and len(pool.groups) != len(labels):
+    if pool.groups is not None and pool.groups.shape != (len(labels),):
         raise DataError(
-            f"there are {len(pool.groups)} groups for {len(labels)} {terms.samples}",
+            f"there are groups of shape {pool.groups.shape} for {len(labels)} {terms.samples}",
             where=pool.where,
             allowed=f"Every {terms.sample} is in one group, such as a subject",
             do="Check that the arrays belong together",

@@ -17,11 +17,19 @@ _DO = "Add groups, lower the shares `validation` and `test`, or bring the splits
 
 
 def check_disjoint(pools: Mapping[SplitName, Pool]) -> None:
-    """Refuse splits of a user's that share a group.
+    """Refuse splits of a user's that share a group, and those of which only some have groups.
 
     Raises:
         DataError: they do.
     """
+    given = [pool.groups is not None for pool in pools.values()]
+    if any(given) and not all(given):
+        raise DataError(
+            "some splits have groups and others have none",
+            where=pools["train"].where,
+            allowed="Groups are there for each split, or for none",
+            do="Add the missing ones",
+        )
     seen: dict[object, SplitName] = {}
     for split, pool in pools.items():
         for group in () if pool.groups is None else np.unique(pool.groups).tolist():

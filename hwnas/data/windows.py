@@ -47,6 +47,8 @@ class Recording:
     """Index of its first row among all."""
     rows: int
     times: NDArray[np.float64] | None = None
+    number: int | None = None
+    """Of the recording that it is a piece of; one of its own if left out."""
 
 
 def windows_of(option: Any) -> Windows | None:
@@ -58,7 +60,7 @@ def windows_of(option: Any) -> Windows | None:
     if option is None:
         return None
     keys = {"length": "length", "step": "step", "time": "time", "rate": "rate_hz", "recording": "recording"}
-    raw = dict(option) if isinstance(option, Mapping) else {"length": option}
+    raw = {"length": None, **option} if isinstance(option, Mapping) else {"length": option}
     for key in raw:
         if key not in keys:
             raise ConfigError(
@@ -149,7 +151,8 @@ def stretches(
         ends = [0, *(np.flatnonzero(cut) + 1).tolist(), one.rows]
         for start, end in pairwise(ends):
             for first in range(start, end, block or one.rows):
-                yield number, one.first + first, one.first + min(first + (block or one.rows), end)
+                whole = number if one.number is None else one.number
+                yield whole, one.first + first, one.first + min(first + (block or one.rows), end)
 
 
 @final

@@ -108,7 +108,8 @@ def check_input(precision: str, input_shape: Shape, *, where: str = "export") ->
         raise ConfigError(
             f"int8 files of networks that take {shape_text(input_shape)} are asked for",
             where=where,
-            allowed="Files in int8 are calibrated on one float32 input; other networks are written in fp32 and fp16",
+            allowed="Files in int8 are calibrated on one float32 input without a name of its own; "
+            "other networks are written in fp32 and fp16",
             do="Set `precision: fp32` in the set-up",
         )
 

@@ -84,9 +84,6 @@ def evaluate(module: nn.Module, network: Network, split: Split, *, batch_size: i
     """Return the task's statistics of a module in eval mode on a split; `network.task.values` makes metrics of them."""
     device, task = next(module.parameters()).device, split.fit(network.task)
 
-    def outputs(inputs: Tensors) -> Tensors:
-        return call(module, task.fitted(_on(device, inputs), network.input_shape))
-
     with torch.no_grad():
         parts = [
             task.statistics(

@@ -14,7 +14,7 @@ from hwnas.quantities import Quantity
 from hwnas.tasks.metrics.auroc import AUROC, auroc
 from hwnas.tasks.metrics.confusion import MACRO_F1
 from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, estimated, mean_of_ratios
-from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms
+from hwnas.tasks.task import NO_OPTION, Agreement, Batch, Shape, Sums, Task, TensorSpec, Terms, check_width
 
 if TYPE_CHECKING:
     import torch
@@ -105,6 +105,9 @@ class Multilabel(Task):
                 do="Correct the targets; samples of one label each are `task: classification`",
             )
         return targets.bool()
+
+    def check_targets(self, training: Tensor, validation: Tensor, *, where: str) -> None:
+        check_width(training, self.outputs[0].shape, where=where)
 
     def class_count(self, targets: Tensor) -> int:
         """Return the number of labels."""

@@ -101,6 +101,7 @@ class Reconstruction(Task):
         return self.normal + (torch.rand(count, generator=generator) < 0.5).long()
 
     def check_data(self, shape: Shape, width: int, *, where: str) -> None:
+        self.check_one_input(where=where)
         super().check_data(shape, self.outputs[0].shape[0], where=where)
 
     def check_targets(self, training: Tensor, validation: Tensor, *, where: str) -> None:

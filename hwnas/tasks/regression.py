@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hwnas.errors import DataError
 from hwnas.quantities import Quantity
 from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, estimated
-from hwnas.tasks.task import ANSWER_TOLERANCE, NO_OPTION, Agreement, Batch, Shape, Sums, Task, Terms
+from hwnas.tasks.task import ANSWER_TOLERANCE, NO_OPTION, Agreement, Batch, Shape, Sums, Task, Terms, check_width
 
 if TYPE_CHECKING:
     import torch
@@ -131,6 +131,9 @@ class Regression(Task):
         return Agreement(most, share, most / worst if worst > 0 else 1.0)
 
     # --- data ---
+
+    def check_targets(self, training: Tensor, validation: Tensor, *, where: str) -> None:
+        check_width(training, self.outputs[0].shape, where=where)
 
     def as_targets(self, targets: Tensor, shape: Shape, *, where: str) -> Tensor:
         import torch

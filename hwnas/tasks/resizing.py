@@ -39,4 +39,6 @@ def is_resizable(data: TensorSpec, wanted: TensorSpec) -> bool:
         return False
     own, other = data.shape, wanted.shape
     alike = len(own) == len(other) and own[0] == other[0] and len(own) in RANKS and "int" not in wanted.dtype
+    if alike and len(own) == 3 and not same_proportions(own[1:], other[1:]):
+        return False
     return bool(own == other or alike)

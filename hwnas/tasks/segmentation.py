@@ -59,7 +59,8 @@ class Segmentation(Task):
     def fit(self, targets: Tensor) -> Self:
         """Return the task with the weights of the classes."""
         classes = self.outputs[0].shape[0] if self.outputs else self.class_count(targets)
-        return replace(self, weights=weights_of(self.class_weights, targets, classes))
+        kept = targets[targets != self.ignore_index]
+        return replace(self, weights=weights_of(self.class_weights, kept, classes))
 
     def loss(self, outputs: Tensor, batch: Batch) -> torch.Tensor:
         """Return the cross-entropy: the mean over an image's pixels that are not ignored, then over images."""
@@ -156,6 +157,7 @@ class Segmentation(Task):
         return torch.randint(classes, (count, *size), generator=generator)
 
     def check_data(self, shape: Shape, width: int, *, where: str) -> None:
+        self.check_one_input(where=where)
         classes = self.outputs[0].shape[0]  # of which the data may lack the last ones
         super().check_data(shape, max(width, classes), where=where)
 

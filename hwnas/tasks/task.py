@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, DataError
 from hwnas.quantities import Quantity
 from hwnas.registry import SourceFile, load_source, source_of
 from hwnas.tasks.ends import Shape as Shape
@@ -317,6 +317,20 @@ class Task(ABC):
                 do="Name the task that is meant, end with another operator, or correct `specs` of a task of your own",
             )
 
+    def check_one_input(self, *, where: str) -> None:
+        """Refuse networks of several inputs or of whole numbers, for tasks whose targets are like the input.
+
+        Raises:
+            ConfigError: they take such.
+        """
+        if not is_plain(shape_of(self.inputs)):
+            raise ConfigError(
+                f"the networks take {shape_text(shape_of(self.inputs))}",
+                where=where,
+                allowed=f"`{type(self).__name__}` is learned of one float32 input",
+                do="Change `input` of the space, or write a task of your own",
+            )
+
     def check_targets(self, training: Tensors, validation: Tensors, *, where: str) -> None:
         """Refuse targets that networks cannot learn from, or on which the quality is undefined: here, none are.
 
@@ -324,6 +338,22 @@ class Task(ABC):
             DataError: they are refused.
         """
         return
+
+
+def check_width(targets: torch.Tensor, outputs: Shape, *, where: str) -> None:
+    """Refuse targets that are not as many a sample as a network gives.
+
+    Raises:
+        DataError: they are more or fewer.
+    """
+    if targets.shape[1:] != outputs:
+        own = shape_text(tuple(targets.shape[1:])) or "one"
+        raise DataError(
+            f"a sample has {own} targets, a network gives {shape_text(outputs)}",
+            where=where,
+            allowed="Data and space agree on the number of targets",
+            do="Change `outputs` or `classes` of the space, or the targets",
+        )
 
 
 @lru_cache(maxsize=4096)

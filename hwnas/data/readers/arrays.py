@@ -64,6 +64,13 @@ def read(
     targets = {split: load(f"y_{split}") for split in present}
     names = tuple(map(str, load("class_names").tolist())) if "class_names" in keys else ()
     if texts := targets["train"].dtype.kind in "US":
+        if task.strata(torch.zeros(1, dtype=torch.int64)) is None:
+            raise DataError(
+                "`y_train` holds text",
+                where=where,
+                allowed="A target of this task is a number",
+                do="Convert it, by `astype(numpy.float32)`, or name a task with classes",
+            )
         names = names or classes_of(targets["train"].tolist())
     pools: dict[SplitName, Pool] = {}
     for split in present:
@@ -95,14 +102,6 @@ def _check_keys(keys: Sequence[str], where: str) -> None:
             raise DataError(
                 f"there is an array `{key}`", where=where, allowed=did_you_mean(key.lower(), known), do="Rename it"
             )
-    grouped = [f"groups_{split}" in keys for split in SPLITS if f"x_{split}" in keys]
-    if any(grouped) and not all(grouped):
-        raise DataError(
-            "some splits have groups and others have none",
-            where=where,
-            allowed="`groups_SPLIT` is there for each split, or for none",
-            do="Add the missing ones",
-        )
 
 
 def _opened(path: str | Mapping[str, str], base: Path) -> tuple[list[str], Opener, str]:

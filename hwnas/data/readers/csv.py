@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hwnas.data.conversion import classes_of, labels_of, not_finite, number_targets
+from hwnas.data.conversion import classes_of, is_number, labels_of, not_finite, number_targets
 from hwnas.data.facts import Raw, Step
 from hwnas.data.source import Pool, Source, Stored, find
 from hwnas.data.windows import Recording, Windows, check_lengths, cut, sampling_rate, windows_of
@@ -49,7 +49,8 @@ def read(
     """
     how = windows_of(window)
     table = _table(find(Path(path), base, what="file or folder", do=_DO))
-    targets, chosen = ([one] if isinstance(one, str) else list(map(str, one or ())) for one in (target, features))
+    targets, chosen = map(_names, (target, features))
+    group = None if group is None else str(group)
     special = [name for name in (group, how and how.time, how and how.recording) if name]
     if features is None:
         chosen = [name for name in table.columns if name not in (*targets, *special)]
@@ -67,7 +68,7 @@ def read(
         )
     values = np.stack([table.numbers(name, "feature") for name in chosen], 1).astype(np.float32)
     wanted, names = _targets(table, targets, task)
-    groups = None if group is None else np.array(table.columns[group])
+    groups = None if group is None else table.texts(group)
     if how is None:
         pool = Pool(Stored(torch.from_numpy(values)), wanted, table.where, groups)
         return Source(names, {"train": pool}, Raw(order="rows by file and line", channels=tuple(chosen)))
@@ -84,6 +85,10 @@ class _Table:
     """Number of the file of each row."""
     where: str
 
+    def texts(self, name: str) -> NDArray[Any]:
+        """Return the cells of a column without the blanks around them."""
+        return np.array([cell.strip() for cell in self.columns[name]])
+
     def numbers(self, name: str, role: str) -> NDArray[np.float64]:
         cells = self.columns[name]
         if empty := [at for at, cell in enumerate(cells) if not cell.strip()]:
@@ -96,7 +101,7 @@ class _Table:
         try:
             numbers = np.array(cells).astype(np.float64)
         except ValueError:
-            at = next(at for at, cell in enumerate(cells) if not _is_number(cell))
+            at = next(at for at, cell in enumerate(cells) if not is_number(cell))
             hint = "leave it out of `features`" if role == "feature" else "name another column, or a task with classes"
             raise DataError(
                 f"the {role} column `{name}` holds text, `{cells[at][:40]}`",
@@ -107,14 +112,6 @@ class _Table:
         if bad := np.flatnonzero(~np.isfinite(numbers)).tolist():
             raise not_finite(len(bad), len(cells), f"rows of the {role} column `{name}`", self.lines[bad[0]])
         return numbers
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _table(root: Path) -> _Table:
@@ -201,7 +198,7 @@ def _targets(table: _Table, targets: Sequence[str], task: Task) -> tuple[Tensor,
             do="Fill or drop these rows",
         )
     names = classes_of(cells)
-    fractions = [name for name in names if _is_number(name) and not name.removeprefix("-").isdigit()]
+    fractions = [name for name in names if is_number(name) and not name.removeprefix("-").isdigit()]
     if len(fractions) == len(names):
         raise DataError(
             f"the target column `{targets[0]}` holds {len(names)} numbers such as `{fractions[0]}`",
@@ -210,6 +207,11 @@ def _targets(table: _Table, targets: Sequence[str], task: Task) -> tuple[Tensor,
             do="Name another column, or set `task: regression`",
         )
     return labels_of(cells, names, table.where), names
+
+
+def _names(option: Any) -> list[str]:
+    """Return the names of an option of one or several columns, which YAML may read as numbers."""
+    return list(map(str, option)) if isinstance(option, list | tuple) else [] if option is None else [str(option)]
 
 
 _Columns = tuple[NDArray[np.float32], Tensor, "NDArray[Any] | None"]
@@ -248,23 +250,26 @@ def _windowed(table: _Table, how: Windows, columns: _Columns, raw: Raw, names: t
 def _recordings(table: _Table, how: Windows, groups: NDArray[Any] | None) -> list[Recording]:
     keys = [np.array(table.files)]
     keys += [] if groups is None else [groups]
-    keys += [] if how.recording is None else [np.array(table.columns[how.recording])]
+    named = None if how.recording is None else table.texts(how.recording)
+    keys += [] if named is None else [named]
     change = np.zeros(len(table.files) - 1, bool)
     for key in keys:
         change |= key[1:] != key[:-1]
     ends = [0, *(np.flatnonzero(change) + 1).tolist(), len(table.files)]
     times = None if how.time is None else _times(table, how.time)
-    made = []
+    made, numbers = list[Recording](), dict[tuple[int, str], int]()
     for first, end in pairwise(ends):
-        named = how.recording and f"`{table.columns[how.recording][first]}`"
-        name = named or f"the recording at {table.lines[first]}"
-        made.append(Recording(name, first, end - first, None if times is None else times[first:end]))
+        name, number = f"the recording at {table.lines[first]}", None
+        if named is not None:
+            name = f"`{named[first]}`"
+            number = numbers.setdefault((table.files[first], str(named[first])), len(numbers))
+        made.append(Recording(name, first, end - first, None if times is None else times[first:end], number))
     return made
 
 
 def _times(table: _Table, name: str) -> NDArray[np.float64]:
     cells = table.columns[name]
-    if not cells[0].strip() or _is_number(cells[0]):
+    if not cells[0].strip() or is_number(cells[0]):
         return table.numbers(name, "time")
     times = np.empty(len(cells))
     for at, cell in enumerate(cells):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hwnas.data.conversion import classes_of, labels_of, not_finite, number_targets
+from hwnas.data.conversion import classes_of, is_number, labels_of, not_finite, number_targets
 from hwnas.data.facts import Raw, Step
 from hwnas.data.source import Pool, Source, SplitName, Stored, find
 from hwnas.data.spec import check_count
@@ -158,7 +158,7 @@ def _targets(series: _Series, names: tuple[str, ...], task: Task) -> torch.Tenso
     try:
         numbers = np.array(series.targets).astype(np.float64)
     except ValueError:
-        at = next(at for at, text in enumerate(series.targets) if not text.replace(".", "").lstrip("-").isdigit())
+        at = next((at for at, text in enumerate(series.targets) if not is_number(text)), 0)
         raise DataError(
             f"the target is text, `{series.targets[at][:40]}`",
             where=f"{series.where}:{series.lines[at]}",

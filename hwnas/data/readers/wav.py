@@ -22,6 +22,8 @@ from hwnas.errors import ConfigError, DataError, SpaceError, did_you_mean
 from hwnas.io.regular import read_regular
 from hwnas.ops.logmel import LogMel
 
+UNSIGNED_ZERO = 128
+"""Silence in samples of 8 bits, which have no sign."""
 _SETTINGS = tuple(inspect.signature(LogMel).parameters)[3:]  # after the channels and the rate
 
 
@@ -59,7 +61,8 @@ def read(
     form = _form(heads, [file for files in splits.values() for file in files.files], rate, length)
     front = None if log_mel is None else _spectrogram(form, log_mel)
     lengths = sorted({head.samples for head in heads})
-    steps: list[Step] = [{"step": "divide", "by": form.full_scale}]
+    steps: list[Step] = [{"step": "subtract", "by": UNSIGNED_ZERO}] if form.bytes_each == 1 else []
+    steps.append({"step": "divide", "by": form.full_scale})
     if lengths != [form.samples]:
         steps.append({"step": "length", "length": form.samples, "with": 0})
         notes = (f"sounds of {lengths[0]} to {lengths[-1]} samples are cut or continued to {form.samples}", *notes)
@@ -222,7 +225,7 @@ class _Decoder:
 def as_samples(frames: bytes, channels: int, bytes_each: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Return (channels, samples) from -1 to 1 of the frames of a WAV file: whole numbers of 8, 16, 24 or 32 bits."""
     if bytes_each == 1:
-        whole = np.frombuffer(frames, np.uint8).astype(np.int32) - 128
+        whole = np.frombuffer(frames, np.uint8).astype(np.int32) - UNSIGNED_ZERO
     elif bytes_each == 3:
         parts = np.frombuffer(frames, np.uint8).reshape(-1, 3).astype(np.int32)
         whole = ((parts[:, 0] << 8) | (parts[:, 1] << 16) | (parts[:, 2] << 24)) >> 8

@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from hwnas.errors import TrainingError, raised, reason
 from hwnas.supernet.training.task import ActiveSubnet, TrainTask
 from hwnas.tasks import Batch, Tensors
+from hwnas.tasks.ends import call
 
 
 def take_step(task: TrainTask, subnets: Sequence[ActiveSubnet], batch: Batch, seed: int, number: int) -> float | None:
@@ -65,7 +66,7 @@ def _learn(
     taught = None
     if training_task.teacher is not None:
         with torch.no_grad(), autocast:
-            taught = _floats(training_task.teacher(batch.inputs))
+            taught = _floats(call(training_task.teacher, batch.inputs))
     for index, subnet in enumerate(subnets):
         training_task.failures.tried += 1
         try:

@@ -31,9 +31,10 @@ class AtItsResolution(nn.Module):
         self.module = module
         self.network = network
 
-    def forward(self, inputs: Tensors) -> Tensors:
+    def forward(self, *inputs: Tensor) -> Tensors:
         """Inputs of any size to outputs."""
-        return call(self.module, self.network.task.fitted(inputs, self.network.input_shape))
+        taken: Tensors = inputs if len(inputs) > 1 else inputs[0]
+        return call(self.module, self.network.task.fitted(taken, self.network.input_shape))
 
 
 def teacher_of_weights(path: Path, network: Network) -> nn.Module:
@@ -74,9 +75,9 @@ class FromUnit(nn.Module):
         self.module = module
         self.task = task
 
-    def forward(self, inputs: Tensors) -> Tensors:
+    def forward(self, *inputs: Tensor) -> Tensors:
         """Inputs to outputs as the networks of the task give them."""
-        return self.task.from_unit(self.module(inputs))
+        return self.task.from_unit(self.module(*inputs))
 
 
 def checked_teacher(teacher: object, dataset: Dataset, name: str, task: Task) -> nn.Module:

@@ -22,7 +22,7 @@ class Estimate(NamedTuple):
 
 
 class LazyEstimates(Mapping[str, Estimate]):
-    """LazyEstimates by the names of metrics, each computed when it is first looked up.
+    """Estimates by the names of metrics, each computed when it is first looked up.
 
     Args:
         functions: by name, a function that returns the estimate; None where the samples leave the metric undefined.
