@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 import torch
 
 from hwnas import pipeline
+from hwnas.collaborate.cascades import Answers, split_held_out
 from hwnas.collaborate.choice import eligible, regimes, winner_of
 from hwnas.collaborate.codecs import BoundaryCodec
 from hwnas.collaborate.cuts import PartTime
@@ -24,6 +27,8 @@ from hwnas.collaborate.predict import Load, Worlds, predict
 from hwnas.commands.plan_edge_cloud import EdgeCloudPlans
 from hwnas.errors import ConfigError, RunError
 from hwnas.network import build
+from hwnas.problem.plans.candidates import Enumeration
+from hwnas.problem.plans.drafts import Draft
 from hwnas.problem.plans.sides import tier_names
 from tests.helpers.command_line import Call
 from tests.helpers.experiments import edited, published, written
@@ -270,6 +275,61 @@ def test_a_tail_is_not_a_sum_of_tails() -> None:
     assert way is not None
     assert plan.latency.p99 < way.latency.p99 + 1.2 * 400 * 1.16
     assert plan.latency.p50 == pytest.approx(way.latency.p50 + 400, rel=0.1)
+
+
+def side_of(goal: str, points: dict[str, Any] | None = None) -> Any:
+    """A side with nothing but the goal of its quality, and points."""
+    front = SimpleNamespace(tier=SimpleNamespace(quality=SimpleNamespace(goal=goal)))
+    return SimpleNamespace(front=front, points=points or {})
+
+
+class Drafted(Enumeration):
+    """The enumeration of drafts that are given."""
+
+    def of(self, drafts: list[Draft]) -> list[Candidate]:
+        self.__dict__ |= {"_cloud_only": lambda: ([], drafts), "_splits": list}
+        return self.candidates()
+
+
+def drafted(codec: str, size: float, accuracy: float, tail: float = 10.0) -> Draft:
+    """A draft of accuracy 0.9 that samples show to have another."""
+    whole = replace(candidate("cloud_only", 0.9, 0, tail, size), codec=codec)
+    return Draft(whole, lambda: replace(whole, accuracy=PlanAccuracy(accuracy, None, "synthetic")))
+
+
+def test_a_codec_that_loses_more_does_not_displace_one_that_loses_less() -> None:
+    draws = constant_link(10, 10, 20).quick_draws(0, 1)
+    drafts = [drafted("png", 9000, 0.9), drafted("jpeg-50", 2000, 0.6), drafted("jpeg-75", 3000, 0.5)]
+    left = Drafted(side_of("max"), side_of("max"), draws, None).of(drafts)
+    assert {one.codec for one in left} == {"png", "jpeg-50"}
+
+
+def test_what_spares_a_loaded_cloud_is_kept() -> None:
+    draws = constant_link(10, 10, 20).quick_draws(0, 1)
+    drafts = [drafted("raw", 2000, 0.9, tail=10.0), drafted("raw", 30_000, 0.9, tail=5.0)]
+    for load, count in ((Load(), 1), (Load(50, 1.0), 2)):
+        assert len(Drafted(side_of("max"), side_of("max"), draws, None, load=load).of(drafts)) == count
+
+
+def test_all_cascades_share_what_is_promised() -> None:
+    """Of two edges and three clouds, one of which is an edge's network, with two rules."""
+    rng, parts = np.random.default_rng(0), split_held_out(1000, 8000, 0)
+    rules = {"max_prob": rng.random(9000), "margin": rng.random(9000)}
+    answers = Answers((rules["max_prob"] > 0.2).astype(float), rules, "synthetic")
+    edge, cloud = (side_of("max", {key: SimpleNamespace(architecture=key) for key in keys}) for keys in ("ab", "bcd"))
+    edge.latency_origin = cloud.latency_origin = "synthetic"
+    samples: Any = SimpleNamespace(whole=lambda side, key: answers, parts=parts)
+    one = Drafted(edge, cloud, constant_link(10, 10, 20).quick_draws(0, 1), samples)
+    alone = candidate("edge_only", 0.9, 1)
+    one.__dict__ |= {"_edge_only": lambda point: alone, "_best_input": lambda key: candidate("cloud_only", 0.9, 0, 1)}
+    promised = [found.cascade.guarantee for found in one._cascades() if found.cascade is not None]
+    assert {round(1 / each.delta) for each in promised if each is not None} == {5 * 2 * 20}
+
+
+def test_a_quality_of_which_less_is_better_has_no_cascades() -> None:
+    one = Drafted(side_of("min"), side_of("min"), constant_link(10, 10, 20).quick_draws(0, 1), None)
+    assert one.of([]) == []
+    assert one.notes == ["there are no cascades: they are judged by a quality of which more is better"]
 
 
 def test_the_winner_follows_the_link() -> None:

@@ -168,7 +168,7 @@ def _planned(
 ) -> EdgeCloudPlans:
     seed, goal = run.experiment.seed, sides[0].front.tier.quality.goal
     known = None if isinstance(samples, str) else samples
-    enumeration = Enumeration(*sides, link.quick_draws(seed), known, promise)
+    enumeration = Enumeration(*sides, link.quick_draws(seed), known, promise, load)
     if isinstance(samples, str):
         enumeration.notes.append(samples)
     candidates = enumeration.candidates()
