@@ -29,7 +29,10 @@ from hwnas.errors import ConfigError, RunError
 from hwnas.network import build
 from hwnas.problem.plans.candidates import Enumeration
 from hwnas.problem.plans.drafts import Draft
-from hwnas.problem.plans.sides import tier_names
+from hwnas.problem.plans.samples import HeldOutSamples
+from hwnas.problem.plans.sides import Side, tier_names
+from hwnas.tasks.regression import Regression
+from hwnas.workspace.measuring import setups
 from tests.helpers.command_line import Call
 from tests.helpers.experiments import edited, published, written
 from tests.helpers.links import constant_link
@@ -148,6 +151,9 @@ def test_the_exported_file_answers_where_there_is_one(run: Path) -> None:
     origins = [plan.candidate.accuracy.origin for plan in planned.plans if plan.candidate.kind == "edge_only"]
     assert any("best.onnx, run on this machine" in origin for origin in origins)
     assert all("run on this machine" in origin or "PyTorch in fp32" in origin for origin in origins)
+    splits = [plan.candidate.accuracy.origin for plan in planned.plans if plan.candidate.kind == "split"]
+    assert splits
+    assert all("PyTorch in fp32, cut after operator" in origin for origin in splits)  # never an int8 file's
 
 
 def test_clients_are_counted_and_an_overloaded_cloud_is_left_out(run: Path) -> None:
@@ -206,6 +212,14 @@ def test_a_run_without_fronts_is_refused(tmp_path: Path) -> None:
         pipeline.plan_edge_cloud(written(tmp_path), "wifi", runs=tmp_path / "runs")
 
 
+def test_an_empty_front_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiers = {"edge": {"setup": "board"}, "cloud": {"setup": "board"}}
+    pipeline.search(published(tmp_path, tiers=tiers), runs=tmp_path)
+    monkeypatch.setattr(Side, "points", {})
+    with pytest.raises(RunError, match="the front of tier `edge` has no networks"):
+        pipeline.plan_edge_cloud(tmp_path / "published", "lte")
+
+
 def test_tiers_are_told_by_name_then_by_order() -> None:
     assert tier_names(["cloud", "edge"], None, None) == ("edge", "cloud")
     assert tier_names(["phone", "server"], None, None) == ("phone", "server")
@@ -213,6 +227,23 @@ def test_tiers_are_told_by_name_then_by_order() -> None:
 
 
 # --- parts ---
+
+
+def test_a_file_answers_in_the_unit_of_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of a regression give millimetres, modules deviations: both are judged alike."""
+    task, deviations = Regression().fit(torch.tensor([[10.0], [30.0]])), torch.tensor([[0.5], [-1.0]])
+    file = SimpleNamespace(run=lambda inputs: task.to_unit(deviations).numpy())
+    monkeypatch.setattr(setups, "runtime_of", lambda config: SimpleNamespace(load=lambda path: file))
+    samples: Any = object.__new__(HeldOutSamples)
+    experiment = SimpleNamespace(setups={"cpu": None}, tiers={"edge": SimpleNamespace(setup="cpu")})
+    samples.__dict__ |= {
+        "run": SimpleNamespace(experiment=experiment),
+        "_splits": [SimpleNamespace(fit=lambda own: own)],
+        "_inputs": deviations,
+        "_fitted": lambda network, inputs: inputs,
+    }
+    side, network = SimpleNamespace(tier="edge"), SimpleNamespace(task=task)
+    assert samples._run_file(side, Path("best.onnx"), network) == pytest.approx(deviations.numpy())
 
 
 @pytest.mark.parametrize("name", ["digits", "nas_bench_macro", "ofa_mobilenet_v3_w1.0", "autoformer_tiny"])

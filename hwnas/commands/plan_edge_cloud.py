@@ -138,7 +138,8 @@ def _check(promise: Promise, load: Load, samples: int) -> None:
 
 
 def _held_out(run: Workspace, sides: Sequence[Side], count: int, reporter: Reporter) -> HeldOutSamples | str:
-    """Return the held-out samples with the run's weights; why there are none, where networks cannot be enumeration."""
+    """Return the held-out samples with the run's weights; why there are none, where networks cannot be judged on
+    samples."""
     from hwnas.data.source import Several
     from hwnas.workspace.training.supernets import supernet_of
 
@@ -151,7 +152,9 @@ def _held_out(run: Workspace, sides: Sequence[Side], count: int, reporter: Repor
         return "the run has no weights: accuracies are those of its search, and nothing is judged on samples"
     samples = HeldOutSamples(run, trained, count)
     try:
-        samples.whole(sides[0], next(iter(sides[0].points.values())).architecture)
+        for side in sides:
+            for point in side.points.values():
+                samples.whole(side, point.architecture)
     except ConfigError as error:
         return f"accuracies are those of the search: {error.met}"
     return samples
