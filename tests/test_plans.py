@@ -16,10 +16,11 @@ import torch
 
 from hwnas import pipeline
 from hwnas.collaborate.cascades import Answers, split_held_out
-from hwnas.collaborate.choice import eligible, regimes, winner_of
+from hwnas.collaborate.choice import break_even, eligible, regimes, winner_of
 from hwnas.collaborate.codecs import BoundaryCodec
 from hwnas.collaborate.cuts import PartTime
 from hwnas.collaborate.halves import split_module, split_network
+from hwnas.collaborate.links.distribution import Quantiles
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.presets import PRESETS
 from hwnas.collaborate.plan import Candidate, PlanAccuracy
@@ -139,7 +140,7 @@ def test_a_far_link_is_not_asked_and_prices_are_told(run: Path) -> None:
     assert rows["edge_only"].money_per_million == 0
     cloud = rows["cloud_only"]
     hours = cloud.candidate.tail.ms / 3.6e6
-    assert cloud.money_per_million == pytest.approx(1e6 * (0.1 * hours + 0.1 * cloud.candidate.answer_bytes / 1e9))
+    assert cloud.money_per_million == pytest.approx(1e6 * (0.1 * hours + 0.1 * cloud.candidate.wire_bytes[1] / 1e9))
     assert cloud.latency.p50 > 300
     assert rows["edge_only"].energy_mj is None
     assert "no energies" in rows["edge_only"].refused["energy_mj"]
@@ -197,6 +198,11 @@ def test_the_command_prints_one_document_or_a_table(run: Path, hwnas: Call) -> N
         (["--link", "wifi", "--edge", "edge", "--cloud", "edge"], "cannot be told apart"),
         (["--link", "wifi", "--delta", "0"], "`--delta` is 0"),
         (["--link", "wifi", "--clients", "0"], "`--clients` is 0"),
+        (["--link", "wifi", "--rate", "inf"], "`--rate` is inf"),
+        (["--link", "wifi", "--rate", "nan"], "`--rate` is nan"),
+        (["--link", "wifi", "--rate", "1", "--p99-ms", "nan"], "`--p99-ms` is nan"),
+        (["--link", "wifi", "--rate", "1", "--p99-ms", "-5"], "`--p99-ms` is -5"),
+        (["--link", "wifi", "--p99-ms", "50"], "`--p99-ms` is given, and `--rate` is 0"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(run: Path, hwnas: Call, options: list[str], problem: str) -> None:
@@ -383,6 +389,21 @@ def test_the_winner_follows_the_link() -> None:
     assert all((after <= before + 1e-9).all() for before, after in pairwise(means))
 
 
+@pytest.mark.parametrize("connection", ["cold", "idle", "warm"])
+def test_both_take_as_long_at_the_break_even_point(connection: Any) -> None:
+    """With the answer's bytes and the radio's waking, on a link with long round trips."""
+    link = replace(constant_link(50, 0.5, 200, connection), promotion_ms=300.0)
+    worlds = Worlds.drawn(link, 0, worlds=2, requests=2)
+    cloud = replace(candidate("cloud_only", 0.9, 0, 10, 8_000), answer_bytes=8_000)
+    plans = [predict(one, link, worlds, Load()) for one in (candidate("edge_only", 0.9, 3000), cloud)]
+    even = break_even([plan for plan in plans if plan is not None], link, 0.01)
+    assert even is not None
+    draws = replace(link, rtt_ms=Quantiles.constant(even["rtt_ms"])).quick_draws(0, 1)
+    way = draws.transfer(np.array(8_600.0), np.array(8_600.0), 10.0).total
+    assert float(way[0]) + 10 == pytest.approx(3000, rel=1e-6)
+    assert all("edge_only" in row[-1] for row in regimes([p for p in plans if p], link, 0.01)["winners"][:3])
+
+
 def test_what_is_less_accurate_or_promises_nothing_does_not_win() -> None:
     link = constant_link(10, 10, 20)
     worlds = Worlds.drawn(link, 0)
@@ -406,8 +427,10 @@ def test_a_radio_without_coefficients_is_refused(run: Path) -> None:
     lte = LinkModel.of_preset("lte", PRESETS["lte"])
     plan = predict(Candidate(**{**vars(one), "head_mj": 2.0, "escalated": 0.5}), lte, Worlds.drawn(lte, 0), Load())
     assert plan is not None
-    radio = (2926 + 76.7 * 10.6) * 8e-3 * 1000 / 10.6 / 1e3
-    assert plan.energy_mj == pytest.approx(2.0 + 0.5 * radio, rel=1e-6)
+    assert lte.radio is not None
+    up, down = 1000 + 600 + 22 + 2 * 52, 0 + 600 + 22 + 52  # HTTP, a TLS record, headers of segments
+    radio = lte.radio.up_mj(8e-3 * up / 10.6, 10.6) + lte.radio.down_mj(8e-3 * down / lte.median("down_mbps"), 27.1)
+    assert plan.energy_mj == pytest.approx(2.0 + 0.5 * float(radio), rel=1e-6)
 
 
 def test_plans_of_a_changed_experiment_are_made_anew(run: Path) -> None:
