@@ -229,7 +229,11 @@ def test_an_empty_front_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_tiers_are_told_by_name_then_by_order() -> None:
     assert tier_names(["cloud", "edge"], None, None) == ("edge", "cloud")
     assert tier_names(["phone", "server"], None, None) == ("phone", "server")
-    assert tier_names(["a", "b", "c"], "c", None) == ("c", "a")
+    assert tier_names(["a", "b", "cloud"], "b", None) == ("b", "cloud")
+    assert tier_names(["a", "b"], None, "a") == ("b", "a")
+    for tiers, edge in ((["a", "b", "c"], None), (["a", "b", "c"], "c"), (["a", "b", "cloud"], None)):
+        with pytest.raises(ConfigError, match="cannot be told apart"):
+            tier_names(tiers, edge, None)
 
 
 # --- parts ---

@@ -13,6 +13,7 @@ from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.series import ConstantDelay, ConstantRate
 from hwnas.collaborate.links.tcp import HANDSHAKES, LinkDraws, flights
 from hwnas.collaborate.plan import Plan
+from hwnas.collaborate.predict import mean_ms
 from hwnas.collaborate.wire import HTTP_BYTES
 from hwnas.latency.posterior import Floats
 from hwnas.pareto import Objective, front
@@ -105,7 +106,7 @@ def regimes(plans: Sequence[Plan], link: LinkModel, epsilon: float, goal: Goal =
         link.connection,
         link.promotion_ms,
     )
-    table = np.stack([_mean_ms(plan, draws, (len(RATES_MBPS), len(RTTS_MS))) for plan in left])
+    table = np.stack([mean_ms(plan.candidate, draws) for plan in left])
     best = table.argmin(axis=0)
     return {
         "up_mbps": RATES_MBPS.tolist(),
@@ -113,12 +114,3 @@ def regimes(plans: Sequence[Plan], link: LinkModel, epsilon: float, goal: Goal =
         "winners": [[left[index].candidate.name for index in row] for row in best],
         "mean_ms": table.min(axis=0).tolist(),
     }
-
-
-def _mean_ms(plan: Plan, draws: LinkDraws, shape: tuple[int, int]) -> Floats:
-    own = plan.candidate
-    if not own.uses_cloud:
-        return np.full(shape, own.head.ms)
-    size, answer = float(own.sent_bytes.mean()) + HTTP_BYTES, float(own.answer_bytes + HTTP_BYTES)
-    way = draws.transfer(np.full(shape, size), np.full(shape, answer), own.tail.ms).total
-    return own.head.ms + own.escalated * (own.encode_ms + way + own.tail.ms)

@@ -107,6 +107,13 @@ class Requests:
         return {name: float(np.mean(values)) for name, values in steps.items()}
 
 
+def mean_ms(candidate: Candidate, draws: LinkDraws) -> Floats:
+    """Return a candidate's expected latency in each state of a link, without waiting in a queue."""
+    sent, answer = float(candidate.sent_bytes.mean()) + HTTP_BYTES, float(candidate.answer_bytes + HTTP_BYTES)
+    way = draws.transfer(np.asarray(sent), np.asarray(answer), candidate.tail.ms).total
+    return candidate.head.ms + candidate.escalated * (candidate.encode_ms + way + candidate.tail.ms)
+
+
 def simulate(candidate: Candidate, worlds: Worlds, queue: Queue) -> Requests:
     """Return requests of a candidate as the worlds have them."""
     head = candidate.head.draw_ms(worlds.doubts[0], worlds.noises[0])

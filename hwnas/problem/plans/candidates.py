@@ -14,7 +14,7 @@ from hwnas.collaborate.codecs import BoundaryCodec, InputCodec, Precision, has_z
 from hwnas.collaborate.cuts import ChainCosts, PartTime, elements_of, enumerate_cuts, part_time
 from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.collaborate.plan import Candidate, PlanAccuracy
-from hwnas.collaborate.predict import Load
+from hwnas.collaborate.predict import Load, mean_ms
 from hwnas.collaborate.wire import HTTP_BYTES
 from hwnas.latency.posterior import Floats
 from hwnas.network import Network
@@ -306,11 +306,7 @@ class Enumeration:
         return {"accuracy": candidate.accuracy.value, "mean_ms": mean, "bytes": candidate.bytes, "cloud_ms": cloud}
 
     def _mean_ms(self, candidate: Candidate) -> float:
-        size = float(candidate.sent_bytes.mean()) + HTTP_BYTES
-        answer = np.asarray(float(candidate.answer_bytes + HTTP_BYTES))
-        way = self.draws.transfer(np.asarray(size), answer, candidate.tail.ms).total
-        beyond = candidate.encode_ms + float(np.mean(way)) + candidate.tail.ms
-        return candidate.head.ms + candidate.escalated * beyond
+        return float(np.mean(mean_ms(candidate, self.draws)))
 
     def _time(self, side: Side, point: FrontPoint, begin: int, end: int) -> PartTime:
         if side.model is None:

@@ -110,14 +110,14 @@ def tier_names(tiers: list[str], edge: str | None, cloud: str | None) -> tuple[s
                 do="Name a tier of the experiment",
             )
     left = [name for name in tiers if name not in (edge, cloud)]
-    if edge is None:
-        edge = "edge" if "edge" in left else next(iter(left), None)
-    left = [name for name in left if name != edge]
-    if cloud is None:
-        cloud = "cloud" if "cloud" in left else next(iter(left), None)
+    edge = edge or ("edge" if "edge" in left else None)
+    cloud = cloud or ("cloud" if "cloud" in left else None)
+    left = [name for name in left if name not in (edge, cloud)]
+    if len(left) == (edge, cloud).count(None):
+        edge, cloud = (name or left.pop(0) for name in (edge, cloud))
     if edge is None or cloud is None or edge == cloud:
         raise ConfigError(
-            "an edge and a cloud cannot be told apart" if edge == cloud else "the experiment has one tier only",
+            "an edge and a cloud cannot be told apart" if len(tiers) > 1 else "the experiment has one tier only",
             where="--edge, --cloud",
             allowed=f"A plan joins two tiers. Here: {', '.join(tiers)}",
             do="Add a tier to the experiment and search it, or name two that there are",
