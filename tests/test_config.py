@@ -205,6 +205,11 @@ def test_a_tier_needs_a_set_up_that_is_there() -> None:
     assert error.allowed.startswith("Did you mean `laptop`?")
 
 
+@pytest.mark.parametrize("name", ["_top1", "model_config", "names", "bounds", "copy", "__class__"])
+def test_a_limit_on_what_no_metric_can_be_called_is_refused(name: str) -> None:
+    assert refused(experiment_with("tiers.edge.limits", {name: 1})).met == f"unknown key `{name}`"
+
+
 def test_the_number_of_further_errors_is_told() -> None:
     raw = experiment_with("train", {"epocs": 3, "batchsize": 4, "seed": 5})
     assert refused(raw).met == "unknown key `epocs` (and 2 more)"

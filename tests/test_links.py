@@ -76,8 +76,12 @@ def test_losses_cost_round_trips_and_only_those_that_meet_one() -> None:
     sound = constant_link(10.0, 10.0, 80.0).draws(1, 4000, 0).transfer(np.array(20_000.0), np.array(300.0)).total
     lossy = link.draws(1, 4000, 0).transfer(np.array(20_000.0), np.array(300.0)).total
     hit = lossy > sound + 1
-    assert hit.mean() == pytest.approx(1 - 0.99**15, abs=0.03)
-    assert set(np.round((lossy - sound)[hit] / 80).astype(int).ravel()) <= {1, 3, 4, 6}
+    assert hit.mean() == pytest.approx(1 - 0.99**16, abs=0.03)
+    trips = np.round((lossy - sound) / 80).astype(int)
+    assert set(trips[hit].ravel()) <= {1, 3, 4, 6}
+    answers = 1 - 0.99**1
+    assert (trips == 4).mean() == pytest.approx((0.99**3 - 0.99**15) * answers, abs=0.003)  # up and down by themselves
+    assert (trips == 3).mean() == pytest.approx(0.03 * 0.99 + 0.86 * answers, abs=0.015)
 
 
 def test_a_request_waits_for_the_end_of_an_outage() -> None:
@@ -157,6 +161,7 @@ def test_every_form_of_a_trace_is_read(tmp_path: Path, name: str, records: dict[
         ("seconds,up_mbps\n0,0\n1,0\n", "0 all the time"),
         ("seconds,rtt_ms\n0,nan\n1,2\n", "no finite number"),
         ("3,parsecs\n4,parsecs\n", "unknown column"),
+        ("pub_time(ms) delay(ms)\n1000 25\n1000 30\n", "fewer than two times"),
     ],
 )
 def test_a_trace_that_no_link_can_have_is_refused(tmp_path: Path, text: str, problem: str) -> None:
@@ -165,6 +170,13 @@ def test_a_trace_that_no_link_can_have_is_refused(tmp_path: Path, text: str, pro
     with pytest.raises(ConfigError, match=problem) as caught:
         read_trace(path)
     assert caught.value.where == str(path)
+
+
+def test_a_link_that_is_dead_most_of_the_time_has_the_rate_of_its_mean(tmp_path: Path) -> None:
+    (tmp_path / "dead.csv").write_text("seconds,up_mbps\n0,0\n1,8\n2,0\n3,0\n")
+    link = LinkModel("dead", *map(Quantiles.constant, (1.0, 1.0, 50.0)), series=read_trace(tmp_path / "dead.csv"))
+    assert link.quantiles("up_mbps")["p50"] == 0
+    assert link.median("up_mbps") == 2
 
 
 @pytest.mark.parametrize(

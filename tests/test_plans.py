@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,12 @@ import pytest
 import torch
 
 from hwnas import pipeline
-from hwnas.collaborate.choice import eligible, regimes, winner_of
+from hwnas.collaborate.cascades import Answers, split_held_out
+from hwnas.collaborate.choice import break_even, eligible, regimes, winner_of
 from hwnas.collaborate.codecs import BoundaryCodec
 from hwnas.collaborate.cuts import PartTime
 from hwnas.collaborate.halves import split_module, split_network
+from hwnas.collaborate.links.distribution import Quantiles
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.presets import PRESETS
 from hwnas.collaborate.plan import Candidate, PlanAccuracy
@@ -24,7 +28,12 @@ from hwnas.collaborate.predict import Load, Worlds, predict
 from hwnas.commands.plan_edge_cloud import EdgeCloudPlans
 from hwnas.errors import ConfigError, RunError
 from hwnas.network import build
-from hwnas.problem.plans.sides import tier_names
+from hwnas.problem.plans.candidates import Enumeration
+from hwnas.problem.plans.drafts import Draft
+from hwnas.problem.plans.samples import HeldOutSamples
+from hwnas.problem.plans.sides import Side, tier_names
+from hwnas.tasks.regression import Regression
+from hwnas.workspace.measuring import setups
 from tests.helpers.command_line import Call
 from tests.helpers.experiments import edited, published, written
 from tests.helpers.links import constant_link
@@ -131,7 +140,7 @@ def test_a_far_link_is_not_asked_and_prices_are_told(run: Path) -> None:
     assert rows["edge_only"].money_per_million == 0
     cloud = rows["cloud_only"]
     hours = cloud.candidate.tail.ms / 3.6e6
-    assert cloud.money_per_million == pytest.approx(1e6 * (0.1 * hours + 0.1 * cloud.candidate.answer_bytes / 1e9))
+    assert cloud.money_per_million == pytest.approx(1e6 * (0.1 * hours + 0.1 * cloud.candidate.wire_bytes[1] / 1e9))
     assert cloud.latency.p50 > 300
     assert rows["edge_only"].energy_mj is None
     assert "no energies" in rows["edge_only"].refused["energy_mj"]
@@ -143,6 +152,9 @@ def test_the_exported_file_answers_where_there_is_one(run: Path) -> None:
     origins = [plan.candidate.accuracy.origin for plan in planned.plans if plan.candidate.kind == "edge_only"]
     assert any("best.onnx, run on this machine" in origin for origin in origins)
     assert all("run on this machine" in origin or "PyTorch in fp32" in origin for origin in origins)
+    splits = [plan.candidate.accuracy.origin for plan in planned.plans if plan.candidate.kind == "split"]
+    assert splits
+    assert all("PyTorch in fp32, cut after operator" in origin for origin in splits)  # never an int8 file's
 
 
 def test_clients_are_counted_and_an_overloaded_cloud_is_left_out(run: Path) -> None:
@@ -186,6 +198,11 @@ def test_the_command_prints_one_document_or_a_table(run: Path, hwnas: Call) -> N
         (["--link", "wifi", "--edge", "edge", "--cloud", "edge"], "cannot be told apart"),
         (["--link", "wifi", "--delta", "0"], "`--delta` is 0"),
         (["--link", "wifi", "--clients", "0"], "`--clients` is 0"),
+        (["--link", "wifi", "--rate", "inf"], "`--rate` is inf"),
+        (["--link", "wifi", "--rate", "nan"], "`--rate` is nan"),
+        (["--link", "wifi", "--rate", "1", "--p99-ms", "nan"], "`--p99-ms` is nan"),
+        (["--link", "wifi", "--rate", "1", "--p99-ms", "-5"], "`--p99-ms` is -5"),
+        (["--link", "wifi", "--p99-ms", "50"], "`--p99-ms` is given, and `--rate` is 0"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(run: Path, hwnas: Call, options: list[str], problem: str) -> None:
@@ -201,13 +218,42 @@ def test_a_run_without_fronts_is_refused(tmp_path: Path) -> None:
         pipeline.plan_edge_cloud(written(tmp_path), "wifi", runs=tmp_path / "runs")
 
 
+def test_an_empty_front_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiers = {"edge": {"setup": "board"}, "cloud": {"setup": "board"}}
+    pipeline.search(published(tmp_path, tiers=tiers), runs=tmp_path)
+    monkeypatch.setattr(Side, "points", {})
+    with pytest.raises(RunError, match="the front of tier `edge` has no networks"):
+        pipeline.plan_edge_cloud(tmp_path / "published", "lte")
+
+
 def test_tiers_are_told_by_name_then_by_order() -> None:
     assert tier_names(["cloud", "edge"], None, None) == ("edge", "cloud")
     assert tier_names(["phone", "server"], None, None) == ("phone", "server")
-    assert tier_names(["a", "b", "c"], "c", None) == ("c", "a")
+    assert tier_names(["a", "b", "cloud"], "b", None) == ("b", "cloud")
+    assert tier_names(["a", "b"], None, "a") == ("b", "a")
+    for tiers, edge in ((["a", "b", "c"], None), (["a", "b", "c"], "c"), (["a", "b", "cloud"], None)):
+        with pytest.raises(ConfigError, match="cannot be told apart"):
+            tier_names(tiers, edge, None)
 
 
 # --- parts ---
+
+
+def test_a_file_answers_in_the_unit_of_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of a regression give millimetres, modules deviations: both are judged alike."""
+    task, deviations = Regression().fit(torch.tensor([[10.0], [30.0]])), torch.tensor([[0.5], [-1.0]])
+    file = SimpleNamespace(run=lambda inputs: task.to_unit(deviations).numpy())
+    monkeypatch.setattr(setups, "runtime_of", lambda config: SimpleNamespace(load=lambda path: file))
+    samples: Any = object.__new__(HeldOutSamples)
+    experiment = SimpleNamespace(setups={"cpu": None}, tiers={"edge": SimpleNamespace(setup="cpu")})
+    samples.__dict__ |= {
+        "run": SimpleNamespace(experiment=experiment),
+        "_splits": [SimpleNamespace(fit=lambda own: own)],
+        "_inputs": deviations,
+        "_fitted": lambda network, inputs: inputs,
+    }
+    side, network = SimpleNamespace(tier="edge"), SimpleNamespace(task=task)
+    assert samples._run_file(side, Path("best.onnx"), network) == pytest.approx(deviations.numpy())
 
 
 @pytest.mark.parametrize("name", ["digits", "nas_bench_macro", "ofa_mobilenet_v3_w1.0", "autoformer_tiny"])
@@ -272,6 +318,61 @@ def test_a_tail_is_not_a_sum_of_tails() -> None:
     assert plan.latency.p50 == pytest.approx(way.latency.p50 + 400, rel=0.1)
 
 
+def side_of(goal: str, points: dict[str, Any] | None = None) -> Any:
+    """A side with nothing but the goal of its quality, and points."""
+    front = SimpleNamespace(tier=SimpleNamespace(quality=SimpleNamespace(goal=goal)))
+    return SimpleNamespace(front=front, points=points or {})
+
+
+class Drafted(Enumeration):
+    """The enumeration of drafts that are given."""
+
+    def of(self, drafts: list[Draft]) -> list[Candidate]:
+        self.__dict__ |= {"_cloud_only": lambda: ([], drafts), "_splits": list}
+        return self.candidates()
+
+
+def drafted(codec: str, size: float, accuracy: float, tail: float = 10.0) -> Draft:
+    """A draft of accuracy 0.9 that samples show to have another."""
+    whole = replace(candidate("cloud_only", 0.9, 0, tail, size), codec=codec)
+    return Draft(whole, lambda: replace(whole, accuracy=PlanAccuracy(accuracy, None, "synthetic")))
+
+
+def test_a_codec_that_loses_more_does_not_displace_one_that_loses_less() -> None:
+    draws = constant_link(10, 10, 20).quick_draws(0, 1)
+    drafts = [drafted("png", 9000, 0.9), drafted("jpeg-50", 2000, 0.6), drafted("jpeg-75", 3000, 0.5)]
+    left = Drafted(side_of("max"), side_of("max"), draws, None).of(drafts)
+    assert {one.codec for one in left} == {"png", "jpeg-50"}
+
+
+def test_what_spares_a_loaded_cloud_is_kept() -> None:
+    draws = constant_link(10, 10, 20).quick_draws(0, 1)
+    drafts = [drafted("raw", 2000, 0.9, tail=10.0), drafted("raw", 30_000, 0.9, tail=5.0)]
+    for load, count in ((Load(), 1), (Load(50, 1.0), 2)):
+        assert len(Drafted(side_of("max"), side_of("max"), draws, None, load=load).of(drafts)) == count
+
+
+def test_all_cascades_share_what_is_promised() -> None:
+    """Of two edges and three clouds, one of which is an edge's network, with two rules."""
+    rng, parts = np.random.default_rng(0), split_held_out(1000, 8000, 0)
+    rules = {"max_prob": rng.random(9000), "margin": rng.random(9000)}
+    answers = Answers((rules["max_prob"] > 0.2).astype(float), rules, "synthetic")
+    edge, cloud = (side_of("max", {key: SimpleNamespace(architecture=key) for key in keys}) for keys in ("ab", "bcd"))
+    edge.latency_origin = cloud.latency_origin = "synthetic"
+    samples: Any = SimpleNamespace(whole=lambda side, key: answers, parts=parts)
+    one = Drafted(edge, cloud, constant_link(10, 10, 20).quick_draws(0, 1), samples)
+    alone = candidate("edge_only", 0.9, 1)
+    one.__dict__ |= {"_edge_only": lambda point: alone, "_best_input": lambda key: candidate("cloud_only", 0.9, 0, 1)}
+    promised = [found.cascade.guarantee for found in one._cascades() if found.cascade is not None]
+    assert {round(1 / each.delta) for each in promised if each is not None} == {5 * 2 * 20}
+
+
+def test_a_quality_of_which_less_is_better_has_no_cascades() -> None:
+    one = Drafted(side_of("min"), side_of("min"), constant_link(10, 10, 20).quick_draws(0, 1), None)
+    assert one.of([]) == []
+    assert one.notes == ["there are no cascades: they are judged by a quality of which more is better"]
+
+
 def test_the_winner_follows_the_link() -> None:
     link = constant_link(10, 10, 20)
     worlds = Worlds.drawn(link, 0)
@@ -290,6 +391,21 @@ def test_the_winner_follows_the_link() -> None:
     assert any("split" in row for row in winners)
     means = np.array(table["mean_ms"])
     assert all((after <= before + 1e-9).all() for before, after in pairwise(means))
+
+
+@pytest.mark.parametrize("connection", ["cold", "idle", "warm"])
+def test_both_take_as_long_at_the_break_even_point(connection: Any) -> None:
+    """With the answer's bytes and the radio's waking, on a link with long round trips."""
+    link = replace(constant_link(50, 0.5, 200, connection), promotion_ms=300.0)
+    worlds = Worlds.drawn(link, 0, worlds=2, requests=2)
+    cloud = replace(candidate("cloud_only", 0.9, 0, 10, 8_000), answer_bytes=8_000)
+    plans = [predict(one, link, worlds, Load()) for one in (candidate("edge_only", 0.9, 3000), cloud)]
+    even = break_even([plan for plan in plans if plan is not None], link, 0.01)
+    assert even is not None
+    draws = replace(link, rtt_ms=Quantiles.constant(even["rtt_ms"])).quick_draws(0, 1)
+    way = draws.transfer(np.array(8_600.0), np.array(8_600.0), 10.0).total
+    assert float(way[0]) + 10 == pytest.approx(3000, rel=1e-6)
+    assert all("edge_only" in row[-1] for row in regimes([p for p in plans if p], link, 0.01)["winners"][:3])
 
 
 def test_what_is_less_accurate_or_promises_nothing_does_not_win() -> None:
@@ -315,8 +431,10 @@ def test_a_radio_without_coefficients_is_refused(run: Path) -> None:
     lte = LinkModel.of_preset("lte", PRESETS["lte"])
     plan = predict(Candidate(**{**vars(one), "head_mj": 2.0, "escalated": 0.5}), lte, Worlds.drawn(lte, 0), Load())
     assert plan is not None
-    radio = (2926 + 76.7 * 10.6) * 8e-3 * 1000 / 10.6 / 1e3
-    assert plan.energy_mj == pytest.approx(2.0 + 0.5 * radio, rel=1e-6)
+    assert lte.radio is not None
+    up, down = 1000 + 600 + 22 + 2 * 52, 0 + 600 + 22 + 52  # HTTP, a TLS record, headers of segments
+    radio = lte.radio.up_mj(8e-3 * up / 10.6, 10.6) + lte.radio.down_mj(8e-3 * down / lte.median("down_mbps"), 27.1)
+    assert plan.energy_mj == pytest.approx(2.0 + 0.5 * float(radio), rel=1e-6)
 
 
 def test_plans_of_a_changed_experiment_are_made_anew(run: Path) -> None:

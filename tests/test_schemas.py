@@ -12,7 +12,10 @@ from jsonschema import Draft202012Validator
 
 from hwnas import cli
 from hwnas.commands.schema import Kind, schema, schema_text
+from hwnas.errors import SpaceError
 from hwnas.io.yaml import read_yaml
+from hwnas.space.inputs import read_input
+from hwnas.space.stage import Knob
 from tests.helpers.repository import REPOSITORY
 
 FOLDERS = {"space": "search_spaces", "experiment": "experiments"}
@@ -74,6 +77,37 @@ def changed(raw: dict[str, Any], keys: tuple[str | int, ...], value: Any) -> dic
 
 def test_a_space_with_all_kinds_of_keys_is_valid() -> None:
     assert validator("space").is_valid(SPACE)
+
+
+TENSOR = {"shape": [6, [50, 100]]}
+
+
+def knob(raw: Any, where: str, name: str, *, least: int | None = None) -> Knob:
+    return Knob((3, 5) if raw == "$size" else tuple(raw) if isinstance(raw, list) else (raw,))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        TENSOR,
+        {"shape": [128], "dtype": "int64", "below": 30_000},
+        {"left": TENSOR, "right": TENSOR},
+        {"shape": [6, "$size"]},
+    ],
+    ids=str,
+)
+def test_every_form_of_an_input_that_is_read_is_valid(given: dict[str, Any]) -> None:
+    assert read_input(given, knob, "space")
+    assert validator("space").is_valid(changed(SPACE, ("input",), given))
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"shape": []}, {"shape": [6], "dtype": "int9"}, {"left": {"shpe": [6]}}, {"Left": TENSOR}], ids=str
+)
+def test_an_input_that_is_refused_is_not_valid(given: dict[str, Any]) -> None:
+    with pytest.raises(SpaceError):
+        read_input(given, knob, "space")
+    assert not validator("space").is_valid(changed(SPACE, ("input",), given))
 
 
 @pytest.mark.parametrize(("keys", "value"), WRONG.values(), ids=WRONG)

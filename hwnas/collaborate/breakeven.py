@@ -20,7 +20,7 @@ class BreakEven:
 
     Args:
         edge_ms: time of the edge's own answer.
-        cloud_ms: time in the cloud, and on the edge before sending.
+        cloud_ms: time in the cloud, on the edge before sending, and of the answer's bytes.
         wire_bytes: bytes that a request puts on the wire.
         flights: round trips that it takes, answer included.
 

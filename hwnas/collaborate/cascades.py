@@ -23,7 +23,8 @@ class Parts:
     Args:
         setting: samples that a search saw, on which temperatures and the thresholds to be tested are set.
         calibration: held-out samples on which thresholds are certified.
-        judging: held-out samples by which plans are judged, and nothing is chosen.
+        judging: held-out samples by which plans are judged. No threshold is set on them; but the winner is chosen by
+            what they show, so that its own accuracy is a little optimistic.
     """
 
     setting: Rows
@@ -58,7 +59,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class CascadePoint:
-    """A cascade at one threshold, judged on samples by which nothing was chosen.
+    """A cascade at one threshold, judged on samples on which its threshold was not set.
 
     Args:
         rule: deferral rule.

@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hwnas.collaborate.breakeven import BreakEven, energy_bytes, price_per_gb
+from hwnas.collaborate.breakeven import BITS_PER_BYTE_MS, BreakEven, energy_bytes, price_per_gb
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.series import ConstantDelay, ConstantRate
-from hwnas.collaborate.links.tcp import HANDSHAKES, LinkDraws, flights, wire_bytes
+from hwnas.collaborate.links.tcp import HANDSHAKES, LinkDraws, flights
 from hwnas.collaborate.plan import Plan
+from hwnas.collaborate.predict import mean_ms
 from hwnas.collaborate.wire import HTTP_BYTES
 from hwnas.latency.posterior import Floats
 from hwnas.pareto import Objective, front
@@ -66,9 +67,12 @@ def break_even(plans: Sequence[Plan], link: LinkModel, epsilon: float, goal: Goa
     edge, cloud, split = fastest("edge_only"), fastest("cloud_only"), fastest("split")
     if edge is None or cloud is None:
         return None
-    own, sent = cloud.candidate, float(cloud.candidate.sent_bytes.mean()) + HTTP_BYTES
-    trips = HANDSHAKES[link.connection] + (1 if link.connection == "warm" else flights(int(sent)))
-    even = BreakEven(edge.candidate.head.ms, own.encode_ms + own.tail.ms, float(wire_bytes(sent)), trips)
+    own, (up, down), warm = cloud.candidate, cloud.candidate.wire_bytes, link.connection == "warm"
+    sent, back = float(own.sent_bytes.mean()) + HTTP_BYTES, own.answer_bytes + HTTP_BYTES
+    trips = HANDSHAKES[link.connection] + (1 if warm else flights(int(sent)) + flights(back) - 1)
+    waking = 0.0 if warm else link.promotion_ms
+    beyond = waking + own.encode_ms + own.tail.ms + BITS_PER_BYTE_MS * down / link.median("down_mbps")
+    even = BreakEven(edge.candidate.head.ms, beyond, up, trips)
     rate, rtt, head_mj = link.median("up_mbps"), link.median("rtt_ms"), edge.candidate.head_mj
     result: dict[str, Any] = {
         "edge": edge.candidate.name,
@@ -80,7 +84,7 @@ def break_even(plans: Sequence[Plan], link: LinkModel, epsilon: float, goal: Goa
         "price_per_gb": None,
     }
     if split is not None and link.tariff.server_hour is not None:
-        extra = split.candidate.bytes - own.bytes
+        extra = sum(split.candidate.wire_bytes) - sum(own.wire_bytes)
         saved = (own.tail.ms - split.candidate.tail.ms) / 3.6e6 * link.tariff.server_hour
         result["price_per_gb"] = price_per_gb(saved, extra) if extra > 0 < saved else None
     return result
@@ -95,9 +99,14 @@ def regimes(plans: Sequence[Plan], link: LinkModel, epsilon: float, goal: Goal =
     ratio = link.median("down_mbps") / link.median("up_mbps")
     rates, rtts = RATES_MBPS[:, None], RTTS_MS[None, :]
     draws = LinkDraws(
-        np.zeros((1, 1)), ConstantRate(rates), ConstantRate(rates * ratio), ConstantDelay(rtts), link.connection
+        np.zeros((1, 1)),
+        ConstantRate(rates),
+        ConstantRate(rates * ratio),
+        ConstantDelay(rtts),
+        link.connection,
+        link.promotion_ms,
     )
-    table = np.stack([_mean_ms(plan, draws, (len(RATES_MBPS), len(RTTS_MS))) for plan in left])
+    table = np.stack([mean_ms(plan.candidate, draws) for plan in left])
     best = table.argmin(axis=0)
     return {
         "up_mbps": RATES_MBPS.tolist(),
@@ -105,12 +114,3 @@ def regimes(plans: Sequence[Plan], link: LinkModel, epsilon: float, goal: Goal =
         "winners": [[left[index].candidate.name for index in row] for row in best],
         "mean_ms": table.min(axis=0).tolist(),
     }
-
-
-def _mean_ms(plan: Plan, draws: LinkDraws, shape: tuple[int, int]) -> Floats:
-    own = plan.candidate
-    if not own.uses_cloud:
-        return np.full(shape, own.head.ms)
-    size, answer = float(own.sent_bytes.mean()) + HTTP_BYTES, float(own.answer_bytes + HTTP_BYTES)
-    way = draws.transfer(np.full(shape, size), np.full(shape, answer), own.tail.ms).total
-    return own.head.ms + own.escalated * (own.encode_ms + way + own.tail.ms)

@@ -121,15 +121,6 @@ def binomial_upper(hits: Floats, count: Floats, delta: float) -> Floats:
     return bounds
 
 
-def samples_needed(epsilon: float, delta: float) -> int:
-    """Return the number of calibration samples below which no answer of the edge can be kept.
-
-    >>> samples_needed(0.01, 0.05)
-    368
-    """
-    return math.ceil(math.log(delta / 2) / math.log1p(-epsilon))
-
-
 def fixed_thresholds(confidence: Floats, count: int = SEQUENCE) -> Floats:
     """Return thresholds that keep ever more of some samples, which must not be those of the calibration."""
     shares = np.linspace(0.0, 1.0, count + 1)

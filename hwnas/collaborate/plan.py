@@ -10,11 +10,12 @@ import numpy as np
 
 from hwnas.collaborate.cascades import CascadePoint
 from hwnas.collaborate.cuts import NO_TIME, PartTime
+from hwnas.collaborate.links.tcp import wire_bytes
+from hwnas.collaborate.wire import HTTP_BYTES
 from hwnas.latency.posterior import Floats
 from hwnas.words import brief
 
 Kind = Literal["edge_only", "cloud_only", "split", "cascade"]
-KINDS: tuple[Kind, ...] = ("edge_only", "cloud_only", "split", "cascade")
 
 NOTHING_SENT: Floats = np.zeros(1)
 
@@ -83,6 +84,12 @@ class Candidate:
     def bytes(self) -> float:
         """Mean bytes of bodies that a request sends, those that send nothing included."""
         return float(self.sent_bytes.mean()) * self.escalated
+
+    @property
+    def wire_bytes(self) -> tuple[float, float]:
+        """Mean bytes on the wire of a request that is sent, and of its answer: with HTTP, TLS, TCP and IP."""
+        up = np.mean(wire_bytes(self.sent_bytes + HTTP_BYTES))
+        return float(up), float(wire_bytes(self.answer_bytes + HTTP_BYTES))
 
     @property
     def uses_cloud(self) -> bool:

@@ -107,6 +107,13 @@ class Requests:
         return {name: float(np.mean(values)) for name, values in steps.items()}
 
 
+def mean_ms(candidate: Candidate, draws: LinkDraws) -> Floats:
+    """Return a candidate's expected latency in each state of a link, without waiting in a queue."""
+    sent, answer = float(candidate.sent_bytes.mean()) + HTTP_BYTES, float(candidate.answer_bytes + HTTP_BYTES)
+    way = draws.transfer(np.asarray(sent), np.asarray(answer), candidate.tail.ms).total
+    return candidate.head.ms + candidate.escalated * (candidate.encode_ms + way + candidate.tail.ms)
+
+
 def simulate(candidate: Candidate, worlds: Worlds, queue: Queue) -> Requests:
     """Return requests of a candidate as the worlds have them."""
     head = candidate.head.draw_ms(worlds.doubts[0], worlds.noises[0])
@@ -184,7 +191,7 @@ def energy_mj(candidate: Candidate, link: LinkModel) -> tuple[float | None, str]
         return candidate.head_mj, ""
     if link.radio is None:
         return None, f"no coefficients of a radio are known for the link `{link.name}`"
-    per_request = radio_mj(link, float(candidate.sent_bytes.mean()), candidate.answer_bytes)
+    per_request = radio_mj(link, *candidate.wire_bytes)
     return candidate.head_mj + candidate.escalated * per_request, ""
 
 
@@ -200,10 +207,10 @@ def money_per_million(candidate: Candidate, link: LinkModel) -> tuple[float | No
     """Return what a million requests cost, traffic and the cloud's time, or None and which prices are missing."""
     if not candidate.uses_cloud:
         return 0.0, ""
-    tariff = link.tariff
+    tariff, (up, down) = link.tariff, candidate.wire_bytes
     amounts: Mapping[str, float] = {
-        "gb_up": float(candidate.sent_bytes.mean()) / GB,
-        "gb_down": candidate.answer_bytes / GB,
+        "gb_up": up / GB,
+        "gb_down": down / GB,
         "server_hour": candidate.tail.ms / HOUR_MS,
     }
     if missing := [name for name in amounts if getattr(tariff, name) is None]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -128,17 +129,27 @@ def _check(promise: Promise, load: Load, samples: int) -> None:
         "--epsilon": (promise.epsilon, 0 <= promise.epsilon < 1, "at least 0 and below 1"),
         "--delta": (promise.delta, 0 < promise.delta < 1, "above 0 and below 1"),
         "--clients": (load.clients, load.clients >= 1, "1 or more"),
-        "--rate": (load.rate_hz, load.rate_hz >= 0, "0 or more requests a second"),
+        "--rate": (load.rate_hz, 0 <= load.rate_hz < inf, "0 or more requests a second"),
         "--workers": (load.workers, load.workers >= 1, "1 or more"),
         "--samples": (samples, samples >= 2, "2 or more"),
     }
+    if load.p99_ms is not None:
+        ranges["--p99-ms"] = load.p99_ms, 0 < load.p99_ms < inf, "above 0 ms"
     for option, (value, fits, allowed) in ranges.items():
         if not fits:
             raise ConfigError(f"`{option}` is {value:g}", where=option, allowed=f"It is {allowed}", do="Correct it")
+    if load.p99_ms is not None and not load.rate_hz:
+        raise ConfigError(
+            "`--p99-ms` is given, and `--rate` is 0",
+            where="--p99-ms",
+            allowed="How many clients are served in time depends on their requests a second",
+            do="Give `--rate` too, or leave `--p99-ms` out",
+        )
 
 
 def _held_out(run: Workspace, sides: Sequence[Side], count: int, reporter: Reporter) -> HeldOutSamples | str:
-    """Return the held-out samples with the run's weights; why there are none, where networks cannot be enumeration."""
+    """Return the held-out samples with the run's weights; why there are none, where networks cannot be judged on
+    samples."""
     from hwnas.data.source import Several
     from hwnas.workspace.training.supernets import supernet_of
 
@@ -151,7 +162,9 @@ def _held_out(run: Workspace, sides: Sequence[Side], count: int, reporter: Repor
         return "the run has no weights: accuracies are those of its search, and nothing is judged on samples"
     samples = HeldOutSamples(run, trained, count)
     try:
-        samples.whole(sides[0], next(iter(sides[0].points.values())).architecture)
+        for side in sides:
+            for point in side.points.values():
+                samples.whole(side, point.architecture)
     except ConfigError as error:
         return f"accuracies are those of the search: {error.met}"
     return samples
@@ -168,7 +181,7 @@ def _planned(
 ) -> EdgeCloudPlans:
     seed, goal = run.experiment.seed, sides[0].front.tier.quality.goal
     known = None if isinstance(samples, str) else samples
-    enumeration = Enumeration(*sides, link.quick_draws(seed), known, promise)
+    enumeration = Enumeration(*sides, link.quick_draws(seed), known, promise, load)
     if isinstance(samples, str):
         enumeration.notes.append(samples)
     candidates = enumeration.candidates()

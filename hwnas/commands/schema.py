@@ -17,6 +17,7 @@ from hwnas.data import DATA_SETS
 from hwnas.notation import NOTATIONS
 from hwnas.ops import OPERATORS
 from hwnas.registry import member
+from hwnas.space.inputs import INPUT_DTYPES
 from hwnas.tasks import TASKS, WIDTH_KEYS, open_task
 
 Kind = Literal["space", "experiment"]
@@ -149,13 +150,16 @@ def _task() -> Schema:
 
 
 def _input(whole: Schema) -> Schema:
-    """Return the schema of `input`: a square image, or the sizes of all axes."""
-    axes = {"type": "array", "minItems": 1, "items": _list_or_one(whole)}
-    forms: list[Schema] = [{"channels": whole, "resolution": _choice(whole)}, {"shape": axes}]
+    """Return the schema of `input`: a square image, one tensor, or several by name."""
+    axes = {"type": "array", "minItems": 1, "items": _choice(whole)}
+    image = {"channels": whole, "resolution": _choice(whole)}
+    tensor = {"shape": axes, "dtype": {"enum": list(INPUT_DTYPES)}, "below": whole}
+    one = {"type": "object", "required": ["shape"], "additionalProperties": False, "properties": tensor}
     return {
         "anyOf": [
-            {"type": "object", "required": list(keys), "additionalProperties": False, "properties": keys}
-            for keys in forms
+            {"type": "object", "required": list(image), "additionalProperties": False, "properties": image},
+            one,
+            {"type": "object", "minProperties": 1, "propertyNames": NAME_SCHEMA, "additionalProperties": one},
         ]
     }
 

@@ -105,10 +105,12 @@ def _fields(names: Iterable[str]) -> dict[str, Any]:
 
 
 def _is_metric(name: Any, bound: Any) -> bool:
-    """Return whether a key may be a metric of a task: it is a name, and its value has the form of a limit."""
+    """Return whether a key may be a metric of a task: it is a name that a model may have, and its value has the form
+    of a limit."""
     sides = isinstance(bound, dict) and bound and bound.keys() <= SidesConfig.model_fields.keys()
     number = isinstance(bound, int | float | str) and not isinstance(bound, bool)
-    return str(name).isidentifier() and bool(sides or number)
+    free = str(name).isidentifier() and str(name)[0].isalpha() and not hasattr(_Limits, str(name))
+    return free and bool(sides or number)
 
 
 @lru_cache

@@ -26,8 +26,8 @@ class Quantiles:
         p95: the value below which 95 % lie.
 
     Example:
-        >>> Quantiles(43, 85, 201).at(0.5)
-        85.0
+        >>> Quantiles(43, 85, 201).of_normal(np.array([-TAIL_Z, 0.0, TAIL_Z])).round(9).tolist()
+        [43.0, 85.0, 201.0]
     """
 
     p5: float
@@ -52,11 +52,3 @@ class Quantiles:
         spread = np.where(z < 0, median - low, high - median) / TAIL_Z
         values: Floats = np.exp(median + z * spread)
         return values
-
-    def at(self, q: float) -> float:
-        """Return the quantile of a probability."""
-        return float(self.of_normal(np.array(NormalDist().inv_cdf(q)))) if not self.is_constant else self.p50
-
-    def scaled(self, factor: float) -> Quantiles:
-        """Return the distribution of the quantity times a factor."""
-        return Quantiles(self.p5 * factor, self.p50 * factor, self.p95 * factor)

@@ -87,6 +87,8 @@ def _refused(path: Path, problem: str) -> ConfigError:
 
 def _steps(starts_s: Floats, values: Floats) -> Steps:
     """Return the steps of times in seconds; the last value holds as long as the usual one."""
+    if len(starts_s) < 2:
+        raise ValueError("there are fewer than two times")
     starts = (starts_s - starts_s[0]) * 1e3
     return Steps(starts, values, float(starts[-1] + np.median(np.diff(starts))))
 

@@ -110,7 +110,7 @@ class LinkModel:
             self.connection,
             self.promotion_ms,
             self.loss,
-            rng.random(shape) if self.loss else None,
+            rng.random((2, *shape)) if self.loss else None,
             self._held_ms(rng.random((2, *shape))) if self.outage_share else 0.0,
         )
 
@@ -131,10 +131,8 @@ class LinkModel:
             self.connection,
             self.promotion_ms,
             self.loss,
-            (rng.permutation(count) + 0.5) / count if self.loss else None,
-            self._held_ms(np.stack([(rng.permutation(count) + 0.5) / count for _ in range(2)]))
-            if self.outage_share
-            else 0.0,
+            _spread_twice(rng, count) if self.loss else None,
+            self._held_ms(_spread_twice(rng, count)) if self.outage_share else 0.0,
         )
 
     def _held_ms(self, uniform: Floats) -> Floats:
@@ -143,8 +141,12 @@ class LinkModel:
         return np.where(inside < self.outage_share, -self.outage_ms * np.log1p(-left), 0.0)
 
     def median(self, key: str) -> float:
-        """Return the median of `up_mbps`, `down_mbps` or `rtt_ms`, of its record where there is one."""
-        return self.quantiles(key)["p50"]
+        """Return the median of `up_mbps`, `down_mbps` or `rtt_ms`, of its record where there is one; the mean of a
+        record that is 0 most of the time."""
+        if (half := self.quantiles(key)["p50"]) > 0:
+            return half
+        steps = self.series.records[key.partition("_")[0]]
+        return float(np.average(steps.values, weights=steps.durations_ms))
 
     def quantiles(self, key: str) -> dict[str, float]:
         """Return the 5 %, 50 % and 95 % quantiles of `up_mbps`, `down_mbps` or `rtt_ms`, over time of a record."""
@@ -174,6 +176,11 @@ class LinkModel:
             "radio": None if self.radio is None else vars(self.radio),
             "tariff": vars(self.tariff),
         }
+
+
+def _spread_twice(rng: np.random.Generator, count: int) -> Floats:
+    """Return (2, count) evenly spread numbers from 0 to 1, each row in an order of its own."""
+    return np.stack([(rng.permutation(count) + 0.5) / count for _ in range(2)])
 
 
 def _normal_quantiles(share: Floats) -> Floats:

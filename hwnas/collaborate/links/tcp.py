@@ -57,7 +57,7 @@ class LinkDraws:
         connection: state that the requests find the connection in.
         promotion_ms: time that a sleeping radio takes to wake, for connections that are not warm.
         lost: for each request, the share of segments that are lost; None if none are.
-        luck: uniform numbers that decide which requests meet a loss.
+        luck: (2, ...) uniform numbers that decide which requests meet a loss on their way up, and down.
         held_ms: for each request, the time until an outage is over that it begins in; 0 if it begins in none.
     """
 
@@ -77,15 +77,16 @@ class LinkDraws:
         begun = start + self.held_ms + (self.promotion_ms if self.connection != "warm" else 0.0)
         for _ in range(HANDSHAKES[self.connection]):
             begun = begun + self.delay.at_ms(begun)
-        arrived = self._delivered(self.up, begun, wire_bytes(up_bytes), grown=self.connection == "warm")
+        up_luck, down_luck = (None, None) if self.luck is None else self.luck
+        arrived = self._delivered(self.up, begun, wire_bytes(up_bytes), up_luck)
         answered = arrived + server_ms
-        back = self._delivered(self.down, answered, wire_bytes(down_bytes), grown=self.connection == "warm")
+        back = self._delivered(self.down, answered, wire_bytes(down_bytes), down_luck)
         return Transfer(begun - start, arrived - begun, back - answered)
 
-    def _delivered(self, capacity: Capacity, start_ms: Floats, size: Floats, *, grown: bool) -> Floats:
+    def _delivered(self, capacity: Capacity, start_ms: Floats, size: Floats, luck: Floats | None) -> Floats:
         """Return when the last byte arrives: flights that double, each a round trip after the one before or as soon as
         the link has taken that one, then half a round trip on the way."""
-        window = float("inf") if grown else INITIAL_WINDOW * PACKET_BYTES
+        window = float("inf") if self.connection == "warm" else INITIAL_WINDOW * PACKET_BYTES
         begins, left = np.broadcast_arrays(np.asarray(start_ms, dtype=float), np.asarray(size, dtype=float))
         ends = begins
         for _ in range(MOST_FLIGHTS):
@@ -96,17 +97,17 @@ class LinkDraws:
                 break
             begins = np.where(left > 0, np.maximum(ends, begins + self.delay.at_ms(begins)), begins)
             window *= 2
-        arrived: Floats = ends + self.delay.at_ms(ends) / 2 + self._repaired(ends, size)
+        arrived: Floats = ends + self.delay.at_ms(ends) / 2 + self._repaired(ends, size, luck)
         return arrived
 
-    def _repaired(self, time_ms: Floats, size: Floats) -> Floats | float:
+    def _repaired(self, time_ms: Floats, size: Floats, luck: Floats | None) -> Floats | float:
         """Return the time in which a lost segment is noticed and sent again."""
-        if not self.lost or self.luck is None:
+        if not self.lost or luck is None:
             return 0.0
         segments = np.maximum(np.ceil(size / PACKET_BYTES), 1.0)
         any_lost = 1.0 - (1.0 - self.lost) ** segments
         at_end = 1.0 - (1.0 - self.lost) ** np.minimum(segments, PROBED_SEGMENTS)
-        trips = np.where(self.luck < at_end, 3.0, np.where(self.luck < any_lost, 1.0, 0.0))
+        trips = np.where(luck < at_end, 3.0, np.where(luck < any_lost, 1.0, 0.0))
         repaired: Floats = trips * self.delay.at_ms(time_ms)
         return repaired
 

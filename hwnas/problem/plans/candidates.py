@@ -14,6 +14,7 @@ from hwnas.collaborate.codecs import BoundaryCodec, InputCodec, Precision, has_z
 from hwnas.collaborate.cuts import ChainCosts, PartTime, elements_of, enumerate_cuts, part_time
 from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.collaborate.plan import Candidate, PlanAccuracy
+from hwnas.collaborate.predict import Load, mean_ms
 from hwnas.collaborate.wire import HTTP_BYTES
 from hwnas.latency.posterior import Floats
 from hwnas.network import Network
@@ -23,11 +24,10 @@ from hwnas.problem.plans.samples import HeldOutSamples
 from hwnas.problem.plans.sides import Side
 from hwnas.search.fronts import FrontPoint
 from hwnas.space import Architecture
-from hwnas.tasks.confidence import calibration_error
 
 BOUNDARIES: tuple[Precision, ...] = ("fp32", "fp16", "int8")
-MEAN_MS, BYTES = Objective("mean_ms", "min"), Objective("bytes", "min")
-"""Respects, beside accuracy, in which a candidate may be worth a prediction."""
+MEAN_MS, BYTES, CLOUD_MS = (Objective(name, "min") for name in ("mean_ms", "bytes", "cloud_ms"))
+"""Respects, beside accuracy, in which a candidate may be worth a prediction; the last one under a load."""
 
 
 @dataclass
@@ -40,6 +40,7 @@ class Enumeration:
         draws: states of the link.
         samples: held-out samples; None where the run has no data or no weights.
         promise: of cascades.
+        load: of the cloud.
     """
 
     edge: Side
@@ -47,6 +48,7 @@ class Enumeration:
     draws: LinkDraws
     samples: HeldOutSamples | None
     promise: Promise = field(default_factory=Promise)
+    load: Load = field(default_factory=Load)
     enumerated: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -59,7 +61,10 @@ class Enumeration:
         raw, coded = self._cloud_only()
         drafts, cascades = [*coded, *self._splits()], list(self._cascades())
         self.enumerated = len(alone) + len(raw) + len(drafts) + len(cascades) + self._skipped_cuts
-        worth = self._worth([draft.candidate for draft in drafts])
+        by_codec: dict[str | None, list[Candidate]] = {}
+        for draft in drafts:  # whole networks' accuracies bound those of all codecs: only within one do they compare
+            by_codec.setdefault(draft.candidate.codec, []).append(draft.candidate)
+        worth = [one for some in by_codec.values() for one in self._worth(some)]
         judged = [draft.judge() for draft in drafts if any(draft.candidate is one for one in worth)]
         return [*alone, *raw, *self._worth([*judged, *cascades])]
 
@@ -159,11 +164,11 @@ class Enumeration:
                 {
                     "mean_ms": float(table.ms[cut, column]),
                     "bytes": float(sizes[cut, column]),
-                    "edge_ms": float(costs.head_ms[cut]),
+                    "cloud_ms": float(costs.tail_ms[cut]),
                 }
                 for cut in range(1, costs.cuts)
             ]
-            best = front(rows, [MEAN_MS, BYTES])
+            best = front(rows, self._respects)
             self._skipped_cuts += len(rows) - len(best)
             for index in best:
                 codec = BoundaryCodec(precision, packed)
@@ -229,21 +234,26 @@ class Enumeration:
     # --- cascades ---
 
     def _cascades(self) -> Iterator[Candidate]:
+        if self.edge.front.tier.quality.goal == "min":
+            self._note("there are no cascades: they are judged by a quality of which more is better")
+            return
         if self.samples is None:
             self._note("there are no cascades: they are judged on held-out samples, by networks with weights")
             return
         own = {key: self.samples.whole(self.edge, point.architecture) for key, point in self.edge.points.items()}
         other = {key: self.samples.whole(self.cloud, point.architecture) for key, point in self.cloud.points.items()}
-        if not next(iter(own.values())).confidences:
+        rules = next(iter(own.values())).confidences
+        if not rules:
             self._note("there are no cascades: the task has no deferral score")
             return
+        promise = self.promise.shared(len(rules) * sum(one != key for one in own for key in other))
         inputs = {key: self._best_input(key) for key in other}
         for edge_key, edge in own.items():
             alone = self._edge_only(self.edge.points[edge_key])
             for cloud_key, cloud in other.items():
                 if edge_key != cloud_key:
                     pair = Pair(edge, cloud, self.samples.parts)
-                    yield from self._cascades_of(pair, alone, inputs[cloud_key])
+                    yield from self._cascades_of(pair, promise, alone, inputs[cloud_key])
 
     def _best_input(self, key: str) -> Candidate:
         """Return the cloud-only plan of a network with the lossless input that arrives first."""
@@ -251,34 +261,18 @@ class Enumeration:
         ways = [self._sent_input(point, codec) for codec in self._input_codecs() if codec.is_lossless]
         return min(ways, key=self._mean_ms)
 
-    def _cascades_of(self, pair: Pair, alone: Candidate, sent: Candidate) -> Iterator[Candidate]:
+    def _cascades_of(self, pair: Pair, promise: Promise, alone: Candidate, sent: Candidate) -> Iterator[Candidate]:
         """Yield the cascades of a pair, one for each rule; those that no promise covers say why."""
-        epsilon, delta = self.promise.epsilon, self.promise.delta
         for rule in pair.edge.confidences:
-            point = pair.certified(rule, epsilon, delta) or pair.empirical(rule, epsilon)
+            point = pair.certified(rule, promise.epsilon, promise.delta) or pair.empirical(rule, promise.epsilon)
             if 0 < point.escalated < 1:
-                yield self._cascade(pair, point, alone, sent)
+                yield self._cascade(pair, point, promise, alone, sent)
 
-    def _cascade(self, pair: Pair, point: CascadePoint, alone: Candidate, sent: Candidate) -> Candidate:
-        samples = len(pair.parts.calibration)
-        why = (
-            None
-            if point.guarantee is not None
-            else (
-                f"no threshold is certified by {samples:,} samples for epsilon {self.promise.epsilon:g} and delta "
-                f"{self.promise.delta:g}; this one holds on them alone"
-            )
-        )
-        rows = pair.parts.judging
-        extras: dict[str, Any] = {
-            "error_correlation": pair.error_correlation,
-            "edge_accuracy": float(pair.edge.scores[rows].mean()),
-            "cloud_accuracy": float(pair.cloud.scores[rows].mean()),
-            "temperature": pair.edge.temperature,
-            "calibration_error": calibration_error(pair.edge.confidences[point.rule][rows], pair.edge.scores[rows]),
-            "no_guarantee": why,
-        }
-        origin = f"measured on {len(rows):,} held-out samples: edge {pair.edge.origin}; cloud {pair.cloud.origin}"
+    def _cascade(
+        self, pair: Pair, point: CascadePoint, promise: Promise, alone: Candidate, sent: Candidate
+    ) -> Candidate:
+        samples = len(pair.parts.judging)
+        origin = f"measured on {samples:,} held-out samples: edge {pair.edge.origin}; cloud {pair.cloud.origin}"
         return replace(
             sent,
             kind="cascade",
@@ -289,7 +283,7 @@ class Enumeration:
             cascade=point,
             head_mj=alone.head_mj,
             origins={**sent.origins, "latency": f"edge {self.edge.latency_origin}; cloud {self.cloud.latency_origin}"},
-            extras=extras,
+            extras=promise.facts(pair, point),
         )
 
     # --- parts ---
@@ -300,19 +294,19 @@ class Enumeration:
         for one in candidates:
             certified = one.cascade is not None and one.cascade.guarantee is not None
             kinds.setdefault((one.kind, certified), []).append(one)
-        respects = (Objective("accuracy", self.edge.front.tier.quality.goal), MEAN_MS, BYTES)
+        respects = (Objective("accuracy", self.edge.front.tier.quality.goal), *self._respects)
         return [some[index] for some in kinds.values() for index in front([self._quick(one) for one in some], respects)]
 
+    @property
+    def _respects(self) -> tuple[Objective, ...]:
+        return (MEAN_MS, BYTES, CLOUD_MS) if self.load.rate_hz else (MEAN_MS, BYTES)
+
     def _quick(self, candidate: Candidate) -> Mapping[str, float]:
-        mean = self._mean_ms(candidate)
-        return {"accuracy": candidate.accuracy.value, "mean_ms": mean, "bytes": candidate.bytes}
+        mean, cloud = self._mean_ms(candidate), candidate.escalated * candidate.tail.ms
+        return {"accuracy": candidate.accuracy.value, "mean_ms": mean, "bytes": candidate.bytes, "cloud_ms": cloud}
 
     def _mean_ms(self, candidate: Candidate) -> float:
-        size = float(candidate.sent_bytes.mean()) + HTTP_BYTES
-        answer = np.asarray(float(candidate.answer_bytes + HTTP_BYTES))
-        way = self.draws.transfer(np.asarray(size), answer, candidate.tail.ms).total
-        beyond = candidate.encode_ms + float(np.mean(way)) + candidate.tail.ms
-        return candidate.head.ms + candidate.escalated * beyond
+        return float(np.mean(mean_ms(candidate, self.draws)))
 
     def _time(self, side: Side, point: FrontPoint, begin: int, end: int) -> PartTime:
         if side.model is None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from hwnas.collaborate.cascades import CascadePoint, Pair
 from hwnas.collaborate.codecs import BoundaryCodec
 from hwnas.collaborate.cuts import elements_of
 from hwnas.collaborate.plan import Candidate
 from hwnas.collaborate.wire import answer_bytes
 from hwnas.latency.posterior import Floats
 from hwnas.network import Network
+from hwnas.tasks.confidence import calibration_error
 
 NUMBER_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 
@@ -23,6 +26,29 @@ class Promise:
 
     epsilon: float = 0.01
     delta: float = 0.05
+
+    def shared(self, cascades: int) -> Promise:
+        """Return the promise of each of so many cascades that are certified on the same samples, so that whichever of
+        them is chosen holds this one (Bonferroni)."""
+        return replace(self, delta=self.delta / max(cascades, 1))
+
+    def facts(self, pair: Pair, point: CascadePoint) -> dict[str, Any]:
+        """Return the entries of a cascade under this promise, ready for JSON."""
+        rows, why = pair.parts.judging, None
+        if point.guarantee is None:
+            samples = len(pair.parts.calibration)
+            why = (
+                f"no threshold is certified by {samples:,} samples for epsilon {self.epsilon:g} and delta "
+                f"{self.delta:.3g}, the share of one cascade; this one holds on them alone"
+            )
+        return {
+            "error_correlation": pair.error_correlation,
+            "edge_accuracy": float(pair.edge.scores[rows].mean()),
+            "cloud_accuracy": float(pair.cloud.scores[rows].mean()),
+            "temperature": pair.edge.temperature,
+            "calibration_error": calibration_error(pair.edge.confidences[point.rule][rows], pair.edge.scores[rows]),
+            "no_guarantee": why,
+        }
 
 
 @dataclass(frozen=True, eq=False)

@@ -191,13 +191,9 @@ class HeldOutSamples:
             first = self._fitted(network, self._inputs[self.parts.judging[:SIZED_SAMPLES]])
             boundaries = list(head(first).numpy())
         sizes = np.array([len(codec.encode(one)) for one in (boundaries if codec.packed else boundaries[:1])])
-        if codec.precision == "fp32":
-            answers = self.whole(side, architecture)
-        else:
-            outputs = self._kept(f"{architecture.key}-{self._digest(side)}-after-{cut}-{codec.precision}", answer)
-            origin = f"PyTorch in fp32, cut after operator {cut} with the boundary in {codec.precision}"
-            answers = self._answers(network, outputs, origin)
-        return Judged(answers, sizes, encode_ms(codec, boundaries))
+        outputs = self._kept(f"{architecture.key}-{self._digest(side)}-after-{cut}-{codec.precision}", answer)
+        origin = f"PyTorch in fp32, cut after operator {cut} with the boundary in {codec.precision}"
+        return Judged(self._answers(network, outputs, origin), sizes, encode_ms(codec, boundaries))
 
     def packed_bytes(self, side: Side, architecture: Architecture, precision: Precision) -> list[float]:
         """Return the mean packed size of every boundary, from cut 0 on, over some samples."""
@@ -249,10 +245,15 @@ class HeldOutSamples:
         return outputs
 
     def _run_file(self, side: Side, path: Path, network: Network) -> Array:
+        """Return what a file answers, in the unit in which the module that it was made of does."""
+        import torch
+
         from hwnas.workspace.measuring.setups import runtime_of
 
         config = self.run.experiment.setups[self.run.experiment.tiers[side.tier].setup]
-        return np.asarray(runtime_of(config).load(path).run(self._fitted(network, self._inputs).numpy()))
+        outputs = np.asarray(runtime_of(config).load(path).run(self._fitted(network, self._inputs).numpy()))
+        own: Array = self._splits[0].fit(network.task).from_unit(torch.from_numpy(outputs)).numpy()
+        return own
 
     def _digest(self, side: Side) -> str:
         made_of = side.front.producer or self._scored.producer

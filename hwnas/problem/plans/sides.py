@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hwnas.collaborate.halves import split_network
-from hwnas.errors import ConfigError, TableError, did_you_mean
+from hwnas.errors import ConfigError, RunError, TableError, did_you_mean
 from hwnas.latency.energy_model import EnergyModel
 from hwnas.latency.model import LatencyModel
 from hwnas.network import Network, known_operators
@@ -80,10 +80,19 @@ def open_sides(
 
     Raises:
         ConfigError: the tiers are not known, or are one and the same.
-        RunError, TableError: there is no front, or no table of a set-up.
+        RunError, TableError: there is no front, or it is empty, or there is no table of a set-up.
     """
     edge, cloud = tier_names(list(run.experiment.tiers), edge, cloud)
-    return _side(run, edge, by), _side(run, cloud, by)
+    sides = _side(run, edge, by), _side(run, cloud, by)
+    for side in sides:
+        if not side.points:
+            raise RunError(
+                f"the front of tier `{side.tier}` has no networks",
+                where=str(side.front.folder),
+                allowed="A plan joins networks of two fronts",
+                do="Loosen the tier's limits and search again",
+            )
+    return sides
 
 
 def tier_names(tiers: list[str], edge: str | None, cloud: str | None) -> tuple[str, str]:
@@ -101,14 +110,14 @@ def tier_names(tiers: list[str], edge: str | None, cloud: str | None) -> tuple[s
                 do="Name a tier of the experiment",
             )
     left = [name for name in tiers if name not in (edge, cloud)]
-    if edge is None:
-        edge = "edge" if "edge" in left else next(iter(left), None)
-    left = [name for name in left if name != edge]
-    if cloud is None:
-        cloud = "cloud" if "cloud" in left else next(iter(left), None)
+    edge = edge or ("edge" if "edge" in left else None)
+    cloud = cloud or ("cloud" if "cloud" in left else None)
+    left = [name for name in left if name not in (edge, cloud)]
+    if len(left) == (edge, cloud).count(None):
+        edge, cloud = (name or left.pop(0) for name in (edge, cloud))
     if edge is None or cloud is None or edge == cloud:
         raise ConfigError(
-            "an edge and a cloud cannot be told apart" if edge == cloud else "the experiment has one tier only",
+            "an edge and a cloud cannot be told apart" if len(tiers) > 1 else "the experiment has one tier only",
             where="--edge, --cloud",
             allowed=f"A plan joins two tiers. Here: {', '.join(tiers)}",
             do="Add a tier to the experiment and search it, or name two that there are",
