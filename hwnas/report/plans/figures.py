@@ -40,12 +40,13 @@ def regime_figure(document: Mapping[str, Any]) -> Figure:
             y.append(float(j))
             tips.append(_regime_tip(regimes, i, j, plan))
     names = [tuple(units.digits(float(f"{value:.2g}")) for value in regimes[key]) for key in ("up_mbps", "rtt_ms")]
+    decades = tuple("" if index % 3 else name for index, name in enumerate(names[0]))  # all would overlap on a phone
     layers = tuple(
         Marks(KIND_NAMES[kind], x, y, KIND_COLORS[kind], tips, radius=2.5) for kind, (x, y, tips) in marks.items()
     )
     return Figure(
         layers,
-        ChartAxis((-0.5, rates - 0.5), "Mbps up", names=names[0]),
+        ChartAxis((-0.5, rates - 0.5), "Mbps up", names=decades),
         ChartAxis((-0.5, rtts - 0.5), names=names[1]),
         380,
         "Winning plan by rate and round trip",
