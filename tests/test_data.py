@@ -25,7 +25,8 @@ from hwnas.data.batches import batches
 from hwnas.data.load import Options, split_source
 from hwnas.data.source import Pool, Source, Stored
 from hwnas.errors import ConfigError, DataError, HwnasError
-from hwnas.tasks.augmentation.images import AUGMENTATIONS, augment
+from hwnas.tasks.augmentation import augmented
+from hwnas.tasks.augmentation.images import AUGMENTATIONS
 from tests.helpers.data_files import write_arrays, write_csv, write_ts, write_wav
 
 SPLITS = ("train", "validation", "test")
@@ -138,7 +139,7 @@ class TestAugmentation:
     images = torch.randn(64, 3, 16, 16)
 
     def of(self, kind: str, seed: int = 0) -> Tensor:
-        return augment(self.images.clone(), torch.Generator().manual_seed(seed), kind)
+        return augmented(self.images.clone(), torch.Generator().manual_seed(seed), kind, AUGMENTATIONS)
 
     @pytest.mark.parametrize("kind", AUGMENTATIONS)
     def test_shape_and_values_stay_those_of_images(self, kind: str) -> None:
@@ -164,17 +165,19 @@ class TestAugmentation:
 
     def test_what_comes_in_repeats_the_border(self) -> None:
         ramp = torch.arange(8.0).expand(200, 1, 8, 8)
-        changed = augment(ramp, torch.Generator().manual_seed(0), "shift")
+        changed = augmented(ramp, torch.Generator().manual_seed(0), "shift", AUGMENTATIONS)
         rows = {tuple(image[0, 0].tolist()) for image in changed}
         assert rows == {(0, 0, 1, 2, 3, 4, 5, 6), (0, 1, 2, 3, 4, 5, 6, 7), (1, 2, 3, 4, 5, 6, 7, 7)}
 
     def test_about_half_of_the_images_are_mirrored(self) -> None:
         ramp = torch.arange(16.0).expand(400, 1, 16, 16)
-        falling = augment(ramp, torch.Generator().manual_seed(0), "crop_flip")[:, 0, 0].diff().sum(1) < 0
+        changed = augmented(ramp, torch.Generator().manual_seed(0), "crop_flip", AUGMENTATIONS)
+        falling = changed[:, 0, 0].diff().sum(1) < 0
         assert 0.4 < falling.float().mean() < 0.6
 
     def test_a_cutout_is_a_square_of_the_mean(self) -> None:
-        hole = augment(torch.ones(100, 3, 16, 16), torch.Generator().manual_seed(0), "crop_flip_cutout") == 0
+        ones, generator = torch.ones(100, 3, 16, 16), torch.Generator().manual_seed(0)
+        hole = augmented(ones, generator, "crop_flip_cutout", AUGMENTATIONS) == 0
         assert torch.equal(hole[:, 0], hole[:, 2])
         areas = hole[:, 0].sum(dim=(1, 2))
         assert areas.max() == 16

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ConfigError, did_you_mean
-from hwnas.tasks.augmentation.images import AUGMENTATIONS, augment
+from hwnas.tasks.augmentation.images import AUGMENTATIONS, augment_images
 from hwnas.tasks.augmentation.signals import SIGNAL_AUGMENTATIONS, SignalAugmentation, augment_signals
 
 if TYPE_CHECKING:
@@ -41,8 +41,5 @@ def augmented(inputs: Tensor, generator: torch.Generator, kind: str, known: Mapp
     if kind == "none":
         return inputs
     how = known[kind]
-    return (
-        augment_signals(inputs, generator, how)
-        if isinstance(how, SignalAugmentation)
-        else augment(inputs, generator, kind)
-    )
+    changed = augment_signals if isinstance(how, SignalAugmentation) else augment_images
+    return changed(inputs, generator, how)

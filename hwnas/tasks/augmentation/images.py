@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hwnas.errors import ConfigError, did_you_mean
-
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -33,18 +31,10 @@ AUGMENTATIONS: Mapping[str, Augmentation] = {
 }
 
 
-def augment(images: Tensor, generator: torch.Generator, kind: str) -> Tensor:
-    """Return normalised images (N, C, H, W), each changed at random as `AUGMENTATIONS[kind]` says."""
-    if kind not in AUGMENTATIONS:
-        raise ConfigError(
-            f"unknown augmentation `{kind}`",
-            where="train",
-            allowed=did_you_mean(kind, AUGMENTATIONS),
-            do="Use a known augmentation",
-        )
+def augment_images(images: Tensor, generator: torch.Generator, how: Augmentation) -> Tensor:
+    """Return normalised images (N, C, H, W), each changed at random."""
     import torch
 
-    how = AUGMENTATIONS[kind]
     if how == Augmentation():
         return images
     count, _, height, width = images.shape
