@@ -265,6 +265,16 @@ def test_a_start_that_ends_the_process_says_why(what: str, told: bool, repositor
     assert ("Run it again" in ended.stderr) == told
 
 
+def test_ctrl_c_at_a_start_is_answered_once(repository: Path) -> None:
+    body = "import signal, time; time.sleep(1); os.killpg(0, signal.SIGINT); time.sleep(50)"
+    code = [sys.executable, "-c", STARTING.format(what=body)]
+    ended = subprocess.run(
+        code, cwd=repository, capture_output=True, text=True, timeout=50, start_new_session=True, check=False
+    )
+    assert ended.returncode != 0
+    assert ended.stderr.count("Traceback") == ended.stderr.count("KeyboardInterrupt") == 1
+
+
 def test_a_search_that_is_left_in_time_is_not_ended() -> None:
     watched, left = Watched({"the node": "127.0.0.1:1"}), threading.Event()
     guard = threading.Thread(target=watched.guard, args=(left, 0.01, 60))

@@ -23,8 +23,14 @@ STUCK_S = 30.0
 """Seconds for which the search may stay in a call of Ray's that waits for what is gone."""
 LEAVE_S = 10.0
 """Seconds that it may take to leave a cluster that is broken."""
-_WITNESS = "import sys\nif not sys.stdin.read(): sys.exit(sys.argv[1])"
-"""Program that prints its argument if its standard input ends before anything was written there."""
+_WITNESS = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+if not sys.stdin.read():
+    sys.exit(sys.argv[1])
+"""
+"""Program that prints its argument if its standard input ends before anything was written there. Ctrl-C, which reaches
+it too, is this process's to answer."""
 
 
 @final
