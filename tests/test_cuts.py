@@ -9,6 +9,8 @@ import time
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ import pytest
 from hwnas import read_space
 from hwnas.collaborate.breakeven import BreakEven, energy_bytes, price_per_gb
 from hwnas.collaborate.codecs import BoundaryCodec, InputCodec, has_zstd, input_codecs
-from hwnas.collaborate.cuts import ChainCosts, elements_of, enumerate_cuts, part_time
+from hwnas.collaborate.cuts import ChainCosts, enumerate_cuts, part_time
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.presets import PRESETS
 from hwnas.collaborate.population_cuts import CutSetting, population_cuts
@@ -26,7 +28,11 @@ from hwnas.io.resources import find_file
 from hwnas.latency.model import LatencyModel
 from hwnas.measure.table import read_table
 from hwnas.network import lower
+from hwnas.ops.classifier import Classifier
+from hwnas.ops.conv import Conv
 from hwnas.population import codebook_of
+from hwnas.population.codebook import EMPTY_SLOT
+from hwnas.tasks.ends import elements_of
 from tests.helpers.links import brute_force, constant_link, random_chain, recorded_link, slow_transfer_ms
 
 LINKS = [
@@ -159,6 +165,18 @@ def test_all_digits_networks_are_cut_as_each_alone() -> None:
         for table, one in zip(tables, draws, strict=True):
             alone = enumerate_cuts(costs, sizes, setting.answer_bytes + HTTP_BYTES, one).ms[:, 0]
             assert table.ms[row].min() == pytest.approx(alone.min(), rel=1e-9)
+
+
+def test_empty_slots_have_the_cut_before_them() -> None:
+    links = [(Conv(1, 8), (1, 8, 8)), (Classifier(8, 10), (8, 8, 8))]
+    places = np.array([[EMPTY_SLOT, 0, EMPTY_SLOT, 1]])
+    codebook: Any = SimpleNamespace(places=lambda codes: places, links=links)
+    model: Any = SimpleNamespace(linear=lambda links: (1.0, np.array([5.0, 2.0])))
+    setting = CutSetting(4, 200, 300, answer_bytes((10,)))
+    [ms] = population_cuts(codebook, places, model, model, LINKS[0].quick_draws(0, 4), setting).ms
+    assert ms[0] == ms[1]
+    assert ms[2] == ms[3]
+    assert len({ms[0], ms[2], ms[4]}) == 3
 
 
 # --- bodies and codecs ---

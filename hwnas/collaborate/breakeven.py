@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hwnas.collaborate.links.presets import Radio
+from hwnas.collaborate.links.series import BYTES_PER_MS
 
-BITS_PER_BYTE_MS = 8e-3
+BITS_PER_BYTE_MS = 1 / BYTES_PER_MS
 """Milliseconds of a byte at one megabit per second."""
 
 

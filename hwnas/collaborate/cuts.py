@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.latency.model import INTERVAL, LatencyModel
 from hwnas.latency.posterior import Floats, Inferred
 from hwnas.network import Network
-from hwnas.tasks.ends import Shape, specs_of
+from hwnas.tasks.ends import elements_of
 
 SPAN_Z = 3.29
 """Standard deviations between the two quantiles of `INTERVAL`, of a normal distribution."""
@@ -72,11 +71,6 @@ class ChainCosts:
     def cuts(self) -> int:
         """Number of operators: cuts are 0 to this number."""
         return len(self.head_ms) - 1
-
-
-def elements_of(shape: Shape) -> int:
-    """Return the numbers of a tensor of this shape, or of several together."""
-    return sum(prod(spec.shape) for spec in specs_of(shape))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.collaborate.cuts import elements_of
 from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.collaborate.wire import HTTP_BYTES
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.posterior import Floats
 from hwnas.population import Codebook
 from hwnas.population.codebook import EMPTY_SLOT, Codes, Link
+from hwnas.tasks.ends import elements_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +74,12 @@ def population_cuts(
     links = codebook.links
     sums = [_prefix_sums(model, places, links) for model in (edge, cloud)]
     (edge_ms, head), (cloud_ms, tail) = sums
-    heads = np.where(np.arange(head.shape[1]) == 0, 0.0, edge_ms + head)
     tails = cloud_ms + tail[:, -1:] - tail
     tails[:, -1] = 0.0
     elements = np.array([elements_of(operator_costs(*link).output_shape) for link in links])
-    sizes = _carried(elements, places) * setting.element_bytes + setting.header_bytes
-    sizes[:, 0] = setting.input_bytes
+    carried = _carried(elements, places)
+    heads = np.where(carried == 0, 0.0, edge_ms + head)  # 0: no operator comes before the cut
+    sizes = np.where(carried == 0, setting.input_bytes, carried * setting.element_bytes + setting.header_bytes)
     unique, inverse = np.unique(sizes, return_inverse=True)
     answer = np.asarray(float(setting.answer_bytes + HTTP_BYTES))
     ways = draws.transfer((unique + HTTP_BYTES)[:, None].astype(float), answer).total.mean(axis=1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hwnas.collaborate.breakeven import BITS_PER_BYTE_MS
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.tcp import LinkDraws, Transfer
 from hwnas.collaborate.plan import Candidate, Plan, PlanLatency
@@ -199,7 +200,7 @@ def radio_mj(link: LinkModel, up_bytes: float, down_bytes: float) -> float:
     """Return the millijoules in which the radio sends and receives so many bytes."""
     assert link.radio is not None
     up, down = link.median("up_mbps"), link.median("down_mbps")
-    up_ms, down_ms = (8e-3 * size / rate for size, rate in ((up_bytes, up), (down_bytes, down)))
+    up_ms, down_ms = (BITS_PER_BYTE_MS * size / rate for size, rate in ((up_bytes, up), (down_bytes, down)))
     return float(link.radio.up_mj(up_ms, up) + link.radio.down_mj(down_ms, down))
 
 

@@ -21,7 +21,6 @@ TRACE_COLUMNS = {"up_mbps": "up", "down_mbps": "down", "rtt_ms": "rtt"}
 """Columns of a CSV file with a header, beside `seconds`."""
 MAHIMAHI_BYTES, MAHIMAHI_MS = 1500, 100.0
 """Bytes of one of mahimahi's packets; the interval over which they become a rate."""
-LONGEST_LINE = 60
 
 
 def read_trace(path: Path, side: Side = "down") -> LinkSeries:

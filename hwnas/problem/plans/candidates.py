@@ -11,7 +11,7 @@ import numpy as np
 
 from hwnas.collaborate.cascades import Answers, CascadePoint, Pair
 from hwnas.collaborate.codecs import BoundaryCodec, InputCodec, Precision, has_zstd, input_codecs
-from hwnas.collaborate.cuts import ChainCosts, PartTime, elements_of, enumerate_cuts, part_time
+from hwnas.collaborate.cuts import ChainCosts, PartTime, enumerate_cuts, part_time
 from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.collaborate.plan import Candidate, PlanAccuracy
 from hwnas.collaborate.predict import Load, mean_ms
@@ -24,6 +24,7 @@ from hwnas.problem.plans.samples import HeldOutSamples
 from hwnas.problem.plans.sides import Side
 from hwnas.search.fronts import FrontPoint
 from hwnas.space import Architecture
+from hwnas.tasks.ends import elements_of
 
 BOUNDARIES: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 MEAN_MS, BYTES, CLOUD_MS = (Objective(name, "min") for name in ("mean_ms", "bytes", "cloud_ms"))

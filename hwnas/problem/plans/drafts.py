@@ -10,12 +10,12 @@ import numpy as np
 
 from hwnas.collaborate.cascades import CascadePoint, Pair
 from hwnas.collaborate.codecs import BoundaryCodec
-from hwnas.collaborate.cuts import elements_of
 from hwnas.collaborate.plan import Candidate
 from hwnas.collaborate.wire import answer_bytes
 from hwnas.latency.posterior import Floats
 from hwnas.network import Network
 from hwnas.tasks.confidence import calibration_error
+from hwnas.tasks.ends import elements_of
 
 NUMBER_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 
