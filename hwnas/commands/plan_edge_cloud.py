@@ -198,23 +198,17 @@ def _planned(
     plans = with_front(plans, goal)
     winner = winner_of(plans, promise.epsilon, goal)
     plans.sort(key=lambda plan: (plan is not winner, not plan.on_front, plan.latency.p50, plan.candidate.name))
-    return _written(run, sides, link, load, promise, enumeration, plans)
+    return _written(run, link, enumeration, plans, winner)
 
 
 def _written(
-    run: Workspace,
-    sides: tuple[Side, Side],
-    link: LinkModel,
-    load: Load,
-    promise: Promise,
-    enumeration: Enumeration,
-    plans: Sequence[Plan],
+    run: Workspace, link: LinkModel, enumeration: Enumeration, plans: Sequence[Plan], winner: Plan | None
 ) -> EdgeCloudPlans:
     from hwnas.report.plans.page import plans_page
 
+    sides, load, promise = (enumeration.edge, enumeration.cloud), enumeration.load, enumeration.promise
     goal: Goal = sides[0].front.tier.quality.goal
-    quality = run.space.task.quality
-    winner, epsilon = winner_of(plans, promise.epsilon, goal), promise.epsilon
+    quality, epsilon = run.space.task.quality, promise.epsilon
     tiers = sides[0].tier, sides[1].tier
     points = {**sides[1].points, **sides[0].points}
     used = dict.fromkeys(key for one in plans for key in (one.candidate.edge, one.candidate.cloud) if key is not None)

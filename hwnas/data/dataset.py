@@ -39,10 +39,13 @@ class Split:
 
     def batch(self, indices: Tensor) -> Tensors:
         """Return inputs (N, ...) in float32, normalised; `indices` count within the split. Whole numbers are int64."""
-        taken = numbers(self.inputs, self.indices[indices])
+        return self.normalised(self.inputs.take(self.indices[indices]))
+
+    def normalised(self, taken: Tensors) -> Tensors:
+        """Return inputs as `Inputs.take` gives them, which may be overwritten, as they are in a batch."""
         if isinstance(taken, tuple):
-            return tuple(map(_normalised, taken, self.mean, self.std))
-        return _normalised(taken, self.mean, self.std)
+            return tuple(map(_normalised, map(_numbers, taken), self.mean, self.std))
+        return _normalised(_numbers(taken), self.mean, self.std)
 
     def first(self, count: int) -> Split:
         """Return the first `count` samples; the order is random, so they are a fair sample."""

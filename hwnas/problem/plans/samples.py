@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,8 +16,6 @@ from numpy.typing import NDArray
 from hwnas.collaborate.cascades import Answers, Parts, split_held_out
 from hwnas.collaborate.codecs import TIMED_SAMPLES, BoundaryCodec, InputCodec, Precision, encode_ms
 from hwnas.collaborate.halves import split_module
-from hwnas.io.atomic import write_file
-from hwnas.io.regular import read_regular
 from hwnas.network import Network
 from hwnas.problem.accuracy import accuracy_context
 from hwnas.problem.plans.sides import Side
@@ -142,9 +139,15 @@ class HeldOutSamples:
 
     def compressed(self, side: Side, architecture: Architecture, codec: InputCodec) -> Answers:
         """Return the answers of a network to inputs as a codec that loses something leaves them."""
+        import torch
+
         name, seen = f"{architecture.key}-{self._digest(side)}-{codec.name}", self.coded(codec).seen
         assert seen is not None
-        outputs = self._kept(name, lambda: self._whole(side, architecture, self._normalised(seen)))
+
+        def answer() -> Array:
+            return self._whole(side, architecture, self._splits[0].normalised(torch.tensor(seen)))
+
+        outputs = self._kept(name, answer)
         origin = f"PyTorch in fp32, on decoded images ({codec.name})"
         return self._answers(self.run.network(architecture), outputs, origin)
 
@@ -197,16 +200,12 @@ class HeldOutSamples:
 
     def packed_bytes(self, side: Side, architecture: Architecture, precision: Precision) -> list[float]:
         """Return the mean packed size of every boundary, from cut 0 on, over some samples."""
-        import torch
-
-        network, children = self.run.network(architecture), list(self._module(side, architecture).children())
         sizes = []
-        with torch.no_grad():
-            boundary = self._fitted(network, self._inputs[self.parts.judging[:SIZED_SAMPLES]])
-            for cut in range(len(children) + 1):
-                codec = self.fitted_codec(side, architecture, cut, BoundaryCodec(precision, True))
-                sizes.append(float(np.mean([len(codec.encode(one)) for one in boundary.numpy()])))
-                boundary = children[cut](boundary) if cut < len(children) else boundary
+        for cut, boundary in enumerate(
+            self._boundaries(side, architecture, self._inputs[self.parts.judging[:SIZED_SAMPLES]])
+        ):
+            codec = self.fitted_codec(side, architecture, cut, BoundaryCodec(precision, True))
+            sizes.append(float(np.mean([len(codec.encode(one)) for one in boundary.numpy()])))
         return sizes
 
     def _ranges(self, side: Side, architecture: Architecture) -> list[tuple[float, float]]:
@@ -214,16 +213,21 @@ class HeldOutSamples:
         import torch
 
         key = f"{architecture.key}-{self._digest(side)}"
-        if key in self._ranges_of:
-            return self._ranges_of[key]
-        network, children = self.run.network(architecture), list(self._module(side, architecture).children())
-        ranges = self._ranges_of.setdefault(key, [])
-        with torch.no_grad():
-            boundary = self._fitted(network, torch.cat(self._scored.calibration)[:BATCH])
-            for cut in range(len(children) + 1):
-                ranges.append((float(boundary.min()), float(boundary.max())))
-                boundary = children[cut](boundary) if cut < len(children) else boundary
-        return ranges
+        if key not in self._ranges_of:
+            boundaries = self._boundaries(side, architecture, torch.cat(self._scored.calibration)[:BATCH])
+            self._ranges_of[key] = [(float(boundary.min()), float(boundary.max())) for boundary in boundaries]
+        return self._ranges_of[key]
+
+    def _boundaries(self, side: Side, architecture: Architecture, inputs: Tensor) -> Iterator[Tensor]:
+        """Yield what leaves each operator, from cut 0, the input as the network takes it, on."""
+        import torch
+
+        boundary = self._fitted(self.run.network(architecture), inputs)
+        yield boundary
+        for child in self._module(side, architecture).children():
+            with torch.no_grad():
+                boundary = child(boundary)
+            yield boundary
 
     # --- networks ---
 
@@ -267,13 +271,6 @@ class HeldOutSamples:
 
         return torch.cat([split.every() for split in self._splits])
 
-    def _normalised(self, raw: Array) -> Tensor:
-        import torch
-
-        numbers = torch.from_numpy(raw).float()
-        split = self._splits[0]
-        return (numbers / 255 if raw.dtype == np.uint8 else numbers).sub_(split.mean).div_(split.std)
-
     def _fitted(self, network: Network, inputs: Tensor) -> Tensor:
         fitted: Tensor = network.task.fitted(inputs, network.input_shape)
         return fitted
@@ -290,14 +287,18 @@ class HeldOutSamples:
         return Answers(scores, task.deferral_scores(outputs, temperature), origin, temperature)
 
     def _kept(self, name: str, compute: Callable[[], Array]) -> Array:
-        """Return outputs that are stored under a name, computed where they are not."""
+        """Return outputs that are stored under a name, computed where they are not, or are damaged."""
+        import torch
+
+        from hwnas.supernet.torch_file import DamagedFile, read_torch, write_torch
+
         path = self._folder / f"{name}-{self._samples_digest}.answers"
-        if (stored := _intact(path)) is not None:
+        with suppress(OSError, DamagedFile):
+            stored: Array = read_torch(path).numpy()
             return stored
-        outputs, buffer = compute(), io.BytesIO()
-        np.save(buffer, outputs)
-        content = buffer.getvalue()
-        write_file(path, hashlib.sha256(content).digest() + content)
+        outputs = compute()
+        with suppress(OSError, RuntimeError):
+            write_torch(path, torch.from_numpy(outputs))
         return outputs
 
     @cached_property
@@ -319,17 +320,4 @@ def exported_file(side: Side, key: str) -> tuple[Path, str] | None:
         for file in model.files if model.key == key else ():
             if bundle.is_own(file) and file.name not in bundle.wrong:
                 return side.front.folder / file.name, file.sha256[:12]
-    return None
-
-
-def _intact(path: Path) -> Array | None:
-    """Return the outputs in a file that is as it was written; None if there is none."""
-    if not path.is_file():
-        return None
-    with suppress(OSError, ValueError):
-        content = read_regular(path)
-        size = hashlib.sha256().digest_size
-        if hashlib.sha256(content[size:]).digest() == content[:size]:
-            outputs: Array = np.load(io.BytesIO(content[size:]), allow_pickle=False)
-            return outputs
     return None
