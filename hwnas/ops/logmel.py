@@ -75,7 +75,7 @@ def filter_fault(rate: int, mels: int, window_ms: float, hop_ms: float, low_hz: 
     """Return what is wrong with the settings of a spectrogram, None if nothing is."""
     numbers = {"window_ms": window_ms, "hop_ms": hop_ms, "low_hz": low_hz, "high_hz": high_hz}
     for name, value in numbers.items():
-        if not is_number(value) or value < 0:
+        if not _is_finite(value) or value < 0:
             return f"`{name}` is {value!r}"
     if not low_hz < high_hz <= rate / 2:
         return f"the band is {low_hz:g} to {high_hz:g} Hz at {rate} Hz"
@@ -86,7 +86,7 @@ def filter_fault(rate: int, mels: int, window_ms: float, hop_ms: float, low_hz: 
     return None
 
 
-def is_number(value: object) -> bool:
+def _is_finite(value: object) -> bool:
     """Return True for a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 

@@ -134,16 +134,6 @@ class OnnxModel:
     outputs: tuple[tuple[Any, Port], ...]
 
     @property
-    def input(self) -> Port:
-        """Numbers of the first input."""
-        return self.inputs[0][1]
-
-    @property
-    def output(self) -> Port:
-        """Numbers of the first output."""
-        return self.outputs[0][1]
-
-    @property
     def delegate(self) -> str:
         """Providers that compute within the session, such as `CPUExecutionProvider`."""
         return "+".join(self.session.get_providers())

@@ -108,16 +108,6 @@ class TFLiteModel:
     outputs: tuple[tuple[int, Port], ...]
 
     @property
-    def input(self) -> Port:
-        """Numbers of the first input."""
-        return self.inputs[0][1]
-
-    @property
-    def output(self) -> Port:
-        """Numbers of the first output."""
-        return self.outputs[0][1]
-
-    @property
     def delegate(self) -> str:
         """`XNNPACK` if it took operators of the graph, else `none`: the interpreter's own kernels compute."""
         names = {operator.get("op_name") for operator in self.interpreter._get_ops_details()}
