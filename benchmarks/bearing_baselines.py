@@ -10,19 +10,17 @@ isolation forest.
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _results import publish, stamped
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 
 from hwnas.io.resources import shipped_folder
 from hwnas.registry import named
-from hwnas.workspace.environment import machine, versions
 
 
 def principal(healthy: Any, tested: Any, components: int) -> Any:
@@ -42,11 +40,7 @@ def main() -> None:
     scores |= {f"pca_{count}": principal(healthy, tested, count) for count in (4, 8, 16)}
     scores["isolation_forest"] = -IsolationForest(random_state=0).fit(healthy).score_samples(tested)
     result: dict[str, Any] = {f"auroc_{name}": round(float(roc_auc_score(labels, s)), 4) for name, s in scores.items()}
-    result |= {"windows": len(labels), "machine": dict(machine()), "versions": versions()}
-    text = json.dumps({**result, "date": time.strftime("%Y-%m-%d")}, indent=1)
-    print(text)
-    if args.output:
-        args.output.write_text(text + "\n")
+    publish(stamped({**result, "windows": len(labels)}), args.output)
 
 
 if __name__ == "__main__":

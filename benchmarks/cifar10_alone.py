@@ -9,18 +9,17 @@ the network inherited from the supernet. Test images are looked at here, after t
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 import torch
+from _results import publish, stamped
 
 from hwnas.network import costs
 from hwnas.search.fronts import read_front
 from hwnas.space import Architecture
 from hwnas.supernet import calibration_inputs, extract_recalibrated, quality
 from hwnas.supernet.training.standalone import train_standalone
-from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.progress import NullReporter
 from hwnas.workspace.training.supernets import load_run, recipe_of
 from hwnas.workspace.workspace import Workspace, open_run
@@ -71,14 +70,8 @@ def main() -> None:
         },
         "seconds_alone": round(time.monotonic() - start),
         "threads": torch.get_num_threads(),
-        "machine": dict(machine()),
-        "versions": versions(),
-        "date": time.strftime("%Y-%m-%d"),
     }
-    text = json.dumps(found, indent=1)
-    print(text)
-    if args.output:
-        args.output.write_text(text + "\n")
+    publish(stamped(found), args.output)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,11 @@ cross-validation within. Test patients are those of the experiment, looked at on
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _results import publish, stamped
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import mean_absolute_error, r2_score
@@ -24,7 +23,6 @@ from sklearn.preprocessing import StandardScaler
 from hwnas.data import load_data
 from hwnas.io.resources import shipped_folder
 from hwnas.tasks import open_task
-from hwnas.workspace.environment import machine, versions
 
 
 def judged(model: Any, train: tuple[Any, Any], test: tuple[Any, Any]) -> dict[str, float]:
@@ -59,14 +57,8 @@ def main() -> None:
             f"{name}_of_train_and_validation": judged(make(), (both[0], both[1]), split["test"])
             for name, make in models.items()
         },
-        "machine": dict(machine()),
-        "versions": versions(),
-        "date": time.strftime("%Y-%m-%d"),
     }
-    text = json.dumps(result, indent=1)
-    print(text)
-    if args.output:
-        args.output.write_text(text + "\n")
+    publish(stamped(result), args.output)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from _results import publish
+
 from hwnas.workspace.workspace import open_run
 
 
@@ -56,10 +58,7 @@ def main() -> None:
             "exported": models,
         }
     result["seconds"] = json.loads((run.folder / "elapsed.json").read_text())
-    text = json.dumps(result, indent=1)
-    print(text)
-    if args.output:
-        args.output.write_text(text + "\n")
+    publish(result, args.output)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _results import publish, stamped
 from sklearn.ensemble import RandomForestClassifier
 
 from hwnas.data import Dataset, Split, Stored
@@ -29,7 +29,6 @@ from hwnas.io.resources import shipped_folder
 from hwnas.search.fronts import read_front
 from hwnas.supernet import quality
 from hwnas.supernet.training.standalone import train_standalone
-from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.training.supernets import recipe_of
 from hwnas.workspace.workspace import open_run
 
@@ -117,11 +116,7 @@ def main() -> None:
             "network_folds_top1": [round(v, 4) for v in own],
             "network_folds_mean": round(float(np.mean(own)), 4),
         }
-    result |= {"processor_seconds": round(time.process_time() - start), "machine": dict(machine())}
-    text = json.dumps({**result, "versions": versions(), "date": time.strftime("%Y-%m-%d")}, indent=1)
-    print(text)
-    if args.output:
-        args.output.write_text(text + "\n")
+    publish(stamped({**result, "processor_seconds": round(time.process_time() - start)}), args.output)
 
 
 if __name__ == "__main__":
