@@ -101,7 +101,7 @@ def test_an_operator_that_is_timed_alone_has_no_float_in_it(runtime: str, name: 
     operator, shape = OPERATORS[name]
     path = export(runtime, operator.module(), shape, tmp_path / "m", precision="int8", whole=False)
     loaded = open_runtime(runtime, precision="int8").load(path)
-    assert {loaded.input.dtype, loaded.output.dtype} <= {"int8", "uint8"}  # type: ignore[attr-defined]
+    assert {loaded.inputs[0][1].dtype, loaded.outputs[0][1].dtype} <= {"int8", "uint8"}  # type: ignore[attr-defined]
     loaded.invoke()
     found = integer_kernels(path) if runtime == "onnxruntime" else tflite_types(path)
     assert not found.keys() & {"QuantizeLinear", "DequantizeLinear", "Conv", "Mul", "Add", "HardSigmoid", "float32"}

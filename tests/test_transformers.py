@@ -308,7 +308,7 @@ def test_an_int8_layer_is_near_to_pytorch(runtime: str, whole: bool, tmp_path: P
     export = format_of(runtime).exporter
     path = export(module, (16, 10), tmp_path / "m", precision="int8", calibration=tokens.numpy(), whole=whole)
     loaded = open_runtime(runtime, precision="int8").load(path)
-    assert whole == (loaded.input.dtype == "float32")
+    assert whole == (loaded.inputs[0][1].dtype == "float32")
     with torch.no_grad():
         expected = module(tokens).numpy()
     error = loaded.run(tokens.numpy()) - expected
