@@ -43,7 +43,7 @@ class LatencyEstimate:
 
 @dataclass(frozen=True)
 class OperatorTime:
-    """What one operator adds to its network's latency."""
+    """Time that one operator adds to its network's latency."""
 
     ms: float
     low_ms: float
