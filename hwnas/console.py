@@ -14,8 +14,10 @@ from hwnas.words import counted
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from hwnas.commands.compare import RunComparison
     from hwnas.commands.plan import PlannedStage
     from hwnas.commands.shipped import Shipped
+    from hwnas.latency.comparison import TableComparison
     from hwnas.latency.linting.findings import Finding
     from hwnas.problem.feasibility import Feasible
     from hwnas.report.facts import TierFacts
@@ -239,7 +241,7 @@ def show_costs(costs: Mapping[str, Any]) -> None:
     from hwnas.quantities import QUANTITIES
     from hwnas.report.fitting import console, print_table
     from hwnas.report.tables import costs_table
-    from hwnas.report.units import interval
+    from hwnas.report.units import interval, setup_line
 
     to = console()
     shape = "x".join(map(str, costs["input"]))
@@ -252,10 +254,8 @@ def show_costs(costs: Mapping[str, Any]) -> None:
     for name, value in _cost_words(costs):
         to.print(f"{name:>12}  {value}")
     if "latency_ms" in costs:
-        setup = costs["setup"]
         to.print(f"{'':>12}  {interval(costs['low_ms'], costs['high_ms'])}, from {costs['latency_origin']}")
-        threads = counted(setup["threads"], "thread")
-        to.print(f"{'':>12}  {setup['runtime']} {setup['precision']}, {threads}, {setup['device']}")
+        to.print(f"{'':>12}  {setup_line(costs['setup'])}")
     if "as_written" in costs:
         written = ", ".join(f"{value:,} {name}" for name, value in costs["as_written"].items())
         to.print(f"{'as written':>12}  {written}, as the space's project counts")
@@ -265,6 +265,24 @@ def show_costs(costs: Mapping[str, Any]) -> None:
             to.print(f"{name.capitalize():>12}  {costs[quantity.name]:.4g} {quantity.unit}")
             ends = f"{costs[f'low_{end}']:.4g} to {costs[f'high_{end}']:.4g} {quantity.unit}"
             to.print(f"{'':>12}  {ends}, from {costs[f'{name}_origin']}")
+
+
+def show_comparison(compared: TableComparison | RunComparison) -> None:
+    """Print what `hwnas compare` found: a verdict and the rows that differ most, or a table for each tier."""
+    from hwnas.commands.compare import RunComparison
+    from hwnas.report.comparisons import front_notes, fronts_table, ratios_table, verdict_lines
+    from hwnas.report.fitting import console, print_table
+
+    to = console()
+    if isinstance(compared, RunComparison):
+        for name, front in compared.tiers.items():
+            print_table(to, fronts_table(name, front, compared.units))
+        lines = front_notes(compared.tiers, {"A": compared.only_first, "B": compared.only_second})
+    else:
+        print_table(to, ratios_table(compared))
+        lines = verdict_lines(compared)
+    for line in lines:
+        to.print(line, highlight=False)
 
 
 def show_plan(stages: Sequence[PlannedStage]) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hwnas.commands.bench_remote import bench_hosts as bench_hosts
     from hwnas.commands.bench_remote import pack as pack
     from hwnas.commands.check_operator import certify as certify
+    from hwnas.commands.compare import compare as compare
     from hwnas.commands.cost import cost as cost
     from hwnas.commands.doctor import doctor as doctor
     from hwnas.commands.export import export as export
@@ -50,6 +51,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "certify": "hwnas.commands.check_operator:certify",
     "check": "hwnas.commands.validate_table:check",
     "dashboard": "hwnas.commands.servers:dashboard",
+    "compare": "hwnas.commands.compare:compare",
     "doctor": "hwnas.commands.doctor:doctor",
     "cost": "hwnas.commands.cost:cost",
     "export": "hwnas.commands.export:export",

@@ -129,7 +129,7 @@ def test_a_space_is_timed_into_a_table_that_prices_networks(hwnas: Call, tmp_pat
     assert all(part["low_ms"] <= part["ms"] <= part["high_ms"] and not part["estimated"] for part in parts)
     shown = hwnas("cost", "space.yaml", "--table", found["table"]).out
     assert "overhead" in shown
-    assert "onnxruntime fp32, 1 thread, " in shown
+    assert "1 thread · fp32 · batch 1" in shown
     lacking = hwnas("cost", "digits", "--table", found["table"])
     assert (lacking.code, lacking.out, lacking.parts) == (1, "", ["error", "where", "allowed", "next"])
 

@@ -1,4 +1,4 @@
-"""`hwnas check`: how far a latency table can be trusted."""
+"""`hwnas check` and `hwnas compare`: how far a latency table can be trusted, and two tables or runs side by side."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli.options import Json
+from hwnas.cli.options import RUNS, Json, Runs
 from hwnas.cli.printing import print_result
 from hwnas.console import Terminal
 
@@ -50,3 +50,25 @@ def check(
 
     show_check(checked)
     print_result(None, False, [f"wrote {plot}"] if plot else [])
+
+
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="A latency table, or a run; the one to compare with.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another of the same kind; it is told beside the first.")],
+    runs: Runs = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Compare two latency tables row by row, or the fronts of two runs.
+
+    Of tables: ratios of B's times over A's, their geometric mean with a 95 % interval, and a verdict on B: faster,
+    slower, or no difference. Exit code 1 if B is slower.
+    """
+    from hwnas import pipeline
+    from hwnas.console import show_comparison
+
+    compared = pipeline.compare(first, second, runs=runs)
+    if as_json:
+        print_result(compared.as_dict(), True, [])
+    else:
+        show_comparison(compared)
+    raise typer.Exit(1 if getattr(compared, "verdict", None) == "slower" else 0)

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help li
     "feasible": experiments.feasible,
     "train": experiments.train,
     "check": check.check,
+    "compare": check.compare,
     "search": experiments.search,
     "solve": experiments.solve,
     "halving": experiments.halving,
