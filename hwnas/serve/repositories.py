@@ -23,7 +23,7 @@ LONGEST_NAME = 63
 
 
 def write_triton(model: ServedModel, folder: Path) -> Path:
-    """Write a model repository with the file of a deployment: `triton/cloud/config.pbtxt` and `triton/cloud/1/model.onnx`.
+    """Write a model repository with the file of a deployment: `config.pbtxt` and `1/model.onnx` in `triton/cloud/`.
 
     Args:
         model: as `read_bundle` returns it.
