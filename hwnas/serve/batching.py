@@ -16,9 +16,12 @@ from hwnas.serve.metrics import Metrics
 from hwnas.serve.session import Answers, Content
 
 Call = Callable[[Sequence[Content]], tuple[Answers, int]]
+Outcome = tuple[Answers, int] | Exception
 
 SMOOTHING = 0.1
 """Weight of the newest batch in the mean service time."""
+INLINE_S = 0.0003
+"""Service time below which handing a batch to a thread takes longer than the batch."""
 
 
 class Overloaded(Exception):
@@ -58,7 +61,8 @@ class _Waiting:
 class Batcher:
     """Sessions in threads, with one queue for all.
 
-    A session that is free takes up to `batch` requests, as soon as so many wait or the first has waited `wait_s`.
+    A session that is free takes up to `batch` requests, as soon as so many wait or the first has waited `wait_s`. One
+    whose batches take less than `INLINE_S` is called in the event loop itself.
 
     Args:
         calls: a function for each session.
@@ -75,7 +79,7 @@ class Batcher:
         self._queue: deque[_Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="session")
-        self._service_s = 0.0
+        self._service_s: float | None = None
         self._idle = asyncio.Event()
 
     async def submit(self, content: Content) -> tuple[Array, int]:
@@ -83,7 +87,7 @@ class Batcher:
         if len(self._queue) >= self._most:
             self._metrics.shed += 1
             batches = math.ceil((len(self._queue) + 1) / self._batch / self._count)
-            raise Overloaded(max(1, math.ceil(batches * self._service_s)))
+            raise Overloaded(max(1, math.ceil(batches * (self._service_s or 0.0))))
         loop = asyncio.get_running_loop()
         waiting = _Waiting(content, loop.create_future(), loop.time())
         self._queue.append(waiting)
@@ -118,22 +122,37 @@ class Batcher:
             for one in batch:
                 self._metrics.waited.observe(begun - one.since)
             self._metrics.batches.observe(len(batch))
-            work = loop.run_in_executor(self._threads, call, [one.content for one in batch])
-            work.add_done_callback(partial(self._answered, call, batch))
+            contents = [one.content for one in batch]
+            if self._service_s is not None and self._service_s < INLINE_S:
+                self._answered(call, batch, _called(call, contents))
+            else:
+                work = loop.run_in_executor(self._threads, _called, call, contents)
+                work.add_done_callback(partial(self._returned, call, batch))
 
-    def _answered(self, call: Call, batch: Sequence[_Waiting], done: asyncio.Future[tuple[Answers, int]]) -> None:
+    def _returned(self, call: Call, batch: Sequence[_Waiting], done: asyncio.Future[Outcome]) -> None:
+        self._answered(call, batch, done.result())
+        self._dispatch()
+        self._idle.set()
+
+    def _answered(self, call: Call, batch: Sequence[_Waiting], outcome: Outcome) -> None:
         self._free.append(call)
-        error = done.exception()
-        answers, service_us = ([error] * len(batch), 0) if error is not None else done.result()
-        if error is None:
-            self._service_s += SMOOTHING * (service_us / 1e6 - self._service_s)
-            self._metrics.service.observe(service_us / 1e6)
+        answers, service_us = ([outcome] * len(batch), 0) if isinstance(outcome, Exception) else outcome
+        if not isinstance(outcome, Exception):
+            service_s = service_us / 1e6
+            before = service_s if self._service_s is None else self._service_s
+            self._service_s = before + SMOOTHING * (service_s - before)
+            self._metrics.service.observe(service_s)
         for one, answer in zip(batch, answers, strict=True):
             if one.answer.done():
                 continue
-            if isinstance(answer, BaseException):
+            if isinstance(answer, Exception):
                 one.answer.set_exception(answer)
             else:
                 one.answer.set_result((answer, service_us))
-        self._dispatch()
-        self._idle.set()
+
+
+def _called(call: Call, contents: Sequence[Content]) -> Outcome:
+    try:
+        return call(contents)
+    except Exception as error:  # the runtime's own; each of the requests is told
+        return error

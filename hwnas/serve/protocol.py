@@ -140,10 +140,9 @@ def _json_content(model: ServedModel, tensor: Fields) -> bytes:
         raise malformed("`data` holds another thing than numbers", f"It holds {DATATYPES[form.dtype]}")
     try:
         with np.errstate(over="raise"):
-            values = np.array(flat).astype(np.float64) if kind.kind == "f" else np.array(flat, dtype=object)
-            if kind.kind in "iu" and not all(np.iinfo(kind).min <= number <= np.iinfo(kind).max for number in flat):
+            if kind.kind in "iu" and not np.iinfo(kind).min <= min(flat) <= max(flat) <= np.iinfo(kind).max:
                 raise OverflowError
-            return values.astype(kind).tobytes()
+            return np.array(flat, dtype="int64" if kind.kind in "iu" else "float64").astype(kind).tobytes()
     except (OverflowError, FloatingPointError, TypeError, ValueError):
         raise malformed("a number of `data` is out of range", f"It holds {DATATYPES[form.dtype]}") from None
 
