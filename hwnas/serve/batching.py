@@ -140,7 +140,8 @@ class Batcher:
         if not isinstance(outcome, Exception):
             service_s = service_us / 1e6
             before = service_s if self._service_s is None else self._service_s
-            self._service_s = before + SMOOTHING * (service_s - before)
+            # a process that was interrupted tells nothing of the network
+            self._service_s = before + SMOOTHING * (min(service_s, 2 * before) - before)
             self._metrics.service.observe(service_s)
         for one, answer in zip(batch, answers, strict=True):
             if one.answer.done():
