@@ -29,7 +29,7 @@ FLOORS = (  # bottom to top
     ("predictors",),
     ("latency", "search", "supernet"),
     ("accuracy", "boards", "collaborate", "config", "report", "testing"),
-    ("workspace",),
+    ("deploy", "workspace"),
     ("problem",),
     ("commands",),
     ("console", "pipeline", "results"),
@@ -44,6 +44,8 @@ BOARD = (
     "measure/**/*.py",
     "runtimes/*.py",
     *(f"boards/{name}.py" for name in ("__init__", "archive", "reporter", "requirements", "runner", "start")),
+    "collaborate/wire.py",
+    "deploy/client/*.py",
 )
 TORCH_FREE = (
     *BOARD,
