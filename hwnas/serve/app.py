@@ -197,9 +197,9 @@ def _overloaded(retry_s: int) -> RunError:
 
 
 async def _no_such_path(request: Request, error: HTTPException) -> Response:
-    met = f"`{request.method} {request.url.path[:80]}` is not served"
+    problem = f"`{request.method} {request.url.path[:80]}` is not served"
     allowed = f"Paths are /v2, {HEALTH}live, {HEALTH}ready, /metrics, {MODEL_PATHS[0]} and POST {MODEL_PATHS[0]}/infer"
-    refused = DataError(met, where="request", allowed=allowed, do="Correct the path")
+    refused = DataError(problem, where="request", allowed=allowed, do="Correct the path")
     return _error(error.status_code, refused, dict(error.headers or {}))
 
 

@@ -16,7 +16,7 @@ from hwnas.collaborate.wire import DATATYPES, LENGTH_BYTES, MODEL_NAME, OUTPUT_N
 from hwnas.errors import DataError, HwnasError
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.serve.bundle import FILE_DTYPE, ServedModel
-from hwnas.serve.decode import content_bytes, malformed
+from hwnas.serve.decode import malformed
 
 HEADER_LENGTH = "inference-header-content-length"
 MOST_HEADER_BYTES = 4096
@@ -54,7 +54,7 @@ def body_limits(model: ServedModel, header_length: str | None) -> tuple[int, int
     Raises:
         Refused: the length is no length.
     """
-    content = content_bytes(model)
+    content = model.request.plain_bytes
     if header_length is None:
         most = MOST_HEADER_BYTES + JSON_NUMBER_BYTES * math.prod(model.request.shape)
         return 0, 2, most

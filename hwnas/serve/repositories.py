@@ -1,4 +1,4 @@
-"""What other servers load: a model repository of Triton, and an InferenceService of KServe."""
+"""Files that other servers load: a model repository of Triton, and an InferenceService of KServe."""
 
 from __future__ import annotations
 

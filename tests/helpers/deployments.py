@@ -13,6 +13,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from hwnas.deploy.document import sealed_plan
+
 CLASSES = 5
 
 
@@ -82,7 +84,6 @@ def write_deployment(
     if preprocessing is None:
         preprocessing = {"mean": [0.5] * shape[0], "std": [0.25] * shape[0], "divide_by": 255}
     document: dict[str, Any] = {
-        "format": 1,
         "name": "by-hand",
         "kind": kind,
         "task": {"name": "classification", "class_names": None},
@@ -107,9 +108,7 @@ def write_deployment(
         "predicted": {"latency_ms": {"p50": 1.0, "p95": 2.0, "p99": 3.0}, "accuracy": 0.9},
         "deadline_ms": 3.0,
     }
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-    document["plan"] = hashlib.sha256(canonical).hexdigest()
-    (cloud / "plan.json").write_text(json.dumps(document, indent=1))
+    (cloud / "plan.json").write_text(json.dumps(sealed_plan(document), indent=1))
     return folder
 
 
