@@ -11,15 +11,45 @@ from typing import Any
 import yaml
 
 from hwnas.collaborate.wire import MODEL_NAME
-from hwnas.errors import ConfigError, RunError, reason
+from hwnas.errors import ConfigError, RunError, did_you_mean, reason
 from hwnas.io.atomic import write_file
-from hwnas.serve.bundle import ServedModel
+from hwnas.serve.bundle import ServedModel, read_bundle
 
 TRITON_TYPES = {1: "TYPE_FP32", 10: "TYPE_FP16", 2: "TYPE_UINT8", 3: "TYPE_INT8", 6: "TYPE_INT32", 7: "TYPE_INT64"}
 """ONNX's numbers of element types -> Triton's names."""
+SERVERS = ("triton", "kserve")
 REPOSITORY_NAME = "triton"
 LONGEST_NAME = 63
 """Characters of a name in Kubernetes."""
+
+
+def write_for_servers(deployment: Path, servers: Sequence[str]) -> list[Path]:
+    """Write what other servers load beside the two sides of a deployment.
+
+    Args:
+        deployment: folder that holds `cloud/`.
+        servers: `triton`, `kserve` or both.
+
+    Returns:
+        The model repository and the file, as far as they are asked for.
+
+    Raises:
+        ConfigError: there is no such server, or the plan has no cloud, or one whose file Triton does not run.
+        RunError: a file cannot be written.
+    """
+    for name in servers:
+        if name not in SERVERS:
+            raise ConfigError(
+                f"unknown server `{name}`", where="--also", allowed=did_you_mean(name, SERVERS), do="Name a known one"
+            )
+    if not servers:
+        return []
+    model = read_bundle(deployment)
+    written = [write_triton(model, deployment)]
+    if "kserve" in servers:
+        name = deployment.resolve().name
+        written.append(write_kserve(model, deployment, name=name, storage_uri=f"pvc://models/{REPOSITORY_NAME}"))
+    return written
 
 
 def write_triton(model: ServedModel, folder: Path) -> Path:
