@@ -1,14 +1,15 @@
 """Speed of `hwnas serve` and its queue beside what planning predicts: TLS, kept-open connections, 4 KB bodies.
 
-    python benchmarks/server.py speed queue shed ray -o docs/results/server.json     # six minutes, two idle cores
+    python benchmarks/server.py -o docs/results/server.json     # ten minutes, two idle cores
 
 `speed`: a network that does almost nothing; requests a second of clients that ask again at once, the server's processor
-time for a request, the time that the server adds, its memory with 1,000 connections, and tensors in JSON. `queue`: 50,
-200 and 1,000 clients that
-ask at random moments (Poisson, open loop: a request counts from the moment at which it was due, also if its client was
-still waiting), of a network that takes some ms; beside it the quantiles that `hwnas.collaborate.queueing` predicts from
-the service times that the server told while one client asked. `shed`: more than the server can do. `ray`: the same
-with one and two replicas of Ray Serve. Clients and server share the machine.
+time for a request, the time that the server adds, its memory with 1,000 connections, and tensors in JSON. `queue` and
+`sleeping`: 50, 200 and 1,000 clients that ask at random moments (Poisson, open loop: a request that had to wait for its
+client counts from the moment at which it was due); beside it the quantiles that `hwnas.collaborate.queueing` predicts
+from the service times that the server told while one client asked, and those between which 90 of 100 such windows lie
+if the prediction is true. The network of `queue` computes, and shares two cores with everything else; that of
+`sleeping` sleeps for a random time instead, simulated and called so. `shed`: more than the server can do. `ray`: the
+network in one and two replicas of Ray Serve. Clients and server share the machine.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ HWNAS = "import sys; from hwnas.cli import main; sys.argv[0] = 'hwnas'; main()"
 SHAPE = (1, 64, 64)
 """4,096 bytes."""
 CLIENTS = (50, 200, 1000)
-LOADS = (0.4, 0.6, 0.8)
+LOADS = (0.5, 0.8)
+LEVELS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+FILL_MS = 2.0
 HEAD_END = b"\r\n\r\n"
 
 
@@ -70,27 +73,76 @@ class Server:
 
 
 @contextmanager
+def started(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start a server, and yield it with its first lines; it is ended after the `with` block."""
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "serving" in line:
+            break
+    try:
+        yield process, "".join(lines)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def _port(text: str) -> int:
+    port = re.search(r"https://127.0.0.1:(\d+)", text)
+    if port is None:
+        raise SystemExit(text)
+    return int(port[1])
+
+
+@contextmanager
 def served(bundle: Path, *options: str) -> Iterator[Server]:
     """Serve a bundle with TLS and a token while the `with` block runs."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = [str(bundle), "--port", "0", "--make-token", "--make-certificates", "--certificates", folder]
-        command = [sys.executable, "-c", HWNAS, "serve", *arguments, *options]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        assert process.stdout is not None
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if "serving" in line:
-                break
-        text = "".join(lines)
-        port, token = re.search(r"https://127.0.0.1:(\d+)", text), re.search(r"token, shown.*: (\S+)", text)
-        if port is None or token is None:
-            raise SystemExit(text)
-        try:
-            yield Server(process, int(port[1]), token[1], Path(folder) / "ca.pem")
-        finally:
-            process.terminate()
-            process.communicate(timeout=60)
+        with started([sys.executable, "-c", HWNAS, "serve", *arguments, *options]) as (process, text):
+            port, token = _port(text), re.search(r"token, shown.*: (\S+)", text)
+            assert token is not None
+            yield Server(process, port, token[1], Path(folder) / "ca.pem")
+
+
+SLEEP_MS, SLEEP_SHAPE = {1: 2.0, 8: 8.0}, 4.0
+"""Mean by size of batches, and shape of the gamma distribution, of simulated service times."""
+
+
+def serve_sleeping(batch: int, waiting: int) -> None:
+    """Serve a network that sleeps, in this process, as the command serves others."""
+    from hwnas.serve.app import InferenceApp
+    from hwnas.serve.batching import Batcher
+    from hwnas.serve.certificates import make_certificates, server_context
+    from hwnas.serve.metrics import Metrics
+    from hwnas.serve.server import listen, run, server_of
+
+    rng, answer = np.random.default_rng(5), np.zeros(5, np.float32)
+
+    def sleeping(contents: Any) -> Any:
+        begun = time.perf_counter_ns()
+        time.sleep(rng.gamma(SLEEP_SHAPE, SLEEP_MS[batch] / SLEEP_SHAPE) / 1e3)
+        return [answer] * len(contents), (time.perf_counter_ns() - begun) // 1000
+
+    with tempfile.TemporaryDirectory() as folder:
+        model = read_bundle(write_deployment(Path(folder), SHAPE, batch=batch))
+        metrics, files = Metrics(), make_certificates(Path(folder) / "tls", [])
+        wait_s = FILL_MS / 1e3 if batch > 1 else 0.0
+        backend = Batcher([sleeping], batch=batch, wait_s=wait_s, most=waiting, metrics=metrics)
+        address = listen("127.0.0.1", 0, tls=True)
+        print(f"token, shown: none\n{files.ca}\nserving {address.url}", flush=True)
+        run(server_of(InferenceApp(model, backend, metrics).build(), server_context(files.folder)), address)
+
+
+@contextmanager
+def served_sleeping(batch: int) -> Iterator[Server]:
+    """Serve a network that sleeps, in a process of its own."""
+    command = [sys.executable, "-c", f"from benchmarks.server import serve_sleeping; serve_sleeping({batch}, 100000)"]
+    with started(command) as (process, text):
+        ca = Path(text.splitlines()[1])
+        yield Server(process, _port(text), "none", ca)
 
 
 class Connection(asyncio.Protocol):
@@ -179,8 +231,7 @@ class Outcome:
 
     def quantiles(self) -> dict[str, float]:
         """Return the usual quantiles of the requests that were answered."""
-        levels = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-        return {name: round(float(np.quantile(self.latencies, level)), 3) for name, level in levels.items()}
+        return {name: round(float(np.quantile(self.latencies, level)), 3) for name, level in LEVELS.items()}
 
 
 async def closed_loop(server: Server, request: bytes, clients: int, seconds: float) -> Outcome:
@@ -245,8 +296,7 @@ def speed(folder: Path, seconds: float) -> dict[str, Any]:
             }
         quiet = uvloop.run(open_loop(server, request, 20, 200, 2 * seconds))
         added = np.array(quiet.latencies) - np.array(quiet.services)
-        levels = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-        result["added_ms_at_200_per_second"] = {k: round(float(np.quantile(added, q)), 3) for k, q in levels.items()}
+        result["added_ms_at_200_per_second"] = {k: round(float(np.quantile(added, q)), 3) for k, q in LEVELS.items()}
         in_json = uvloop.run(closed_loop(server, request_of(model, server.token, as_json=True), 8, seconds))
         result["json_requests_per_second"] = round(len(in_json.latencies) / in_json.seconds)
         result["request_bytes"] = {"binary": len(request), "json": len(request_of(model, server.token, as_json=True))}
@@ -264,58 +314,117 @@ def measured_service(server: Server, request: bytes, seconds: float) -> tuple[np
     return services, float(np.median(np.array(alone.latencies) - services))
 
 
-def predicted(queue: Queue | BatchQueue, services: np.ndarray[Any, Any], added_ms: float) -> dict[str, float]:
-    """Return the quantiles of waiting, service and what is added."""
-    rng = np.random.default_rng(1)
-    total = queue.wait_ms(rng.random(200_000)) + rng.choice(services, 200_000) + added_ms
-    return {name: round(float(np.quantile(total, q)), 3) for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
-
-
 def queue_of(services: np.ndarray[Any, Any], rate_hz: float, batch: int) -> Queue | BatchQueue:
     """Return the queue of one worker with these service times."""
     mean, variation = float(services.mean()), float(services.var() / services.mean() ** 2)
     if batch == 1:
         return Queue(rate_hz, mean, variation)
-    return BatchQueue(rate_hz, mean, variation, batch=batch, fill_ms=2.0)
+    return BatchQueue(rate_hz, mean, variation, batch=batch, fill_ms=FILL_MS)
+
+
+@dataclass
+class Prediction:
+    """Latencies of waiting, service and what is added, by planning's queue."""
+
+    queue: Queue | BatchQueue
+    services: np.ndarray[Any, Any]
+    added_ms: float
+
+    def quantiles(self) -> dict[str, float]:
+        """Return the usual quantiles; what is added, to one client, holds the wait for a batch that it cannot fill."""
+        rng = np.random.default_rng(1)
+        filling = self.queue.fill_ms if isinstance(self.queue, BatchQueue) else 0.0
+        waits = self.queue.wait_ms(rng.random(200_000))
+        total = waits + rng.choice(self.services, 200_000) + self.added_ms - filling
+        return {name: round(float(np.quantile(total, q)), 3) for name, q in LEVELS.items()}
+
+    def window_p99(self, requests: int) -> list[float]:
+        """Return between what 90 of 100 measured p99 lie, of windows of so many requests in a queue of this kind."""
+        batch = self.queue.batch if isinstance(self.queue, BatchQueue) else 1
+        found = []
+        for seed in range(60):
+            rng = np.random.default_rng(seed)
+            arrivals = np.cumsum(rng.exponential(1e3 / self.queue.rate_hz, requests))
+            services = rng.choice(self.services, requests)
+            ends, free, first = np.empty(requests), 0.0, 0
+            filling = self.queue.fill_ms if isinstance(self.queue, BatchQueue) else 0.0
+            while first < requests:
+                full = arrivals[first + batch - 1] if first + batch <= requests else np.inf
+                start = max(free, min(full, arrivals[first] + filling))
+                end = min(int(np.searchsorted(arrivals, start, "right")), first + batch)
+                end = max(end, first + 1)
+                free = start + services[first]
+                ends[first:end] = free
+                first = end
+            found.append(np.quantile(ends - arrivals, 0.99) + self.added_ms - filling)
+        return [round(float(one), 2) for one in np.quantile(found, (0.05, 0.95))]
 
 
 def queues(folder: Path, seconds: float) -> list[dict[str, Any]]:
-    """Measure waits beside their prediction, without batches and with them."""
+    """Measure waits for a network that computes."""
+    bundle = write_deployment(folder / "layers", SHAPE, writer=write_layers)
+    with served(bundle, "--max-queue", "100000") as server:
+        return _queue_rows(server, read_bundle(bundle), seconds, 1)
+
+
+def sleeping_queues(folder: Path, seconds: float) -> list[dict[str, Any]]:
+    """Measure waits for a network that sleeps, without batches and with them."""
     rows = []
     for batch in (1, 8):
-        bundle = write_deployment(folder / f"batch-{batch}", SHAPE, batch=batch, writer=write_layers)
-        model = read_bundle(bundle)
-        with served(bundle, "--max-queue", "100000") as server:
-            request = request_of(model, server.token)
-            uvloop.run(closed_loop(server, request, 1, 1))
-            services, added = measured_service(server, request, seconds)
-            for clients, load in [(clients, load) for clients in CLIENTS for load in LOADS]:
-                rate = load * batch * 1e3 / float(services.mean())
-                queue = queue_of(services, rate, batch)
-                outcome = uvloop.run(open_loop(server, request, clients, rate, seconds))
-                guess, got = predicted(queue, services, added), outcome.quantiles()
-                again = np.array(outcome.services)
-                rows.append(
-                    {
-                        "batch": batch,
-                        "clients": clients,
-                        "load": load,
-                        "requests_per_second": round(rate, 1),
-                        "requests": len(outcome.latencies),
-                        "service_ms": {
-                            "before": round(float(services.mean()), 3),
-                            "within": round(float(again.mean()), 3),
-                        },
-                        "predicted_ms": guess,
-                        "predicted_from_service_within_ms": predicted(queue_of(again, rate, batch), again, added)
-                        if rate * again.mean() / 1e3 / batch < 1
-                        else None,
-                        "measured_ms": got,
-                        "p99_error": round(guess["p99"] / got["p99"] - 1, 3),
-                        "machine_load": round(os.getloadavg()[0], 2),
-                    }
-                )
-                print(rows[-1], file=sys.stderr)
+        model = read_bundle(write_deployment(folder / f"sleeping-{batch}", SHAPE, batch=batch))
+        with served_sleeping(batch) as server:
+            rows += _queue_rows(server, model, 2 * seconds, batch)
+    return rows
+
+
+def _queue_rows(server: Server, model: ServedModel, seconds: float, batch: int) -> list[dict[str, Any]]:
+    rows, request = list[dict[str, Any]](), request_of(model, server.token)
+    uvloop.run(closed_loop(server, request, 1, 1))
+    services, added = measured_service(server, request, 8)
+    pooled: dict[float, list[float]] = {}
+    for clients, load in [(clients, load) for clients in CLIENTS for load in LOADS]:
+        rate = load * batch * 1e3 / float(services.mean())
+        busy = server.processor_s
+        outcome = uvloop.run(open_loop(server, request, clients, rate, seconds))
+        prediction = Prediction(queue_of(services, rate, batch), services, added)
+        expected, measured = prediction.quantiles(), outcome.quantiles()
+        pooled.setdefault(load, []).extend(outcome.latencies)
+        rows.append(
+            {
+                "batch": batch,
+                "clients": clients,
+                "load": load,
+                "requests_per_second": round(rate, 1),
+                "requests": len(outcome.latencies),
+                "service_ms": {
+                    "one_client": round(float(services.mean()), 3),
+                    "within": round(float(np.mean(outcome.services)), 3),
+                },
+                "predicted_ms": expected,
+                "p99_of_windows_ms": prediction.window_p99(len(outcome.latencies)),
+                "measured_ms": measured,
+                "p99_error": round(expected["p99"] / measured["p99"] - 1, 3),
+                "server_processors": round((server.processor_s - busy) / outcome.seconds, 2),
+                "machine_load": round(os.getloadavg()[0], 2),
+            }
+        )
+        print(rows[-1], file=sys.stderr)
+    for load, latencies in pooled.items():
+        prediction = Prediction(queue_of(services, load * batch * 1e3 / float(services.mean()), batch), services, added)
+        p99, expected_p99 = float(np.quantile(latencies, 0.99)), prediction.quantiles()["p99"]
+        rows.append(
+            {
+                "batch": batch,
+                "clients": "all",
+                "load": load,
+                "requests": len(latencies),
+                "predicted_ms": {"p99": expected_p99},
+                "p99_of_windows_ms": prediction.window_p99(len(latencies)),
+                "measured_ms": {"p99": round(p99, 3)},
+                "p99_error": round(expected_p99 / p99 - 1, 3),
+            }
+        )
+        print(rows[-1], file=sys.stderr)
     return rows
 
 
@@ -327,7 +436,7 @@ def shedding(folder: Path, seconds: float) -> list[dict[str, Any]]:
     with served(bundle, "--max-queue", str(waiting)) as server:
         request = request_of(model, server.token)
         uvloop.run(closed_loop(server, request, 1, 1))
-        services, added = measured_service(server, request, seconds)
+        services, added = measured_service(server, request, 8)
         bound = (waiting + 2) * float(np.quantile(services, 0.9)) + added
         for load in (0.8, 1.2, 2.0, 4.0):
             outcome = uvloop.run(open_loop(server, request, 1000, load * 1e3 / float(services.mean()), seconds))
@@ -366,12 +475,12 @@ def ray_overhead(folder: Path, seconds: float) -> dict[str, Any]:
     return result
 
 
-PARTS = {"speed": speed, "queue": queues, "shed": shedding, "ray": ray_overhead}
+PARTS = {"speed": speed, "queue": queues, "sleeping": sleeping_queues, "shed": shedding, "ray": ray_overhead}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=list(PARTS), help="speed, queue, shed, ray")
+    parser.add_argument("parts", nargs="*", default=list(PARTS), help="speed, queue, sleeping, shed, ray")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
     parser.add_argument("-o", "--output", type=Path)
     asked = parser.parse_args()
