@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hwnas.commands.bench_remote import pack as pack
     from hwnas.commands.check_operator import certify as certify
     from hwnas.commands.cost import cost as cost
+    from hwnas.commands.deploy import export_plan as export_plan
     from hwnas.commands.doctor import doctor as doctor
     from hwnas.commands.export import export as export
     from hwnas.commands.fidelity import fidelity as fidelity
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from hwnas.commands.schema import schema_text as schema_text
     from hwnas.commands.score import score as score
     from hwnas.commands.search import search as search
+    from hwnas.commands.serve import serve as serve
     from hwnas.commands.serve_storage import serve_storage as serve_storage
     from hwnas.commands.servers import dashboard as dashboard
     from hwnas.commands.shipped import shipped as shipped
@@ -53,6 +55,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "doctor": "hwnas.commands.doctor:doctor",
     "cost": "hwnas.commands.cost:cost",
     "export": "hwnas.commands.export:export",
+    "export_plan": "hwnas.commands.deploy:export_plan",
     "fidelity": "hwnas.commands.fidelity:fidelity",
     "feasible": "hwnas.problem.feasibility:feasible",
     "fronts": "hwnas.commands.show_fronts:fronts",
@@ -70,6 +73,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "schema_text": "hwnas.commands.schema:schema_text",
     "score": "hwnas.commands.score:score",
     "search": "hwnas.commands.search:search",
+    "serve": "hwnas.commands.serve:serve",
     "serve_storage": "hwnas.commands.serve_storage:serve_storage",
     "shipped": "hwnas.commands.shipped:shipped",
     "solve": "hwnas.commands.resolve:solve",

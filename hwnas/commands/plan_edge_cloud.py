@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
@@ -121,6 +121,7 @@ def plan_edge_cloud(
     run, reporter = open_run(reference, runs=runs, before=check), default_reporter(reporter)
     with locked(run):
         sides = open_sides(run, edge, cloud, front)
+        load = replace(load, batch=sides[1].setup.batch)
         return _planned(run, sides, opened[0], load, promise, _held_out(run, sides, samples, reporter), reporter)
 
 
