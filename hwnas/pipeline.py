@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hwnas.commands.schema import schema_text as schema_text
     from hwnas.commands.score import score as score
     from hwnas.commands.search import search as search
+    from hwnas.commands.serve import serve as serve
     from hwnas.commands.serve_storage import serve_storage as serve_storage
     from hwnas.commands.servers import dashboard as dashboard
     from hwnas.commands.shipped import shipped as shipped
@@ -70,6 +71,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "schema_text": "hwnas.commands.schema:schema_text",
     "score": "hwnas.commands.score:score",
     "search": "hwnas.commands.search:search",
+    "serve": "hwnas.commands.serve:serve",
     "serve_storage": "hwnas.commands.serve_storage:serve_storage",
     "shipped": "hwnas.commands.shipped:shipped",
     "solve": "hwnas.commands.resolve:solve",

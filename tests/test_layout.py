@@ -29,7 +29,7 @@ FLOORS = (  # bottom to top
     ("predictors",),
     ("latency", "search", "supernet"),
     ("accuracy", "boards", "collaborate", "config", "report", "testing"),
-    ("workspace",),
+    ("serve", "workspace"),
     ("problem",),
     ("commands",),
     ("console", "pipeline", "results"),
@@ -56,7 +56,7 @@ TORCH_FREE = (
     "space_checks.py",
     "config/*.py",
 )
-TORCH_FREE_ROOMS = ("space", "notation", "population", "predictors", "search", "report", "collaborate")
+TORCH_FREE_ROOMS = ("space", "notation", "population", "predictors", "search", "report", "collaborate", "serve")
 TABLE_ENTRY = re.compile(r"(hwnas(?:\.\w+)+):\w+(?:\.\w+)*")
 
 

@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help li
     "export": experiments.export,
     "report": experiments.report,
     "plan": plan.plan,
+    "serve": plan.serve,
     "dashboard": storages.dashboard,
     "doctor": doctor.doctor,
     "serve-storage": storages.serve_storage,

@@ -1,0 +1,92 @@
+"""Deployments that are written by hand: a linear network as an ONNX file, and the plan beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+CLASSES = 5
+
+
+def linear_weights(shape: tuple[int, ...], classes: int = CLASSES) -> NDArray[Any]:
+    """The weights of the network for inputs of a shape."""
+    return np.random.default_rng(1).normal(size=(math.prod(shape), classes)).astype(np.float32)
+
+
+def write_linear(path: Path, shape: tuple[int, ...], *, batch: int = 1, classes: int = CLASSES) -> None:
+    """Write a network that multiplies its flat input with `linear_weights`."""
+    nodes = [
+        helper.make_node("Flatten", ["input"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["outputs"]),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, *size])
+        for name, size in (("input", shape), ("outputs", (classes,)))
+    ]
+    weights = numpy_helper.from_array(linear_weights(shape, classes), "weights")
+    graph = helper.make_graph(nodes, "linear", ends[:1], ends[1:], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, str(path))
+
+
+def write_deployment(
+    folder: Path,
+    shape: tuple[int, ...] = (3, 4, 4),
+    *,
+    kind: str = "cloud_only",
+    batch: int = 1,
+    request: dict[str, Any] | None = None,
+    preprocessing: dict[str, Any] | None = None,
+) -> Path:
+    """Write `cloud/` with a network and its plan, and return the deployment's folder; requests are raw bytes."""
+    cloud = folder / "cloud"
+    write_linear(cloud / "cloud.onnx", shape, batch=batch)
+    form = {"name": "input", "shape": list(shape), "dtype": "uint8", "compression": "", **(request or {})}
+    size = math.prod(form["shape"]) * np.dtype(form["dtype"]).itemsize
+    if preprocessing is None:
+        preprocessing = {"mean": [0.5] * shape[0], "std": [0.25] * shape[0], "divide_by": 255}
+    document: dict[str, Any] = {
+        "format": 1,
+        "name": "by-hand",
+        "kind": kind,
+        "task": {"name": "classification", "class_names": None},
+        "link": "wifi",
+        "codec": "raw",
+        "cut": None,
+        "edge": None,
+        "cloud": {
+            "file": "cloud.onnx",
+            "sha256": hashlib.sha256((cloud / "cloud.onnx").read_bytes()).hexdigest(),
+            "runtime": "onnxruntime",
+            "precision": "fp32",
+            "threads": 1,
+            "input": {"shape": list(shape), "dtype": "float32"},
+            "output": {"shape": [CLASSES]},
+            "batch": batch,
+        },
+        "request": {"body_bytes": None, "max_body_bytes": size + 1000, "scale": None, "zero_point": None, **form},
+        "answer": {"shape": [CLASSES], "dtype": "float32"},
+        "preprocessing": preprocessing if kind != "split" else {},
+        "cascade": None,
+        "predicted": {"latency_ms": {"p50": 1.0, "p95": 2.0, "p99": 3.0}, "accuracy": 0.9},
+        "deadline_ms": 3.0,
+    }
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    document["plan"] = hashlib.sha256(canonical).hexdigest()
+    (cloud / "plan.json").write_text(json.dumps(document, indent=1))
+    return folder
+
+
+def expected_outputs(sample: NDArray[Any]) -> NDArray[Any]:
+    """What the network answers to a raw image in bytes, with the preprocessing of `write_deployment`."""
+    normalised = (sample.astype(np.float32) / np.float32(255) - np.float32(0.5)) / np.float32(0.25)
+    return normalised.reshape(1, -1) @ linear_weights(sample.shape)
