@@ -125,7 +125,7 @@ def serve(
     address = server.listen(host, port, tls=context is not None)
     report.info(f"serving {model.path} at {address.url}; Ctrl-C ends it")
     logger.info("serving %s at %s", model.path, address.url)
-    server.run(app, address, context)
+    server.run(server.server_of(app, context), address)
     report.info("all requests that had begun are answered")
 
 

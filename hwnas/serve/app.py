@@ -73,7 +73,7 @@ class InferenceApp:
                 Route(path, self._json(model_metadata(self.model))),
                 Route(f"{path}/ready", self._json({"name": MODEL_NAME, "ready": True})),
             ]
-        handlers = {HTTPException: _no_such_path, Exception: _failed}
+        handlers = {HTTPException: _no_such_path}
         app = Starlette(routes=routes, exception_handlers=handlers, lifespan=self._lifespan)  # type: ignore[arg-type]
         return _Guard(app, self.tokens, self.metrics)
 
@@ -108,6 +108,9 @@ class InferenceApp:
             return _error(400, error)
         except Overloaded as error:
             return _error(503, _overloaded(error.retry_s), {"retry-after": str(error.retry_s)})
+        except Exception as error:  # the runtime's own; its message may repeat what a client sent
+            logger.error("a request failed: %s", type(error).__name__)
+            return _error(500, _failed())
         content, json_bytes = answer(self.model, output, parsed, service_us)
         self.metrics.latency.observe(time.perf_counter() - begun)
         if not json_bytes:
@@ -189,12 +192,10 @@ async def _no_such_path(request: Request, error: HTTPException) -> Response:
     return _error(error.status_code, refused, dict(error.headers or {}))
 
 
-async def _failed(request: Request, error: Exception) -> Response:
-    logger.error("a request failed: %s", type(error).__name__)  # the message may repeat what a client sent
-    refused = RunError(
+def _failed() -> RunError:
+    return RunError(
         "the network could not answer",
         where="server",
         allowed="A request that is well-formed is answered",
         do="Ask again; if that does not help, start the server again",
     )
-    return _error(500, refused)

@@ -6,6 +6,7 @@ dies is given to another.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
@@ -60,13 +61,20 @@ class ReplicaBackend:
 
     Args:
         handle: Ray's, of the deployment.
+        owns_ray: True if Ray was begun for it, and ends with it.
         most: requests that may wait, beside those that are computed.
         replicas: number of them.
         metrics: counts.
     """
 
-    def __init__(self, handle: Any, most: int, replicas: int, metrics: Metrics) -> None:
-        self._handle, self._most, self._replicas, self._metrics = handle, most, replicas, metrics
+    def __init__(self, handle: Any, owns_ray: bool, most: int, replicas: int, metrics: Metrics) -> None:
+        self._handle, self._owns_ray, self._most, self._replicas, self._metrics = (
+            handle,
+            owns_ray,
+            most,
+            replicas,
+            metrics,
+        )
         self._asked = 0
         self._service_s = 0.0
 
@@ -78,12 +86,14 @@ class ReplicaBackend:
             MissingExtra: Ray Serve is not installed.
         """
         ray, serve = _packages()
-        if not ray.is_initialized():
+        if owns_ray := not ray.is_initialized():
             ray.init(log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
         options = {"num_replicas": replicas, "max_ongoing_requests": AT_A_TIME, "ray_actor_options": {"num_cpus": 1}}
         deployment = serve.deployment(Replica, name=APPLICATION, **options)
         bound = deployment.bind(model, model.path.read_bytes(), wait_s)
-        return cls(serve.run(bound, name=APPLICATION, route_prefix=None), most, replicas, metrics)
+        handle = serve.run(bound, name=APPLICATION, route_prefix=None)
+        return cls(handle, owns_ray, most, replicas, metrics)
 
     @property
     def waiting(self) -> int:
@@ -119,8 +129,10 @@ class ReplicaBackend:
 
     async def close(self) -> None:
         """Stop the replicas."""
-        _, serve = _packages()
+        ray, serve = _packages()
         serve.shutdown()
+        if self._owns_ray:
+            ray.shutdown()
 
 
 def _packages() -> tuple[Any, Any]:

@@ -24,6 +24,7 @@ KEEP_ALIVE_S = 75
 DRAIN_S = 30
 """Time in which requests that were begun are answered after SIGTERM."""
 BACKLOG = 2048
+MOST_FILES = 1 << 16
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -119,14 +120,11 @@ def listen(host: str, port: int, *, tls: bool) -> Address:
     return Address(listener, host, "https" if tls else "http")
 
 
-def run(app: Any, address: Address, context: ssl.SSLContext | None) -> None:
-    """Serve until SIGTERM or Ctrl-C, then answer what was begun."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # each connection is a file
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 1 << 16)), hard))
+def server_of(app: Any, context: ssl.SSLContext | None, read_s: float = READ_S) -> uvicorn.Server:
+    """Return uvicorn's server of an application, which waits `read_s` for a whole request."""
     config = uvicorn.Config(
         app,
-        http=TimedProtocol,
+        http=type("Protocol", (TimedProtocol,), {"read_s": read_s}),
         ws="none",
         interface="asgi3",
         log_config=None,
@@ -138,13 +136,25 @@ def run(app: Any, address: Address, context: ssl.SSLContext | None) -> None:
         timeout_graceful_shutdown=DRAIN_S,
         ssl_context_factory=None if context is None else lambda config, default: context,
     )
-    server = uvicorn.Server(config)
+    return uvicorn.Server(config)
+
+
+def run(server: uvicorn.Server, address: Address) -> None:
+    """Serve until SIGTERM or Ctrl-C, then answer what was begun."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # each connection is a file
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MOST_FILES)), hard))
     # uvicorn raises the signal again when it has drained
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        with asyncio.Runner(loop_factory=_Loop) as runner:
-            runner.get_loop().set_exception_handler(lambda loop, context: None)  # handshakes that failed
-            runner.run(server.serve([address.listener]))
+        run_loop(server, address)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def run_loop(server: uvicorn.Server, address: Address) -> None:
+    """Serve until `server.should_exit` is set, in any thread."""
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        runner.get_loop().set_exception_handler(lambda loop, context: None)  # handshakes that failed
+        runner.run(server.serve([address.listener]))
