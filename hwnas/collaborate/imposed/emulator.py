@@ -46,6 +46,7 @@ class Emulator:
         self._queues: tuple[deque[tuple[float, bytes]], ...] = (deque(), deque())
         self._offset_s = time.perf_counter()
         self._directions: tuple[Direction, Direction] | None = None
+        self._held_ms = 0.0
         self._late = [0] * len(LATENESS_EDGES_MS)
         self._carried = [[0, 0], [0, 0]]
         self._begun = time.process_time(), time.perf_counter()
@@ -58,11 +59,9 @@ class Emulator:
         for name, way_ms in (("up", delay.up_ms), ("down", delay.down_ms)):
             rate = state[f"{name}_mbps"]
             capacity: Capacity = RateSeries(self._records[name]) if rate is None else ConstantRate(np.float64(rate))  # type: ignore[arg-type]
-            way = Direction(
-                capacity, way_ms, state["loss"], state["start_ms"] + state["held_ms"], state["outage"], self._rng
-            )
+            way = Direction(capacity, way_ms, state["loss"], outage=state["outage"], rng=self._rng)
             ways.append(way)
-        self._directions = ways[0], ways[1]
+        self._directions, self._held_ms = (ways[0], ways[1]), state["held_ms"]
         self._offset_s = time.perf_counter() - state["start_ms"] / 1e3
         return {"on_their_way": sum(map(len, self._queues))}
 
@@ -101,6 +100,10 @@ class Emulator:
             count[0] += 1
             count[1] += len(packet)
             now_ms = (time.perf_counter() - self._offset_s) * 1e3
+            if self._held_ms and side == 0:
+                for way in self._directions:
+                    way.held_ms = now_ms + self._held_ms
+                self._held_ms = 0.0
             arrives_ms = self._directions[side].arrival_ms(now_ms, len(packet))
             if arrives_ms is not None:
                 self._queues[side].append((self._offset_s + arrives_ms / 1e3, packet))
@@ -135,8 +138,9 @@ def main() -> None:
         for name, one in first["records"].items()
     }
     try:
-        edge, edge_device = new_namespace(EDGE_ADDRESS, CLOUD_ADDRESS)
-        cloud, cloud_device = new_namespace(CLOUD_ADDRESS, EDGE_ADDRESS)
+        keeps = first["keeps_window"]
+        edge, edge_device = new_namespace(EDGE_ADDRESS, CLOUD_ADDRESS, keeps_window=keeps)
+        cloud, cloud_device = new_namespace(CLOUD_ADDRESS, EDGE_ADDRESS, keeps_window=keeps)
     except OSError as error:
         print(json.dumps({"refused": str(error)}), flush=True)
         return

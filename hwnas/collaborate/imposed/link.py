@@ -35,7 +35,7 @@ class LinkState:
         down_mbps: rate towards the edge, likewise.
         rtt_ms: round trip, likewise.
         start_ms: the time of the records that is now.
-        held_ms: time for which nothing passes, from now on.
+        held_ms: time for which nothing passes, from the next packet that leaves the edge on.
         loss: share of packets that are lost.
         outage: whether packets that meet an outage are held or dropped.
     """
@@ -57,7 +57,8 @@ class ImposedLink:
     inside; and every process inside ends with the one that made the link, however that one ends.
 
     Args:
-        link: whose records are replayed; all else is told by states.
+        link: whose records are replayed; all else is told by states. The windows of its connections shrink while they
+            rest, unless they are `warm`.
         seed: of the losses.
 
     Raises:
@@ -67,7 +68,8 @@ class ImposedLink:
     def __init__(self, link: LinkModel, seed: int = 0) -> None:
         check_namespaces()
         self._command = [sys.executable, "-m", "hwnas.collaborate.imposed.emulator", str(os.getpid())]
-        self._begin = {"records": {name: _as_lists(steps) for name, steps in link.series.records.items()}, "seed": seed}
+        records = {name: _as_lists(steps) for name, steps in link.series.records.items()}
+        self._begin = {"records": records, "seed": seed, "keeps_window": link.connection == "warm"}
         self._processes: list[subprocess.Popen[Any]] = []
 
     def __enter__(self) -> ImposedLink:

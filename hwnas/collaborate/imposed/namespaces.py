@@ -76,8 +76,13 @@ def call_libc(name: str, *arguments: int) -> None:
         raise OSError(code, f"{name}: {os.strerror(code)}")
 
 
-def new_namespace(address: str, peer: str) -> tuple[int, int]:
+def new_namespace(address: str, peer: str, *, keeps_window: bool = False) -> tuple[int, int]:
     """Move this process, which has one thread, into a new network namespace with a TUN device between two addresses.
+
+    Args:
+        address: of this end.
+        peer: of the other one.
+        keeps_window: whether connections keep their windows while they rest.
 
     Returns:
         File descriptors of the namespace and of the device.
@@ -86,6 +91,7 @@ def new_namespace(address: str, peer: str) -> tuple[int, int]:
     namespace = os.open("/proc/self/ns/net", os.O_RDONLY)
     # else a connection begins with what an earlier one learned, and the device carries messages of its own
     (SYSCTL / "ipv4/tcp_no_metrics_save").write_text("1", encoding="utf-8")
+    (SYSCTL / "ipv4/tcp_slow_start_after_idle").write_text("0" if keeps_window else "1", encoding="utf-8")
     with suppress(OSError):
         (SYSCTL / "ipv6/conf/default/disable_ipv6").write_text("1", encoding="utf-8")
     (SYSCTL / "ipv4/tcp_congestion_control").write_text(congestion_control(), encoding="utf-8")
