@@ -57,8 +57,8 @@ class Endpoint(Protocol):
     def close(self) -> None:
         """Close the connection; the next request opens one."""
 
-    def ask(self, sample: int) -> TimedRequest:
-        """Answer a sample."""
+    def ask(self, sample: int, *, always: bool = False) -> TimedRequest:
+        """Answer a sample; `always` asks the cloud, however sure the edge is."""
 
 
 class SettableLink(Protocol):
@@ -71,13 +71,14 @@ class SettableLink(Protocol):
 def times_alone(
     imposed: SettableLink, link: LinkModel, endpoints: Sequence[Endpoint], count: int = TIMED_ALONE
 ) -> list[list[TimedRequest]]:
-    """Return requests of each plan over a link without delay, with rests between them as over a slow one."""
+    """Return requests of each plan over a link without delay, with rests between them as over a slow one; cascades ask
+    the cloud each time."""
     imposed.set_state(WITHOUT_DELAY)
     taken: list[list[TimedRequest]] = [[] for _ in endpoints]
     for number in range(WARMING + count):
         for place, endpoint in enumerate(endpoints):
             _prepare(imposed, link, endpoint, WITHOUT_DELAY)
-            request = endpoint.ask(number)
+            request = endpoint.ask(number, always=True)
             taken[place] += [request] if number >= WARMING else []
     return taken
 
@@ -97,7 +98,7 @@ def times_over(
         imposed.set_state(settled_state(link))
         for endpoint in endpoints:
             for number in range(WARMING):
-                endpoint.ask(number)
+                endpoint.ask(number, always=True)
     for number, state in enumerate(link_states(link, count, seed)):
         for place in rng.permutation(len(endpoints)):
             _prepare(imposed, link, endpoints[place], state)
