@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hwnas.commands.bench_remote import pack as pack
     from hwnas.commands.check_operator import certify as certify
     from hwnas.commands.cost import cost as cost
+    from hwnas.commands.deploy import export_plan as export_plan
     from hwnas.commands.doctor import doctor as doctor
     from hwnas.commands.export import export as export
     from hwnas.commands.fidelity import fidelity as fidelity
@@ -54,6 +55,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "doctor": "hwnas.commands.doctor:doctor",
     "cost": "hwnas.commands.cost:cost",
     "export": "hwnas.commands.export:export",
+    "export_plan": "hwnas.commands.deploy:export_plan",
     "fidelity": "hwnas.commands.fidelity:fidelity",
     "feasible": "hwnas.problem.feasibility:feasible",
     "fronts": "hwnas.commands.show_fronts:fronts",

@@ -29,8 +29,8 @@ FLOORS = (  # bottom to top
     ("predictors",),
     ("latency", "search", "supernet"),
     ("accuracy", "boards", "collaborate", "config", "report", "testing"),
-    ("serve", "workspace"),
-    ("problem",),
+    ("deploy", "workspace"),
+    ("problem", "serve"),
     ("commands",),
     ("console", "pipeline", "results"),
     ("cli",),
@@ -44,6 +44,8 @@ BOARD = (
     "measure/**/*.py",
     "runtimes/*.py",
     *(f"boards/{name}.py" for name in ("__init__", "archive", "reporter", "requirements", "runner", "start")),
+    "collaborate/wire.py",
+    "deploy/client/*.py",
 )
 TORCH_FREE = (
     *BOARD,

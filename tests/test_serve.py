@@ -227,26 +227,38 @@ def test_damaged_deployments_are_refused(tmp_path: Path) -> None:
 # --- batches and the queue ---
 
 
-def test_a_free_session_takes_all_that_wait_up_to_a_batch() -> None:
-    sizes: list[int] = []
-    begin = threading.Event()
+class Gate:
+    """A session that begins when it is told to, and notes the sizes of its batches."""
 
-    def call(contents: Any) -> Any:
-        begin.wait()
-        sizes.append(len(contents))
-        return [np.frombuffer(content, np.uint8) for content in contents], 1
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self.sizes: list[int] = []
+        self.begun, self.open = threading.Event(), threading.Event()
+
+    def __call__(self, contents: Any) -> Any:
+        self.begun.set()
+        self.open.wait()
+        self.sizes.append(len(contents))
+        return [self.answer(content) for content in contents], 1000
+
+
+def test_a_free_session_takes_all_that_wait_up_to_a_batch() -> None:
+    gate = Gate(lambda content: np.frombuffer(content, np.uint8))
 
     async def many() -> list[int]:
-        batcher = Batcher([call], batch=4, wait_s=0.0, most=64, metrics=Metrics())
-        waiting = [asyncio.create_task(batcher.submit(bytes([number]))) for number in range(10)]
+        batcher = Batcher([gate], batch=4, wait_s=0.0, most=64, metrics=Metrics())
+        waiting = [asyncio.create_task(batcher.submit(bytes([0])))]
         await asyncio.sleep(0)
-        begin.set()
+        await asyncio.to_thread(gate.begun.wait)
+        waiting += [asyncio.create_task(batcher.submit(bytes([number]))) for number in range(1, 10)]
+        await asyncio.sleep(0)
+        gate.open.set()
         answers = [int((await one)[0][0]) for one in waiting]
         await batcher.close()
         return answers
 
     assert asyncio.run(many()) == list(range(10)), "each gets its own answer"
-    assert sizes == [1, 4, 4, 1]
+    assert gate.sizes == [1, 4, 4, 1]
 
 
 def test_a_request_waits_for_others_only_so_long() -> None:
@@ -260,18 +272,17 @@ def test_a_request_waits_for_others_only_so_long() -> None:
 
 
 def test_a_full_queue_refuses_and_answers_those_in_it(model: ServedModel) -> None:
-    gate = threading.Event()
-
-    def slow(contents: Any) -> Any:
-        gate.wait()
-        return [np.zeros(5, np.float32) for _ in contents], 1000
+    gate = Gate(lambda content: np.zeros(5, np.float32))
 
     async def rush() -> tuple[list[Any], Any]:
-        app = app_of(model, most=2, session=slow)
+        app = app_of(model, most=2, session=gate)
         request = binary_request(model, IMAGE.tobytes())
-        asking = [asyncio.create_task(ask(app, *request)) for _ in range(6)]
+        asking = [asyncio.create_task(ask(app, *request))]
+        await asyncio.sleep(0.01)
+        await asyncio.to_thread(gate.begun.wait)
+        asking += [asyncio.create_task(ask(app, *request)) for _ in range(5)]
         await asyncio.sleep(0.05)
-        gate.set()
+        gate.open.set()
         answers = await asyncio.gather(*asking)
         return answers, await ask(app, *request)
 

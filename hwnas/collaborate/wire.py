@@ -6,6 +6,7 @@ One function makes the JSON header for both, so that a plan's bytes are those th
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 
 Shape = tuple[int, ...]
@@ -19,6 +20,7 @@ DATATYPES = {
     "int64": "INT64",
 }
 """The protocol's names of numpy's; a compressed tensor travels as one element of `BYTES`."""
+ELEMENT_BYTES = {"float32": 4, "float16": 2, "float64": 8, "uint8": 1, "int32": 4, "int64": 8}
 LENGTH_BYTES = 4
 """An element of `BYTES` stands behind its length, a little-endian number."""
 MODEL_NAME = "cloud"
@@ -59,6 +61,11 @@ class TensorFormat:
         }
         return json.dumps(document, separators=(",", ":")).encode()
 
+    @property
+    def plain_bytes(self) -> int:
+        """Bytes of the tensor before it is compressed."""
+        return math.prod(self.shape) * ELEMENT_BYTES[self.dtype]
+
     def payload_bytes(self, content_bytes: int) -> int:
         """Return the bytes of the binary part that holds so many bytes of content."""
         return content_bytes + (LENGTH_BYTES if self.compression else 0)
@@ -83,7 +90,7 @@ def answer_bytes(shape: Shape, dtype: str = "float32") -> int:
     count = 1
     for size in shape:
         count *= size
-    payload = count * {"float32": 4, "float16": 2, "uint8": 1}[dtype]
+    payload = count * ELEMENT_BYTES[dtype]
     output: dict[str, object] = {
         "name": OUTPUT_NAME,
         "shape": [1, *shape],

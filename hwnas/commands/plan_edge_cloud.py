@@ -130,6 +130,7 @@ def plan_edge_cloud(
     run, reporter = open_run(reference, runs=runs, before=check), default_reporter(reporter)
     with locked(run):
         sides = open_sides(run, edge, cloud, front)
+        load = replace(load, batch=sides[1].setup.batch)
         held_out = _held_out(run, sides, samples, reporter)
         planned = _planned(run, sides, opened[0], load, promise, held_out, reporter)
     return planned if measure is None else measure_plans(replace(planned, front=front), measure, reporter)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -27,11 +27,11 @@ from hwnas.serve.metrics import CONTENT_TYPE, Metrics
 from hwnas.serve.protocol import (
     HEADER_LENGTH,
     Refused,
+    RequestReader,
     answer,
     body_limits,
     error_body,
     model_metadata,
-    parse_request,
     server_metadata,
 )
 from hwnas.serve.tokens import Tokens
@@ -40,7 +40,9 @@ logger = logging.getLogger(__name__)
 
 HEALTH = "/v2/health/"
 """Paths that need no token."""
+Handler = Callable[[Request], Awaitable[Response]]
 MODEL_PATHS = (f"/v2/models/{MODEL_NAME}", f"/v2/models/{MODEL_NAME}/versions/1")
+INFER_PATHS = {f"{path}/infer" for path in MODEL_PATHS}
 
 
 @dataclass
@@ -59,6 +61,9 @@ class InferenceApp:
     metrics: Metrics = field(default_factory=Metrics)
     tokens: Tokens | None = None
 
+    def __post_init__(self) -> None:
+        self._reader = RequestReader(self.model)
+
     def build(self) -> ASGIApp:
         """Return the application."""
         routes = [
@@ -75,7 +80,7 @@ class InferenceApp:
             ]
         handlers = {HTTPException: _no_such_path}
         app = Starlette(routes=routes, exception_handlers=handlers, lifespan=self._lifespan)  # type: ignore[arg-type]
-        return _Guard(app, self.tokens, self.metrics)
+        return _Guard(app, self._infer, self.tokens, self.metrics)
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -100,7 +105,7 @@ class InferenceApp:
             header_length = request.headers.get(HEADER_LENGTH)
             json_bytes, least, most = body_limits(self.model, header_length)
             body = await _body(request, least, most)
-            parsed = parse_request(self.model, body, json_bytes)
+            parsed = self._reader.read(body, json_bytes)
             output, service_us = await self.backend.submit(parsed.content)
         except Refused as error:
             return _error(error.status, error.error, error.headers)
@@ -108,6 +113,8 @@ class InferenceApp:
             return _error(400, error)
         except Overloaded as error:
             return _error(503, _overloaded(error.retry_s), {"retry-after": str(error.retry_s)})
+        except ClientDisconnect:
+            return Response(status_code=400)
         except Exception as error:  # the runtime's own; its message may repeat what a client sent
             logger.error("a request failed: %s", type(error).__name__)
             return _error(500, _failed())
@@ -122,8 +129,8 @@ class InferenceApp:
 class _Guard:
     """Tokens before everything else, and counts of statuses behind it."""
 
-    def __init__(self, app: ASGIApp, tokens: Tokens | None, metrics: Metrics) -> None:
-        self._app, self._tokens, self._metrics = app, tokens, metrics
+    def __init__(self, app: ASGIApp, infer: Handler, tokens: Tokens | None, metrics: Metrics) -> None:
+        self._app, self._infer, self._tokens, self._metrics = app, infer, tokens, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -136,7 +143,11 @@ class _Guard:
             await send(message)
 
         if self._tokens is None or scope["path"].startswith(HEALTH) or self._tokens.admits(_authorization(scope)):
-            await self._app(scope, receive, counted)
+            if scope["method"] == "POST" and scope["path"] in INFER_PATHS:  # routing takes as long as a fast network
+                response = await self._infer(Request(scope, receive))
+                await response(scope, receive, counted)
+            else:
+                await self._app(scope, receive, counted)
             return
         error = RunError(
             "the request bears no token that is known here",
@@ -186,9 +197,9 @@ def _overloaded(retry_s: int) -> RunError:
 
 
 async def _no_such_path(request: Request, error: HTTPException) -> Response:
-    met = f"`{request.method} {request.url.path[:80]}` is not served"
+    problem = f"`{request.method} {request.url.path[:80]}` is not served"
     allowed = f"Paths are /v2, {HEALTH}live, {HEALTH}ready, /metrics, {MODEL_PATHS[0]} and POST {MODEL_PATHS[0]}/infer"
-    refused = DataError(met, where="request", allowed=allowed, do="Correct the path")
+    refused = DataError(problem, where="request", allowed=allowed, do="Correct the path")
     return _error(error.status_code, refused, dict(error.headers or {}))
 
 

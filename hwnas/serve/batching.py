@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 from hwnas.serve.decode import Array
@@ -16,9 +16,12 @@ from hwnas.serve.metrics import Metrics
 from hwnas.serve.session import Answers, Content
 
 Call = Callable[[Sequence[Content]], tuple[Answers, int]]
+Outcome = tuple[Answers, int] | Exception
 
 SMOOTHING = 0.1
 """Weight of the newest batch in the mean service time."""
+INLINE_S = 0.0003
+"""Service time below which handing a batch to a thread takes longer than the batch."""
 
 
 class Overloaded(Exception):
@@ -58,7 +61,8 @@ class _Waiting:
 class Batcher:
     """Sessions in threads, with one queue for all.
 
-    A session that is free takes up to `batch` requests, as soon as so many wait or the first has waited `wait_s`.
+    A session that is free takes up to `batch` requests, as soon as so many wait or the first has waited `wait_s`. One
+    whose batches take less than `INLINE_S` is called in the event loop itself.
 
     Args:
         calls: a function for each session.
@@ -70,70 +74,105 @@ class Batcher:
 
     def __init__(self, calls: Sequence[Call], *, batch: int, wait_s: float, most: int, metrics: Metrics) -> None:
         self._free = list(calls)
-        self._count = len(calls)
         self._batch, self._wait_s, self._most, self._metrics = batch, wait_s, most, metrics
         self._queue: deque[_Waiting] = deque()
-        self._timer: asyncio.TimerHandle | None = None
-        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="session")
-        self._service_s = 0.0
-        self._idle = asyncio.Event()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._service_s: float | None = None
+        self._threads = [threading.Thread(target=self._work, daemon=True, name="session") for _ in calls]
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def submit(self, content: Content) -> tuple[Array, int]:
         """Return the answer and the microseconds of its batch."""
-        if len(self._queue) >= self._most:
-            self._metrics.shed += 1
-            batches = math.ceil((len(self._queue) + 1) / self._batch / self._count)
-            raise Overloaded(max(1, math.ceil(batches * self._service_s)))
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(content, loop.create_future(), loop.time())
-        self._queue.append(waiting)
-        self._dispatch()
+        loop = self._started()
+        waiting = _Waiting(content, loop.create_future(), time.perf_counter())
+        with self._changed:
+            if len(self._queue) >= self._most:
+                self._metrics.shed += 1
+                raise Overloaded(self._retry_s())
+            is_fast = self._batch == 1 and self._service_s is not None and self._service_s < INLINE_S
+            call = self._free.pop() if is_fast and self._free and not self._queue else None
+            if call is None:
+                self._queue.append(waiting)
+                self._changed.notify()
+        if call is not None:
+            self._answered([waiting], waiting.since, _called(call, [content]))
+            with self._changed:
+                self._free.append(call)
+                self._changed.notify()
         return await waiting.answer
 
     async def close(self) -> None:
         """Answer those that wait, and stop the threads."""
-        while self._queue or len(self._free) < self._count:
-            self._idle.clear()
-            await self._idle.wait()
-        self._threads.shutdown()
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for thread in self._threads if self._loop else ():
+            await asyncio.to_thread(thread.join)
 
     @property
     def waiting(self) -> int:
         """Requests in the queue."""
         return len(self._queue)
 
-    def _dispatch(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        while self._queue and self._free:
-            left = self._queue[0].since + self._wait_s - loop.time()
-            if len(self._queue) < self._batch and left > 0:
-                self._timer = loop.call_later(left, self._dispatch)
-                return
-            batch = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
-            call = self._free.pop()
-            begun = loop.time()
-            for one in batch:
-                self._metrics.waited.observe(begun - one.since)
-            self._metrics.batches.observe(len(batch))
-            work = loop.run_in_executor(self._threads, call, [one.content for one in batch])
-            work.add_done_callback(partial(self._answered, call, batch))
+    def _started(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            for thread in self._threads:
+                thread.start()
+        return self._loop
 
-    def _answered(self, call: Call, batch: Sequence[_Waiting], done: asyncio.Future[tuple[Answers, int]]) -> None:
-        self._free.append(call)
-        error = done.exception()
-        answers, service_us = ([error] * len(batch), 0) if error is not None else done.result()
-        if error is None:
-            self._service_s += SMOOTHING * (service_us / 1e6 - self._service_s)
-            self._metrics.service.observe(service_us / 1e6)
+    def _retry_s(self) -> int:
+        batches = math.ceil((len(self._queue) + 1) / self._batch / len(self._threads))
+        return max(1, math.ceil(batches * (self._service_s or 0.0)))
+
+    def _work(self) -> None:
+        """Take batches and answer them, in a thread, until the queue is empty and closed."""
+        assert self._loop is not None
+        while (taken := self._next_batch()) is not None:
+            call, batch = taken
+            begun = time.perf_counter()
+            outcome = _called(call, [one.content for one in batch])
+            with self._changed:
+                self._free.append(call)
+            self._loop.call_soon_threadsafe(self._answered, batch, begun, outcome)
+
+    def _next_batch(self) -> tuple[Call, list[_Waiting]] | None:
+        with self._changed:
+            while True:
+                if self._queue and self._free:
+                    left = self._queue[0].since + self._wait_s - time.perf_counter()
+                    if len(self._queue) >= self._batch or left <= 0 or self._closing:
+                        batch = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
+                        return self._free.pop(), batch
+                    self._changed.wait(left)
+                elif self._closing and not self._queue:
+                    return None
+                else:
+                    self._changed.wait()
+
+    def _answered(self, batch: Sequence[_Waiting], begun: float, outcome: Outcome) -> None:
+        """Hand each request its answer, in the event loop."""
+        answers, service_us = ([outcome] * len(batch), 0) if isinstance(outcome, Exception) else outcome
+        if not isinstance(outcome, Exception):
+            service_s = service_us / 1e6
+            before = service_s if self._service_s is None else self._service_s
+            # a process that was interrupted tells nothing of the network
+            self._service_s = before + SMOOTHING * (min(service_s, 2 * before) - before)
+            self._metrics.service.observe(service_s)
+        self._metrics.batches.observe(len(batch))
         for one, answer in zip(batch, answers, strict=True):
+            self._metrics.waited.observe(begun - one.since)
             if one.answer.done():
                 continue
-            if isinstance(answer, BaseException):
+            if isinstance(answer, Exception):
                 one.answer.set_exception(answer)
             else:
                 one.answer.set_result((answer, service_us))
-        self._dispatch()
-        self._idle.set()
+
+
+def _called(call: Call, contents: Sequence[Content]) -> Outcome:
+    try:
+        return call(contents)
+    except Exception as error:  # the runtime's own; each of the requests is told
+        return error

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hwnas.collaborate.wire import PLAN_DIGITS, Shape, TensorFormat
+from hwnas.deploy.document import PLAN_FILE, plan_digest
 from hwnas.errors import ConfigError, RunError, reason
 from hwnas.io.checksum import sha256_of
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.io.regular import read_regular
 from hwnas.runtimes import RUNTIMES
 
-PLAN_FILE = "plan.json"
 EXPORT_MANIFEST = "manifest.json"
 MOST_PLAN_BYTES = 4 << 20
 FILE_DTYPE = "float32"
@@ -88,16 +86,6 @@ def read_bundle(path: Path) -> ServedModel:
         allowed="A deployment, its folder cloud/ or the folder of an exported network is served",
         do="Write one: hwnas export RUN --plan NAME",
     )
-
-
-def plan_digest(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a plan's content, in which the digest itself does not count.
-
-    >>> plan_digest({"plan": "ab", "name": "x"}) == plan_digest({"name": "x"})
-    True
-    """
-    plain = {name: value for name, value in content.items() if name != "plan"}
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _document(path: Path) -> Fields:

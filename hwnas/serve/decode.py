@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,11 +17,6 @@ Array = NDArray[Any]
 IMAGE_FORMATS = {"png": "PNG", "jpeg": "JPEG"}
 
 
-def content_bytes(model: ServedModel) -> int:
-    """Return the bytes of a request's tensor before it is compressed."""
-    return math.prod(model.request.shape) * np.dtype(model.request.dtype).itemsize
-
-
 def decode(model: ServedModel, content: bytes | memoryview) -> Array:
     """Return one sample in float32, without a batch axis, from the content of a request's tensor.
 
@@ -33,9 +27,9 @@ def decode(model: ServedModel, content: bytes | memoryview) -> Array:
     if form.compression in IMAGE_FORMATS:
         numbers = _image(content, IMAGE_FORMATS[form.compression], form.shape)
     else:
-        plain = _unpacked(content, content_bytes(model)) if form.compression == "zstd" else content
-        if len(plain) != content_bytes(model):
-            raise malformed(f"the tensor has {len(plain)} bytes", f"It has {content_bytes(model)}")
+        plain = _unpacked(content, form.plain_bytes) if form.compression == "zstd" else content
+        if len(plain) != form.plain_bytes:
+            raise malformed(f"the tensor has {len(plain)} bytes", f"It has {form.plain_bytes}")
         numbers = np.frombuffer(plain, form.dtype).reshape(form.shape)
     values = numbers.astype(np.float32)
     if model.scale:
@@ -43,9 +37,11 @@ def decode(model: ServedModel, content: bytes | memoryview) -> Array:
     return _preprocessed(values, model.preprocessing, model.input_shape)
 
 
-def malformed(met: str, allowed: str) -> DataError:
+def malformed(problem: str, allowed: str) -> DataError:
     """Return the error of a request that cannot be answered."""
-    return DataError(met, where="request", allowed=allowed, do="Correct the client, or use client.py of the deployment")
+    return DataError(
+        problem, where="request", allowed=allowed, do="Correct the client, or use client.py of the deployment"
+    )
 
 
 def _unpacked(content: bytes | memoryview, size: int) -> bytes:

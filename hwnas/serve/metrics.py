@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-BATCHES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+BATCH_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -54,7 +54,7 @@ class Metrics:
     latency: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     waited: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     service: Histogram = field(default_factory=lambda: Histogram(SECONDS))
-    batches: Histogram = field(default_factory=lambda: Histogram(BATCHES))
+    batches: Histogram = field(default_factory=lambda: Histogram(BATCH_SIZES))
 
     def text(self, waiting: int) -> str:
         """Return all counts in Prometheus' text format; `waiting` requests are in the queue."""

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from hwnas.collaborate.wire import DATATYPES, LENGTH_BYTES, MODEL_NAME, OUTPUT_N
 from hwnas.errors import DataError, HwnasError
 from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.serve.bundle import FILE_DTYPE, ServedModel
-from hwnas.serve.decode import content_bytes, malformed
+from hwnas.serve.decode import malformed
 
 HEADER_LENGTH = "inference-header-content-length"
 MOST_HEADER_BYTES = 4096
 """Bytes of JSON beside the numbers; the client's own take some 300."""
+SAME_HEADERS = 64
+"""Different headers of requests that are remembered."""
 JSON_NUMBER_BYTES = 32
 """Most bytes of a number in JSON, with what stands between two."""
 
@@ -51,7 +54,7 @@ def body_limits(model: ServedModel, header_length: str | None) -> tuple[int, int
     Raises:
         Refused: the length is no length.
     """
-    content = content_bytes(model)
+    content = model.request.plain_bytes
     if header_length is None:
         most = MOST_HEADER_BYTES + JSON_NUMBER_BYTES * math.prod(model.request.shape)
         return 0, 2, most
@@ -64,26 +67,57 @@ def body_limits(model: ServedModel, header_length: str | None) -> tuple[int, int
     return length, length, length + content
 
 
-def parse_request(model: ServedModel, body: bytes, json_bytes: int) -> InferenceRequest:
-    """Read a body, of which the first `json_bytes` are JSON; all of it is if they are 0.
+class RequestReader:
+    """Reader of bodies. JSON before binary data is checked once: a client's requests all have the same.
 
-    Raises:
-        Refused: it is malformed, or asks for another plan.
+    Args:
+        model: that is asked.
     """
-    view = memoryview(body)
-    try:
-        document = Fields(loads(bytes(view[:json_bytes]) if json_bytes else body))
-        _check_plan(model, document)
+
+    def __init__(self, model: ServedModel) -> None:
+        self._model = model
+        self._checked = lru_cache(SAME_HEADERS)(self._check)
+
+    def read(self, body: bytes, json_bytes: int) -> InferenceRequest:
+        """Read a body, of which the first `json_bytes` are JSON; all of it is if they are 0.
+
+        Raises:
+            Refused: it is malformed, or asks for another plan.
+        """
+        try:
+            if not json_bytes:
+                document, tensor = self._document(body)
+                return InferenceRequest(_json_content(self._model, tensor), _id(document), _wants_binary(document))
+            payload = memoryview(body)[json_bytes:]
+            request_id, is_binary = self._checked(body[:json_bytes], len(payload))
+            return InferenceRequest(_binary_content(self._model, payload), request_id, is_binary)
+        except FieldError as error:
+            raise Refused(400, malformed(str(error), "A request is JSON of the Open Inference Protocol")) from error
+        except DataError as error:
+            raise Refused(400, error) from error
+
+    def _check(self, header: bytes, payload_bytes: int) -> tuple[str, bool]:
+        document, tensor = self._document(header)
+        parameters = tensor.object("parameters") if tensor.optional("parameters") else Fields({})
+        if (size := parameters.integer("binary_data_size")) != payload_bytes:
+            raise malformed(f"`binary_data_size` is {size}", f"{payload_bytes} bytes stand behind the JSON")
+        if "data" in tensor:
+            raise malformed("the tensor has `data` and binary data", "One of them holds its numbers")
+        return _id(document), _wants_binary(document)
+
+    def _document(self, text: bytes) -> tuple[Fields, Fields]:
+        """Return a request's JSON and its one tensor, which has the right form."""
+        document = Fields(loads(text))
+        _check_plan(self._model, document)
         tensors = list(document.objects("inputs"))
         if len(tensors) != 1:
             raise FieldError(f"`inputs` holds {len(tensors)} tensors, 1 is needed")
-        content = _content(model, tensors[0], view[json_bytes:] if json_bytes else None)
-        request_id = document.text("id") if document.optional("id") else ""
-        return InferenceRequest(content, request_id, _wants_binary(document))
-    except FieldError as error:
-        raise Refused(400, malformed(str(error), "A request is JSON of the Open Inference Protocol")) from error
-    except DataError as error:
-        raise Refused(400, error) from error
+        _check_form(self._model, tensors[0])
+        return document, tensors[0]
+
+
+def _id(document: Fields) -> str:
+    return document.text("id") if document.optional("id") else ""
 
 
 def _check_plan(model: ServedModel, document: Fields) -> None:
@@ -101,8 +135,7 @@ def _check_plan(model: ServedModel, document: Fields) -> None:
         raise Refused(409, error)
 
 
-def _content(model: ServedModel, tensor: Fields, binary: memoryview | None) -> bytes | memoryview:
-    """Return the content of the one tensor, without the length before compressed bytes."""
+def _check_form(model: ServedModel, tensor: Fields) -> None:
     form = model.request
     name, datatype = tensor.text("name"), tensor.text("datatype")
     shape = tensor.array("shape")
@@ -112,25 +145,22 @@ def _content(model: ServedModel, tensor: Fields, binary: memoryview | None) -> b
             f"the tensor is {name[:40]!r} of {datatype[:10]!r}",
             f"It is `{form.name}` of {wanted[1]}, shape {wanted[0]}",
         )
-    parameters = tensor.object("parameters") if tensor.optional("parameters") else Fields({})
-    if binary is None:
-        if "binary_data_size" in parameters:
-            raise malformed("binary data, and no length of the JSON", f"The header `{HEADER_LENGTH}` tells it")
-        return _json_content(model, tensor)
-    if (size := parameters.integer("binary_data_size")) != len(binary):
-        raise malformed(f"`binary_data_size` is {size}", f"{len(binary)} bytes stand behind the JSON")
-    if "data" in tensor:
-        raise malformed("the tensor has `data` and binary data", "One of them holds its numbers")
-    if not form.compression:
-        return binary
-    inner = int.from_bytes(binary[:LENGTH_BYTES], "little")
-    if inner != len(binary) - LENGTH_BYTES:
-        raise malformed(f"the element of BYTES has a length of {inner}", f"It is {len(binary) - LENGTH_BYTES}")
-    return binary[LENGTH_BYTES:]
+
+
+def _binary_content(model: ServedModel, payload: memoryview) -> memoryview:
+    """Return the content of the tensor, without the length before compressed bytes."""
+    if not model.request.compression:
+        return payload
+    inner = int.from_bytes(payload[:LENGTH_BYTES], "little")
+    if inner != len(payload) - LENGTH_BYTES:
+        raise malformed(f"the element of BYTES has a length of {inner}", f"It is {len(payload) - LENGTH_BYTES}")
+    return payload[LENGTH_BYTES:]
 
 
 def _json_content(model: ServedModel, tensor: Fields) -> bytes:
     form = model.request
+    if tensor.optional("parameters") and "binary_data_size" in tensor.object("parameters"):
+        raise malformed("binary data, and no length of the JSON", f"The header `{HEADER_LENGTH}` tells it")
     if form.compression or form.dtype == "float16":
         raise malformed("the numbers are JSON", "This tensor travels in binary form only")
     flat = _flattened(tensor.array("data"), [1, *form.shape])
@@ -140,10 +170,9 @@ def _json_content(model: ServedModel, tensor: Fields) -> bytes:
         raise malformed("`data` holds another thing than numbers", f"It holds {DATATYPES[form.dtype]}")
     try:
         with np.errstate(over="raise"):
-            values = np.array(flat).astype(np.float64) if kind.kind == "f" else np.array(flat, dtype=object)
-            if kind.kind in "iu" and not all(np.iinfo(kind).min <= number <= np.iinfo(kind).max for number in flat):
+            if kind.kind in "iu" and not np.iinfo(kind).min <= min(flat) <= max(flat) <= np.iinfo(kind).max:
                 raise OverflowError
-            return values.astype(kind).tobytes()
+            return np.array(flat, dtype="int64" if kind.kind in "iu" else "float64").astype(kind).tobytes()
     except (OverflowError, FloatingPointError, TypeError, ValueError):
         raise malformed("a number of `data` is out of range", f"It holds {DATATYPES[form.dtype]}") from None
 

@@ -68,13 +68,8 @@ class ReplicaBackend:
     """
 
     def __init__(self, handle: Any, owns_ray: bool, most: int, replicas: int, metrics: Metrics) -> None:
-        self._handle, self._owns_ray, self._most, self._replicas, self._metrics = (
-            handle,
-            owns_ray,
-            most,
-            replicas,
-            metrics,
-        )
+        self._handle, self._owns_ray = handle, owns_ray
+        self._most, self._replicas, self._metrics = most, replicas, metrics
         self._asked = 0
         self._service_s = 0.0
 

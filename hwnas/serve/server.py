@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import ssl
+import sys
 from asyncio.events import TimerHandle
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ DRAIN_S = 30
 """Time in which requests that were begun are answered after SIGTERM."""
 BACKLOG = 2048
 MOST_FILES = 1 << 16
+SWITCH_S = 0.0005
+"""Time after which a session's thread lets the event loop go on; Python's own is ten times as long."""
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -144,6 +147,7 @@ def run(server: uvicorn.Server, address: Address) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # each connection is a file
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MOST_FILES)), hard))
+    sys.setswitchinterval(SWITCH_S)
     # uvicorn raises the signal again when it has drained
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
