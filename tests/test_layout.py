@@ -44,7 +44,7 @@ BOARD = (
     "measure/**/*.py",
     "runtimes/*.py",
     *(f"boards/{name}.py" for name in ("__init__", "archive", "reporter", "requirements", "runner", "start")),
-    "collaborate/wire.py",
+    *(f"collaborate/{name}.py" for name in ("preprocess", "wire")),
     "deploy/client/*.py",
 )
 TORCH_FREE = (

@@ -232,7 +232,7 @@ class _Writer:
             "answer": {"shape": list(written.answer_shape), "dtype": "float32"},
             "raw": written.raw,
             "preprocessing": {} if cloud is None else dict(cloud.preprocessing),
-            "cascade": self._cascade(),
+            "cascade": self._cascade(written),
             "predicted": {
                 name: plan[name]
                 for name in ("latency_ms", "waterfall_ms", "accuracy", "accuracy_error", "escalated", "bytes")
@@ -241,7 +241,8 @@ class _Writer:
             "checks": {name: check.as_dict() for name, check in written.checks.items()},
         }
 
-    def _cascade(self) -> dict[str, Any] | None:
+    def _cascade(self, written: Written) -> dict[str, Any] | None:
         if self.plan["kind"] != "cascade":
             return None
-        return {name: self.plan[name] for name in ("rule", "temperature", "threshold", "guarantee")}
+        own = {name: self.plan[name] for name in ("rule", "temperature", "threshold", "guarantee")}
+        return {**own, "disagreement": written.disagreement}

@@ -7,19 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hwnas.collaborate import wire
+from hwnas.collaborate import preprocess, wire
 from hwnas.deploy import client
 from hwnas.io.atomic import write_file
 
 MODEL_FILE = re.compile(r"(edge|cloud|fallback)\.\w+")
-SHIPPED_IMPORT = re.compile(r"^from hwnas\.(?:deploy\.client|collaborate)\.?(\w*) import ", re.MULTILINE)
+SHIPPED_IMPORT = re.compile(r"^from hwnas\.(?:deploy\.client|collaborate)\.(\w+) import ", re.MULTILINE)
 PACKAGES = {"onnxruntime": "onnxruntime", "tflite": "ai-edge-litert"}
 
 
 def client_files() -> dict[str, str]:
     """Return the files of the client by name; they import one another from their own folder."""
     paths = [path for path in Path(client.__file__).parent.glob("*.py") if path.name != "__init__.py"]
-    files = {path.name: path.read_text(encoding="utf-8") for path in [*paths, Path(wire.__file__)]}
+    files = {
+        path.name: path.read_text(encoding="utf-8") for path in [*paths, Path(wire.__file__), Path(preprocess.__file__)]
+    }
     return {name: SHIPPED_IMPORT.sub(r"from \1 import ", text) for name, text in sorted(files.items())}
 
 
@@ -66,7 +68,8 @@ python client.py input.npy{cloud}
 ```
 
 `input.npy` is one sample of shape {tuple(raw["shape"])} in {raw["dtype"]}; images may be PNG or JPEG files, for
-which Pillow is needed. In Python: `from client import Client`, then `Client(url=...).infer(sample)`.
+which Pillow is needed. In Python: `from client import Client, Cloud`, then
+`Client(Cloud(URL, token, ca)).infer(sample)`.
 hwnas is not needed. Python 3.9 or later is.
 """
 

@@ -90,6 +90,7 @@ class Written:
         raw: shape and dtype of an input as the client takes it.
         request: how a request's tensor travels; None if nothing is sent.
         checks: comparisons, by what was compared.
+        disagreement: of a cascade, how often its networks differ on held-out samples of which the edge is sure.
     """
 
     files: Mapping[str, DeployedFile]
@@ -97,6 +98,7 @@ class Written:
     raw: Mapping[str, Any]
     request: tuple[TensorFormat, BoundaryCodec | InputCodec] | None = None
     checks: Mapping[str, Check] = field(default_factory=dict)
+    disagreement: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,15 @@ class SideFiles:
         assert first is not None
         codec = None if cloud is None else self._input_codec()
         request = None if codec is None else (codec.format(*self._raw), codec)
-        return Written(files, _answer_shape(first.task), self._raw_entry, request, checks)
+        differs = self._disagreement(edge, cloud) if edge is not None and cloud is not None else None
+        return Written(files, _answer_shape(first.task), self._raw_entry, request, checks, differs)
+
+    def _disagreement(self, edge: SettledNetwork, cloud: SettledNetwork) -> dict[str, int]:
+        plan = self.stored.plan
+        confidence = edge.task.deferral_scores(edge.outputs, plan["temperature"])[plan["rule"]]
+        kept = confidence >= plan["threshold"]
+        differs = edge.outputs.argmax(1) != cloud.outputs.argmax(1)
+        return {"kept": int(kept.sum()), "differs": int((kept & differs).sum())}
 
     def halves(self, settled: SettledNetwork) -> Written:
         """Write a network's head to the edge and its tail to the cloud, and compare both with the whole."""
@@ -301,11 +311,12 @@ def _deployed(
 
 
 def _answer_shape(task: Task) -> Shape:
-    if len(task.inputs) == 1 and len(task.outputs) == 1:
+    if len(task.inputs) == 1 and len(task.outputs) == 1 and task.inputs[0].dtype == "float32":
         return tuple(task.outputs[0].shape)
     raise ConfigError(
-        f"networks of the task have {len(task.inputs)} inputs and {len(task.outputs)} outputs",
+        f"networks of the task have inputs {', '.join(one.name for one in task.inputs)} and outputs "
+        f"{', '.join(one.name for one in task.outputs)}",
         where=f"task `{type(task).__name__}`",
-        allowed="A deployment's networks have one of each",
+        allowed="A deployment's networks have one of each, in float32",
         do="Export the networks alone, by `hwnas export` without `--plan`",
     )
