@@ -35,7 +35,9 @@ class ImposedEdge:
         folder = Path(entry["folder"])
         self._plan, self._slowdown = read_plan(folder), slowdown
         self._network = None if self._plan["edge"] is None else open_network(folder, self._plan["edge"])
-        self._cloud = self._encoder = self._connection = None
+        self._cloud: Cloud | None = None
+        self._encoder: Encoder | None = None
+        self._connection: Connection | None = None
         if self._plan["request"] is not None:
             self._encoder = Encoder.of(self._plan)
             self._cloud = Cloud(entry["url"], entry["token"], entry["ca"], patience_s=PATIENCE_S)
@@ -76,7 +78,7 @@ class ImposedEdge:
         cascade = self._plan["cascade"]
         if cascade is None:
             return False
-        return confidence_of(output, cascade["rule"], cascade["temperature"]) >= cascade["threshold"]
+        return bool(confidence_of(output, cascade["rule"], cascade["temperature"]) >= cascade["threshold"])
 
     def _answered(self, exchange: Exchange) -> float:
         """Send a request and return the time that the cloud took for it, as its answer tells."""
