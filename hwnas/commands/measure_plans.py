@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.collaborate.choice import eligible, fastest_of_kinds
 from hwnas.collaborate.imposed.calibration import Calibration, calibrate
@@ -22,7 +23,8 @@ from hwnas.collaborate.imposed.link import ImposedLink
 from hwnas.collaborate.imposed.measurement import times_alone, times_over
 from hwnas.collaborate.imposed.namespaces import CLOUD_ADDRESS, check_namespaces, congestion_control
 from hwnas.collaborate.imposed.states import settled_state
-from hwnas.collaborate.plan import Plan
+from hwnas.collaborate.links.model import LinkModel
+from hwnas.collaborate.plan import Candidate, Plan
 from hwnas.collaborate.predict import Worlds
 from hwnas.deploy.imposed_sides import Credentials, Edges, start_server
 from hwnas.errors import ConfigError
@@ -45,6 +47,7 @@ class Measurement:
     Args:
         requests: of each plan.
         edge_slowdown: how many times longer the edge computes than this machine does; the rest of the time it sleeps.
+        seed: of the states of the link and of the order of plans.
 
     Example:
         >>> Measurement(100).edge_slowdown
@@ -53,6 +56,7 @@ class Measurement:
 
     requests: int
     edge_slowdown: float = 1.0
+    seed: int = 0
 
     def check(self) -> None:
         """Refuse a measurement that cannot be made, before anything is planned.
@@ -87,7 +91,9 @@ def measure_plans(planned: EdgeCloudPlans, wanted: Measurement, reporter: Report
     chosen = fastest_of_kinds(planned.plans, planned.promise.epsilon, planned.goal)
     with tempfile.TemporaryDirectory(prefix="hwnas-") as scratch:
         folders = _deployed(planned, chosen, Path(scratch), reporter)
-        measured = _measured(planned, chosen, folders, wanted, Path(scratch), reporter)
+        deployed = {folder: plan.candidate for folder, plan in zip(folders, chosen, strict=True)}
+        wanted = replace(wanted, seed=planned.run.experiment.seed)
+        measured = measure_candidates(planned.link, deployed, _raw_inputs(planned.run), wanted, reporter)
     return _written(planned, measured)
 
 
@@ -110,48 +116,70 @@ def _deployed(planned: EdgeCloudPlans, chosen: Sequence[Plan], scratch: Path, re
 
 
 @dataclass(frozen=True, eq=False)
-class _Measured:
-    """What came of a measurement."""
+class MeasuredPlans:
+    """What came of a measurement.
+
+    Args:
+        compared: the plans.
+        facts: conditions, ready for JSON.
+    """
 
     compared: Sequence[Compared]
     facts: Mapping[str, Any]
 
 
-def _measured(
-    planned: EdgeCloudPlans,
-    chosen: Sequence[Plan],
-    folders: Sequence[Path],
-    wanted: Measurement,
-    scratch: Path,
-    reporter: Reporter,
-) -> _Measured:
-    link, seed, load_before = planned.link, planned.run.experiment.seed, os.getloadavg()
-    credentials = _credentials(scratch) if any(plan.candidate.uses_cloud for plan in chosen) else None
-    samples = _raw_inputs(planned.run, scratch / "samples.npy")
-    with ExitStack() as stack:
-        imposed = stack.enter_context(ImposedLink(link, seed))
+def measure_candidates(
+    link: LinkModel, deployed: Mapping[Path, Candidate], samples: NDArray[Any], wanted: Measurement, reporter: Reporter
+) -> MeasuredPlans:
+    """Measure deployed plans over a link that is imposed on this machine.
+
+    Args:
+        link: that is imposed.
+        deployed: folders of deployments with what is planned for them.
+        samples: raw inputs, which are asked about in turn.
+        wanted: how much is measured.
+        reporter: receives messages and progress.
+
+    Returns:
+        Each plan as predicted for this machine and as measured, and the conditions.
+
+    Raises:
+        RunError: the link cannot be imposed as it is planned, or a side of a plan does not start.
+    """
+    load_before = os.getloadavg()
+    with tempfile.TemporaryDirectory(prefix="hwnas-") as folder, ExitStack() as stack:
+        scratch = Path(folder)
+        np.save(scratch / "samples.npy", samples)
+        imposed = stack.enter_context(ImposedLink(link, wanted.seed))
         reporter.info("calibrating the imposed link")
         calibration = calibrate(imposed, settled_state(link))
-        plans = []
-        for number, (plan, folder) in enumerate(zip(chosen, folders, strict=True)):
-            entry: dict[str, Any] = {"folder": str(folder / "edge"), "url": None}
-            if plan.candidate.uses_cloud and credentials is not None:
-                entry["url"] = start_server(imposed, folder / "cloud", number, credentials, scratch / f"{number}.log")
-                entry |= {"token": credentials.token, "ca": str(credentials.certificates / "ca.pem")}
-            plans.append(entry)
-        edges = Edges(imposed, plans, samples, wanted.edge_slowdown, scratch / "edges.log")
+        plans = _served(imposed, deployed, scratch)
+        edges = Edges(imposed, plans, scratch / "samples.npy", wanted.edge_slowdown, scratch / "edges.log")
         reporter.info("timing both sides over a link without delay")
         alone = times_alone(imposed, link, edges.endpoints)
         bar = stack.enter_context(reporter.bar(f"measuring over {link.name}"))
 
         def tell(done: int) -> None:
-            bar.update(done, wanted.requests, f"{len(chosen)} plans")
+            bar.update(done, wanted.requests, f"{len(deployed)} plans")
 
-        over = times_over(imposed, link, edges.endpoints, wanted.requests, seed, tell)
+        over = times_over(imposed, link, edges.endpoints, wanted.requests, wanted.seed, tell)
         facts = _facts(calibration, imposed, wanted, load_before)
-    worlds = Worlds.drawn(link, seed, requests=wanted.requests)
-    rows = zip(chosen, alone, over, strict=True)
-    return _Measured([Compared.of(plan.candidate, own, took, worlds) for plan, own, took in rows], facts)
+    worlds = Worlds.drawn(link, wanted.seed, requests=wanted.requests)
+    rows = zip(deployed.values(), alone, over, strict=True)
+    return MeasuredPlans([Compared.of(candidate, own, took, worlds) for candidate, own, took in rows], facts)
+
+
+def _served(imposed: ImposedLink, deployed: Mapping[Path, Candidate], scratch: Path) -> list[dict[str, Any]]:
+    """Start a server for each cloud, and return what the edges' process must know of each plan."""
+    credentials, plans = None, []
+    for number, (folder, candidate) in enumerate(deployed.items()):
+        entry: dict[str, Any] = {"folder": str(folder / "edge")}
+        if candidate.uses_cloud:
+            credentials = credentials or _credentials(scratch)
+            entry["url"] = start_server(imposed, folder / "cloud", number, credentials, scratch / f"{number}.log")
+            entry |= {"token": credentials.token, "ca": str(credentials.certificates / "ca.pem")}
+        plans.append(entry)
+    return plans
 
 
 def _facts(
@@ -167,6 +195,7 @@ def _facts(
         "machine": dict(machine()),
         "cores": os.cpu_count(),
         "load_average": {"before": list(load_before), "after": list(os.getloadavg())},
+        "niceness": os.nice(0),
         "versions": versions(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "origins": ORIGINS,
@@ -183,14 +212,14 @@ def _credentials(scratch: Path) -> Credentials:
     return Credentials(certificates, token_file, add_token(token_file))
 
 
-def _raw_inputs(run: Workspace, path: Path) -> Path:
-    """Write test samples as they are stored, and return the file."""
+def _raw_inputs(run: Workspace) -> NDArray[Any]:
+    """Return test samples as they are stored."""
     split = run.dataset.test.first(MOST_INPUTS)
-    np.save(path, split.inputs.take(split.indices).numpy())
-    return path
+    inputs: NDArray[Any] = split.inputs.take(split.indices).numpy()
+    return inputs
 
 
-def _written(planned: EdgeCloudPlans, measured: _Measured) -> EdgeCloudPlans:
+def _written(planned: EdgeCloudPlans, measured: MeasuredPlans) -> EdgeCloudPlans:
     """Write the document and the page with what was measured."""
     from hwnas.report.plans.page import plans_page
 
