@@ -15,6 +15,7 @@ from hwnas.collaborate.choice import Goal, break_even, regimes, winner_of, with_
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.plan import Plan
 from hwnas.collaborate.predict import Load, Worlds, predict
+from hwnas.collaborate.sensitivity import sensitivity
 from hwnas.errors import ConfigError
 from hwnas.io.atomic import write_file
 from hwnas.problem.fronts.loading import FrontSource, check_front_exists
@@ -28,6 +29,8 @@ from hwnas.workspace.links import link_of
 from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.workspace import Workspace, open_run
 
+MOST_BARS = 10
+"""Plans of the front whose latencies are told at other links too."""
 MOST_SAMPLES = 4000
 """Most validation samples, and most test samples, that networks answer."""
 
@@ -227,6 +230,7 @@ def _written(
         "plans": [plan.as_dict() for plan in plans],
         "break_even": break_even(plans, link, epsilon, goal),
         "regimes": regimes(plans, link, epsilon, goal) if plans else None,
+        "sensitivity": _sensitivity(run, link, enumeration, plans, winner) if plans else None,
         "networks": {key: points[key].architecture.as_dict() for key in used},
         "notes": notes,
     }
@@ -248,6 +252,15 @@ def _written(
         path,
         page,
     )
+
+
+def _sensitivity(
+    run: Workspace, link: LinkModel, enumeration: Enumeration, plans: Sequence[Plan], winner: Plan | None
+) -> dict[str, Any]:
+    goal: Goal = enumeration.edge.front.tier.quality.goal
+    shown = [plan for plan in plans if plan.on_front or plan is winner]
+    shown = sorted(shown, key=lambda plan: (plan is not winner, plan.latency.p50))[:MOST_BARS]
+    return sensitivity(plans, shown, link, enumeration.load, enumeration.promise.epsilon, run.experiment.seed, goal)
 
 
 def rule_of(epsilon: float) -> str:

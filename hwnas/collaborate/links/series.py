@@ -20,12 +20,18 @@ class Capacity(Protocol):
     def finish_ms(self, start_ms: Floats, size: Floats) -> Floats:
         """Return when the last of so many bytes has left that begin to leave at `start_ms`."""
 
+    def scaled(self, factor: float) -> Capacity:
+        """Return so many times the rate."""
+
 
 class Delay(Protocol):
     """Round trips of a link."""
 
     def at_ms(self, time_ms: Floats) -> Floats:
         """Return the round trip that begins at these times."""
+
+    def scaled(self, factor: float) -> Delay:
+        """Return round trips so many times as long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +44,9 @@ class ConstantRate:
         ends: Floats = start_ms + size / (self.mbps * BYTES_PER_MS)
         return ends
 
+    def scaled(self, factor: float) -> ConstantRate:
+        return ConstantRate(self.mbps * factor)
+
 
 @dataclass(frozen=True, eq=False)
 class ConstantDelay:
@@ -47,6 +56,9 @@ class ConstantDelay:
 
     def at_ms(self, time_ms: Floats) -> Floats:
         return np.broadcast_to(self.ms, np.broadcast_shapes(np.shape(self.ms), np.shape(time_ms)))
+
+    def scaled(self, factor: float) -> ConstantDelay:
+        return ConstantDelay(self.ms * factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +128,9 @@ class RateSeries:
         ends: Floats = (rounds + more) * self.steps.period_ms + times[index] + lasts
         return np.where(size > 0, np.maximum(ends, start_ms), start_ms)
 
+    def scaled(self, factor: float) -> RateSeries:
+        return RateSeries(replace(self.steps, values=self.steps.values * factor))
+
 
 @dataclass(frozen=True, eq=False)
 class DelaySeries:
@@ -125,6 +140,9 @@ class DelaySeries:
 
     def at_ms(self, time_ms: Floats) -> Floats:
         return self.steps.at(time_ms)
+
+    def scaled(self, factor: float) -> DelaySeries:
+        return DelaySeries(replace(self.steps, values=self.steps.values * factor))
 
 
 @dataclass(frozen=True, eq=False)
