@@ -353,7 +353,7 @@ def test_what_spares_a_loaded_cloud_is_kept() -> None:
 
 
 def test_all_cascades_share_what_is_promised() -> None:
-    """Of two edges and three clouds, one of which is an edge's network, with two rules."""
+    """Of two edges and three clouds, one of which is an edge's network, with two rules and a learned one."""
     rng, parts = np.random.default_rng(0), split_held_out(1000, 8000, 0)
     rules = {"max_prob": rng.random(9000), "margin": rng.random(9000)}
     answers = Answers((rules["max_prob"] > 0.2).astype(float), rules, "synthetic")
@@ -364,7 +364,7 @@ def test_all_cascades_share_what_is_promised() -> None:
     alone = candidate("edge_only", 0.9, 1)
     one.__dict__ |= {"_edge_only": lambda point: alone, "_best_input": lambda key: candidate("cloud_only", 0.9, 0, 1)}
     promised = [found.cascade.guarantee for found in one._cascades() if found.cascade is not None]
-    assert {round(1 / each.delta) for each in promised if each is not None} == {5 * 2 * 20}
+    assert {round(1 / each.delta) for each in promised if each is not None} == {5 * 3 * 20}
 
 
 def test_a_quality_of_which_less_is_better_has_no_cascades() -> None:

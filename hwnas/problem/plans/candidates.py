@@ -247,7 +247,8 @@ class Enumeration:
         if not rules:
             self._note("there are no cascades: the task has no deferral score")
             return
-        promise = self.promise.shared(len(rules) * sum(one != key for one in own for key in other))
+        tested = len(rules) + (len(rules) > 1)  # one is learned from the others
+        promise = self.promise.shared(tested * sum(one != key for one in own for key in other))
         inputs = {key: self._best_input(key) for key in other}
         for edge_key, edge in own.items():
             alone = self._edge_only(self.edge.points[edge_key])
@@ -264,7 +265,7 @@ class Enumeration:
 
     def _cascades_of(self, pair: Pair, promise: Promise, alone: Candidate, sent: Candidate) -> Iterator[Candidate]:
         """Yield the cascades of a pair, one for each rule; those that no promise covers say why."""
-        for rule in pair.edge.confidences:
+        for rule in pair.confidences:
             point = pair.certified(rule, promise.epsilon, promise.delta) or pair.empirical(rule, promise.epsilon)
             if 0 < point.escalated < 1:
                 yield self._cascade(pair, point, promise, alone, sent)
