@@ -20,6 +20,7 @@ from hwnas.collaborate.choice import break_even, eligible, regimes, winner_of
 from hwnas.collaborate.codecs import BoundaryCodec
 from hwnas.collaborate.cuts import PartTime
 from hwnas.collaborate.halves import split_module, split_network
+from hwnas.collaborate.learned.exits import exit_features, exit_logits, fit_exit
 from hwnas.collaborate.links.distribution import Quantiles
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.presets import PRESETS
@@ -249,8 +250,8 @@ def test_a_file_answers_in_the_unit_of_its_module(monkeypatch: pytest.MonkeyPatc
     samples.__dict__ |= {
         "run": SimpleNamespace(experiment=experiment),
         "_splits": [SimpleNamespace(fit=lambda own: own)],
-        "_inputs": deviations,
-        "_fitted": lambda network, inputs: inputs,
+        "inputs": deviations,
+        "fitted": lambda network, inputs: inputs,
     }
     side, network = SimpleNamespace(tier="edge"), SimpleNamespace(task=task)
     assert samples._run_file(side, Path("best.onnx"), network) == pytest.approx(deviations.numpy())
@@ -440,3 +441,42 @@ def test_a_radio_without_coefficients_is_refused(run: Path) -> None:
 def test_plans_of_a_changed_experiment_are_made_anew(run: Path) -> None:
     edited(run, links={"near": {"preset": "wired"}})
     assert pipeline.plan_edge_cloud(run, "near").path.name == "near.json"
+
+
+def test_an_exit_leaves_its_network_as_it_is_and_is_planned(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hwnas.problem.plans import exits
+
+    seen: list[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]] = []
+    answered = exits.exit_answers
+
+    def watched(samples: HeldOutSamples, side: Side, point: Any) -> dict[int, Answers]:
+        module = samples.module(side, point.architecture)
+        before = {name: value.clone() for name, value in module.state_dict().items()}
+        found = answered(samples, side, point)
+        seen.append((before, module.state_dict()))
+        return found
+
+    monkeypatch.setattr(exits, "exit_answers", watched)
+    planned = pipeline.plan_edge_cloud(run, "wired", epsilon=0.5, exits=True)
+    assert seen
+    assert all(torch.equal(value, after[name]) for before, after in seen for name, value in before.items())
+    cuts = [plan for plan in planned.plans if plan.candidate.kind == "cascade" and plan.candidate.cut is not None]
+    assert cuts
+    for plan in cuts:
+        entry = plan.as_dict()
+        assert entry["edge"] == entry["cloud"]
+        assert entry["exit"]["operators"] == entry["cut"]
+        assert 0 < entry["escalated"] < 1
+        assert entry["codec"] == "int8"
+        assert "an exit after operator" in entry["origins"]["accuracy"]
+
+
+def test_an_exit_learns_what_its_features_tell() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 600)
+    maps = rng.normal(0, 1, (600, 4, 6, 6))
+    maps[np.arange(600), labels, :3] += 1.0  # in the upper half alone
+    features = exit_features(maps)
+    weights = fit_exit(features[:400], labels[:400], 3)
+    assert (exit_logits(weights, features[400:]).argmax(1) == labels[400:]).mean() > 0.95
+    assert features[:, :4] == pytest.approx(maps[:, 0].reshape(600, 2, 3, 2, 3).mean((2, 4)).reshape(600, 4))

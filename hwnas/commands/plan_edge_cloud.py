@@ -21,6 +21,7 @@ from hwnas.io.atomic import write_file
 from hwnas.problem.fronts.loading import FrontSource, check_front_exists
 from hwnas.problem.plans.candidates import Enumeration
 from hwnas.problem.plans.drafts import Promise
+from hwnas.problem.plans.exits import ExitEnumeration
 from hwnas.problem.plans.samples import HeldOutSamples
 from hwnas.problem.plans.sides import Side, open_sides, tier_names
 from hwnas.words import brief
@@ -79,6 +80,7 @@ def plan_edge_cloud(
     delta: float = 0.05,
     load: Load | None = None,
     samples: int = MOST_SAMPLES,
+    exits: bool = False,
     front: FrontSource | None = None,
     runs: Path = Path("runs"),
     reporter: Reporter | None = None,
@@ -94,6 +96,7 @@ def plan_edge_cloud(
         delta: probability with which a cascade may lose more.
         load: clients, their requests and the cloud's workers; one client without queueing if left out.
         samples: most validation samples, and most test samples, that networks answer.
+        exits: train exits at cuts and plan with them too.
         front: `search` or `halving`; if left out, that of successive halving only where nothing was searched.
         runs: folder of run folders.
         reporter: receives messages and progress; silent if left out.
@@ -124,7 +127,12 @@ def plan_edge_cloud(
     run, reporter = open_run(reference, runs=runs, before=check), default_reporter(reporter)
     with locked(run):
         sides = open_sides(run, edge, cloud, front)
-        return _planned(run, sides, opened[0], load, promise, _held_out(run, sides, samples, reporter), reporter)
+        known = _held_out(run, sides, samples, reporter)
+        kind = ExitEnumeration if exits else Enumeration
+        draws = opened[0].quick_draws(run.experiment.seed)
+        enumeration = kind(*sides, draws, None if isinstance(known, str) else known, promise, load)
+        enumeration.notes += [known] if isinstance(known, str) else []
+        return _planned(run, opened[0], enumeration, reporter)
 
 
 def _check(promise: Promise, load: Load, samples: int) -> None:
@@ -173,20 +181,9 @@ def _held_out(run: Workspace, sides: Sequence[Side], count: int, reporter: Repor
     return samples
 
 
-def _planned(
-    run: Workspace,
-    sides: tuple[Side, Side],
-    link: LinkModel,
-    load: Load,
-    promise: Promise,
-    samples: HeldOutSamples | str,
-    reporter: Reporter,
-) -> EdgeCloudPlans:
-    seed, goal = run.experiment.seed, sides[0].front.tier.quality.goal
-    known = None if isinstance(samples, str) else samples
-    enumeration = Enumeration(*sides, link.quick_draws(seed), known, promise, load)
-    if isinstance(samples, str):
-        enumeration.notes.append(samples)
+def _planned(run: Workspace, link: LinkModel, enumeration: Enumeration, reporter: Reporter) -> EdgeCloudPlans:
+    seed, goal = run.experiment.seed, enumeration.edge.front.tier.quality.goal
+    load, promise = enumeration.load, enumeration.promise
     candidates = enumeration.candidates()
     worlds, plans, overloaded = Worlds.drawn(link, seed), list[Plan](), 0
     with reporter.bar(f"planning over {link.name}") as bar:
