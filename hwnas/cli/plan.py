@@ -36,6 +36,7 @@ def plan(
         float | None, typer.Option("--p99-ms", help="Tell how many clients are served within this, 99 of 100 times.")
     ] = None,
     samples: Annotated[int, typer.Option(help="Most validation and test samples that networks answer.")] = 4000,
+    exits: Annotated[bool, typer.Option("--exits", help="Train exits at cuts, and plan with them too.")] = False,
     front: Front = None,
     measure: Annotated[
         int | None,
@@ -68,6 +69,7 @@ def plan(
         delta=delta,
         load=Load(clients, rate, workers, p99_ms),
         samples=samples,
+        exits=exits,
         front=front,
         measure=None if measure is None else Measurement(measure, edge_slowdown),
         runs=runs,

@@ -20,6 +20,9 @@ class Capacity(Protocol):
     def finish_ms(self, start_ms: Floats, size: Floats) -> Floats:
         """Return when the last of so many bytes has left that begin to leave at `start_ms`."""
 
+    def scaled(self, factor: float) -> Capacity:
+        """Return so many times the rate."""
+
 
 class Delay(Protocol):
     """Round trips of a link."""
@@ -33,6 +36,9 @@ class Delay(Protocol):
     def down_ms(self, time_ms: Floats) -> Floats:
         """Return the way back that begins at these times."""
 
+    def scaled(self, factor: float) -> Delay:
+        """Return round trips so many times as long."""
+
 
 @dataclass(frozen=True, eq=False)
 class ConstantRate:
@@ -43,6 +49,9 @@ class ConstantRate:
     def finish_ms(self, start_ms: Floats, size: Floats) -> Floats:
         ends: Floats = start_ms + size / (self.mbps * BYTES_PER_MS)
         return ends
+
+    def scaled(self, factor: float) -> ConstantRate:
+        return ConstantRate(self.mbps * factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +68,9 @@ class ConstantDelay:
 
     def down_ms(self, time_ms: Floats) -> Floats:
         return self.at_ms(time_ms) / 2
+
+    def scaled(self, factor: float) -> ConstantDelay:
+        return ConstantDelay(self.ms * factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +140,9 @@ class RateSeries:
         ends: Floats = (rounds + more) * self.steps.period_ms + times[index] + lasts
         return np.where(size > 0, np.maximum(ends, start_ms), start_ms)
 
+    def scaled(self, factor: float) -> RateSeries:
+        return RateSeries(replace(self.steps, values=self.steps.values * factor))
+
 
 @dataclass(frozen=True, eq=False)
 class DelaySeries:
@@ -151,6 +166,9 @@ class DelaySeries:
     @cached_property
     def _back_ms(self) -> float:
         return float(self.steps.values.min()) / 2
+
+    def scaled(self, factor: float) -> DelaySeries:
+        return DelaySeries(replace(self.steps, values=self.steps.values * factor))
 
 
 @dataclass(frozen=True, eq=False)

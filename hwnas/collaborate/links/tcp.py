@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -74,6 +74,11 @@ class LinkDraws:
     lost: float = 0.0
     luck: Floats | None = None
     held_ms: Floats | float = 0.0
+
+    def scaled(self, rate: float, rtt: float) -> LinkDraws:
+        """Return the link with both rates times one factor, and round trips times another."""
+        up, down, delay = self.up.scaled(rate), self.down.scaled(rate), self.delay.scaled(rtt)
+        return replace(self, up=up, down=down, delay=delay)
 
     def transfer(self, up_bytes: Floats, down_bytes: Floats, server_ms: Floats | float = 0.0) -> Transfer:
         """Return the times of requests of `up_bytes` whose answers have `down_bytes`; the cloud takes `server_ms`."""
