@@ -160,7 +160,7 @@ def _narrow(traced_pass: Pass) -> Iterator[int]:
     for position in range(len(traced_pass.body)):
         alive = crossing(traced_pass, position)
         if len(alive) == 1:
-            value = traced_pass.values[alive[0]]
+            value = traced_pass.values.get(alive[0])
             if isinstance(value, Tensor) and value.ndim > 1 and len(value) == TRACE_BATCH and value.is_floating_point():
                 yield position
 
