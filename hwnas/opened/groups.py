@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hwnas.ops import Shape
 from hwnas.supernet.slicing.axes import Axis, Label, Labels, fix, inert, runs
-from hwnas.supernet.slicing.channel_groups import LEADING, Group, ParameterAxis
+from hwnas.supernet.slicing.channel_groups import Group, ParameterAxis
 from hwnas.supernet.slicing.channel_rules import Following
 from hwnas.traced.graph import TRACE_BATCH
 from hwnas.traced.segment import Segment
@@ -121,8 +121,6 @@ class Dependencies:
         why = part.fixed
         if len(sizes) > 1:
             why = why or "it is tied to an axis of another length"
-        if any(place.axis >= LEADING for place in places):
-            why = why or "a parameter lists it on its third axis or later"
         if any(place.before > 1 for place in places):
             why = why or "its members lie in runs of another axis"
         if not any(place.axis == 1 and self.tensors[place.parameter].ndim > 1 for place in places):

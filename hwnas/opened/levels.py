@@ -69,7 +69,7 @@ class Levels:
         pieces = list(spans_of(module, alone))
         called = [module.get_submodule(str(n.target)) for n in alone.graph.nodes if n.op == "call_module"]
         if len(pieces) < 2:
-            return len(called) == 1 and not _is_library(called[0])
+            return self._passes_on(module, alone)
         return any(_weights(child) > 1 for child in called)
 
     def _is_block(self, name: str, module: nn.Module) -> bool:
@@ -79,9 +79,14 @@ class Levels:
         alone = self.alone(name)
         if alone is None:
             return True
-        called = [node for node in alone.graph.nodes if node.op == "call_module"]
-        through = len(called) == 1 and not _is_library(module.get_submodule(str(called[0].target)))
-        return not through and len(list(spans_of(module, alone))) < 2
+        return not self._passes_on(module, alone) and len(list(spans_of(module, alone))) < 2
+
+    @staticmethod
+    def _passes_on(module: nn.Module, alone: Pass) -> bool:
+        """Return whether a module does no more than call one container."""
+        return [node.op for node in alone.body] == ["call_module"] and not _is_library(
+            module.get_submodule(str(alone.body[0].target))
+        )
 
     _forced: Mapping[str, tuple[str, ...]] = None  # type: ignore[assignment]
 

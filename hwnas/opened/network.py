@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from hwnas.errors import SpaceError
-from hwnas.opened.chain import Link, chain_of
+from hwnas.opened.chain import chain_of
 from hwnas.opened.decisions import Decision, decisions_of
 from hwnas.opened.groups import Channels, Dependencies, Flow, flow_of
 from hwnas.opened.slicing import Cut, masked, sliced
 from hwnas.ops import Shape
-from hwnas.supernet.slicing.channel_groups import Group
 from hwnas.supernet.slicing.channel_sorting import sort_channels
 
 IMAGES = 2
+CALIBRATING = 8
 CLOSE = 1e-3
 """Largest difference of outputs, as a share of the largest, that is put down to rounding in a check."""
-SAME = 1e-4
-"""The same of the largest network against the given one."""
 Members = Mapping[int, int]
 """How many members groups keep, by number; a group that is not named keeps all."""
 
@@ -132,12 +130,13 @@ class OpenedNetwork:
     def _segments(self, root: nn.Module) -> list[nn.Module]:
         return [link.of(root) for link in self.links]
 
-    def run(self, images: Tensor, members: Members) -> Tensor:
-        """Return the output of the chain with so many members, in evaluation."""
+    def run(self, images: Tensor, members: Members, root: nn.Module | None = None) -> Tensor:
+        """Return the output of the chain with so many members, in evaluation; of `root`, which has the same structure."""
         x = images
+        segments = self._with_weights if root is None else self._segments(root)
         with torch.no_grad():
-            for index in range(len(self.links)):
-                x = self.part(index, members).eval()(x)
+            for index, segment in enumerate(segments):
+                x = sliced(segment, self._cuts(index, members)).eval()(x)
         return x
 
     # --- checks ---
@@ -159,73 +158,75 @@ class OpenedNetwork:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(1)
             images = torch.randn(IMAGES, *self.shape)
-            given = self.root(images)
-            if not self._close_to(self.run(images, {}), given, CLOSE):
+            probe = _with_own_statistics(self.root, torch.randn(CALIBRATING, *self.shape))
+            if not self._close_to(self.run(images, {}, probe), probe(images), CLOSE):
                 raise SpaceError(
                     "the chain of its operators computes something else than the network",
                     where=self.where,
                     allowed="Modules work on what they are handed, not on what others left behind, and on any batch",
                     do="Hand a module what it needs through `forward`, and read sizes off the tensors",
                 )
-            self._close_unsorted(images, given)
-            self._close_unsliced(images)
+            self._close_unsorted(probe, images)
+            self._close_unsliced(probe, images)
+            given = self.root(images)
             self._sort(self._open())
             self.max_difference = self._difference(self.run(images, {}), given)
         self.__dict__.pop("decisions", None)
 
-    def _close_unsorted(self, images: Tensor, given: Tensor) -> None:
+    def _close_unsorted(self, probe: nn.Module, images: Tensor) -> None:
         """Close the groups whose order cannot be changed: all are reversed at once, and if that fails one by one."""
-        if not self._holds(self._open(), lambda numbers: self._reversed(numbers, images, given)):
-            bad = [n for n in self._open() if not self._holds([n], lambda one: self._reversed(one, images, given))]
-            self._shut(bad, "the network's output depends on the order of its channels")
-
-    def _close_unsliced(self, images: Tensor) -> None:
-        """Close the groups whose leading members do not compute what all do when the others are not read."""
-        if not self._holds(self._open(), lambda numbers: self._sliced_as_masked(numbers, images)):
+        given = probe(images)
+        if not self._holds(self._open(), lambda numbers: self._reversed(numbers, probe, images, given)):
             for number in self._open():
-                if not self._holds([number], lambda one: self._sliced_as_masked(one, images)):
-                    self._shut([number], "a smaller version does not run, or computes something else: it is written for "
-                               f"{self.groups[number].width} channels")
+                if not self._holds([number], lambda one: self._reversed(one, probe, images, given)):
+                    self._shut([number], "the network's output depends on the order of its channels")
+
+    def _close_unsliced(self, probe: nn.Module, images: Tensor) -> None:
+        """Close the groups whose leading members do not compute what all do when the others are not read."""
+        if not self._holds(self._open(), lambda numbers: self._sliced_as_masked(numbers, probe, images)):
+            for number in self._open():
+                if not self._holds([number], lambda one: self._sliced_as_masked(one, probe, images)):
+                    width = self.groups[number].width
+                    self._shut([number], f"a smaller version does not run or computes something else: {width} is fixed")
 
     @staticmethod
-    def _holds(numbers: list[int], check: object) -> bool:
+    def _holds(numbers: list[int], check: Callable[[list[int]], bool]) -> bool:
         try:
-            return bool(check(numbers))  # type: ignore[operator]
+            return check(numbers)
         except Exception:  # code of the user's that is handed fewer channels may raise anything
             return False
 
-    def _reversed(self, numbers: list[int], images: Tensor, given: Tensor) -> bool:
+    def _reversed(self, numbers: list[int], probe: nn.Module, images: Tensor, given: Tensor) -> bool:
         def turn() -> None:
-            state = self.root.state_dict(keep_vars=True)
+            state = dict([*probe.named_buffers(), *probe.named_parameters()])
             for number in numbers:
                 group = self.groups[number].group
                 for place in group.places:
-                    value = state.get(place.parameter)
-                    if value is not None:
-                        apart = value.detach().unflatten(place.axis, (group.size, place.after))
-                        value.detach().copy_(apart.flip(place.axis).flatten(place.axis, place.axis + 1))
+                    value = state[place.parameter].detach()
+                    apart = value.unflatten(place.axis, (group.size, place.after))
+                    value.copy_(apart.flip(place.axis).flatten(place.axis, place.axis + 1))
 
         turn()
         try:
-            return self._close_to(self.root(images), given, CLOSE)
+            return self._close_to(probe(images), given, CLOSE)
         finally:
             turn()
 
-    def _sliced_as_masked(self, numbers: list[int], images: Tensor) -> bool:
+    def _sliced_as_masked(self, numbers: list[int], probe: nn.Module, images: Tensor) -> bool:
         """Compare smaller versions with the network whose reading weights are zero; of a group that is normalised over
         all of its members, which computes other statistics then, that it runs."""
         least = {n: self.groups[n].options((0.25,))[0] // self.groups[n].unit for n in numbers}
-        if not torch.isfinite(self.run(images, least)).all():
+        if not torch.isfinite(self.run(images, least, probe)).all():
             return False
         least = {n: kept for n, kept in least.items() if not self.groups[n].normalized}
-        small, kept = self.run(images, least), {}
-        state = dict(self.root.named_parameters())
+        small, kept = self.run(images, least, probe), {}
+        state = dict(probe.named_parameters())
         try:
             for number, count in least.items():
-                for name, value in masked(self.root, self.groups[number].group.places, count).items():
+                for name, value in masked(probe, self.groups[number].group.places, count).items():
                     kept.setdefault(name, state[name].detach().clone())
                     state[name].detach().copy_(value)
-            return self._close_to(small, self.root(images), CLOSE)
+            return self._close_to(small, probe(images), CLOSE)
         finally:
             for name, value in kept.items():
                 state[name].detach().copy_(value)
@@ -239,7 +240,18 @@ class OpenedNetwork:
 
     def _close_to(self, one: Tensor, other: Tensor, tolerance: float) -> bool:
         scale = float(other.abs().max())
-        return one.shape == other.shape and float((one - other).abs().max()) <= tolerance * max(scale, 1e-6)
+        return one.shape == other.shape and float((one - other).abs().max()) <= tolerance * scale
+
+
+def _with_own_statistics(root: nn.Module, images: Tensor) -> nn.Module:
+    """Return a copy whose batch normalisation has the statistics of these images: untrained networks let signals fade,
+    and nothing could be told from their outputs."""
+    probe = copy.deepcopy(root)
+    for module in probe.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = 1.0
+    probe.train()(images)
+    return probe.eval()
 
 
 def _channels(shape: Shape) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import nn
@@ -28,6 +28,8 @@ class OpenedOrigin:
 class Opened(Operator):
     """A segment of a network of the user's, with its trained weights; two are equal when they compute the same from
     weights of the same shapes."""
+
+    leading_axes: ClassVar[int] = 8
 
     children: str
     """Classes of its modules, for a reader."""

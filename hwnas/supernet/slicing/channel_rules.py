@@ -195,6 +195,18 @@ def _reduced(following: Following, args: list[Any], out: Tensor) -> Labels:
     return tuple(kept) if out.ndim == len(labels) else tuple(k for axis, k in enumerate(kept) if axis not in over)
 
 
+def _normed(following: Following, args: list[Any], out: Tensor) -> Labels:
+    """Return the labels of a vector norm, whose axes are its third argument."""
+    return _reduced(following, [args[0], *args[2:3]], out)
+
+
+def _rolled(following: Following, args: list[Any], out: Tensor) -> Labels:
+    labels = following.labels(args[0])
+    for axis in args[2] if len(args) > 2 and args[2] else range(out.ndim):
+        fix(labels[axis], "it is rolled")
+    return labels
+
+
 def _pooled(following: Following, args: list[Any], out: Tensor, *, axes: int = 2) -> Labels:
     labels = following.labels(args[0])
     for label in labels[-axes:]:
@@ -209,7 +221,7 @@ def _padded(following: Following, args: list[Any], out: Tensor) -> Labels:
 def _cut(following: Following, args: list[Any], out: Tensor) -> Labels | None:
     """Return the labels of a slice; one of full length changes nothing."""
     if len(args) > 4 and args[4] != 1:
-        return None
+        fix(following.labels(args[0])[args[1]], "every so many of its members are taken")
     return _fixed_where_it_changes(following.labels(args[0]), out, "a part of it is taken")
 
 
@@ -263,7 +275,9 @@ CHANNEL_RULES: Mapping[str, Rule] = {  # an operation of ATen -> its rule; point
     "constant_pad_nd": _padded,
     "expand": _expanded,
     "index": _indexed,
+    "linalg_vector_norm": _normed,
     "permute": _permuted,
+    "roll": _rolled,
     "select": _selected,
     "slice": _cut,
     **_over(["mm", "bmm"], _product),
