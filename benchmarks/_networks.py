@@ -37,7 +37,15 @@ def conv(inner: int, outer: int, kernel: int, stride: int = 1, groups: int = 1) 
 class MobileNetV2(nn.Module):
     """MobileNetV2 of width 1, parameters named as in torchvision."""
 
-    SETTINGS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+    SETTINGS = (
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    )
 
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
@@ -72,7 +80,9 @@ class UNet(nn.Module):
     def __init__(self, width: int = 32, classes: int = 4) -> None:
         super().__init__()
         self.down = nn.ModuleList([Twice(3, width), Twice(width, 2 * width), Twice(2 * width, 4 * width)])
-        self.ups = nn.ModuleList([nn.ConvTranspose2d(4 * width, 2 * width, 2, 2), nn.ConvTranspose2d(2 * width, width, 2, 2)])
+        self.ups = nn.ModuleList(
+            [nn.ConvTranspose2d(4 * width, 2 * width, 2, 2), nn.ConvTranspose2d(2 * width, width, 2, 2)]
+        )
         self.merge = nn.ModuleList([Twice(4 * width, 2 * width), Twice(2 * width, width)])
         self.head = nn.Conv2d(width, classes, 1)
 
@@ -165,8 +175,16 @@ NETWORKS: dict[str, Callable[[], Made]] = {
     "transformers: MobileNetV2": hub("MobileNetV2", 96),
     "transformers: ConvNextV2": hub("ConvNextV2", 64, hidden_sizes=[32, 64, 128, 256], depths=[2, 2, 4, 2]),
     "transformers: ViT": hub(
-        "ViT", 32, hidden_size=96, num_hidden_layers=4, num_attention_heads=4, intermediate_size=384, image_size=32,
+        "ViT",
+        32,
+        hidden_size=96,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=384,
+        image_size=32,
         patch_size=4,
     ),
-    "transformers: Swin": hub("Swin", 32, image_size=32, patch_size=2, embed_dim=32, depths=[2, 2], num_heads=[2, 4], window_size=4),
+    "transformers: Swin": hub(
+        "Swin", 32, image_size=32, patch_size=2, embed_dim=32, depths=[2, 2], num_heads=[2, 4], window_size=4
+    ),
 }

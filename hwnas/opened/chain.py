@@ -66,7 +66,7 @@ def chain_of(root: nn.Module, shape: Shape, where: str) -> list[Link]:
 
 def _links(root: nn.Module, passes: Mapping[bool, Pass], calls: Mapping[str, tuple[object, object]]) -> list[Link]:
     told = structures(root, [found.graph for found in passes.values()])
-    spans = {mode: list(spans_of(root, passes[mode])) for mode in MODES}
+    spans = {mode: list(spans_of(root, passes[mode], blocks=True)) for mode in MODES}
     if [children_of(passes[False], *span) for span in spans[False]] != [
         children_of(passes[True], *span) for span in spans[True]
     ] or not spans[False]:
@@ -74,9 +74,7 @@ def _links(root: nn.Module, passes: Mapping[bool, Pass], calls: Mapping[str, tup
     links: dict[str, Link] = {}
     for evaluated, trained in zip(spans[False], spans[True], strict=True):
         piece = Piece(root, passes[False], evaluated)
-        parts = {
-            mode: part_of(passes[mode].graph, *span) for mode, span in ((False, evaluated), (True, trained))
-        }
+        parts = {mode: part_of(passes[mode].graph, *span) for mode, span in ((False, evaluated), (True, trained))}
         slot = free_slot(piece.slot, links)
         alike = piece.entering == piece.leaving
         optional = alike and _adds_to_its_input(Segment(root, parts), piece.entering)
@@ -117,7 +115,7 @@ def _not_opened(where: str, shape: Shape, error: Exception) -> SpaceError:
             "What a network computes depends on shapes and settings alone, or it is another network for each image",
             "Replace the branch by torch.where, or take it out of the module that the function returns",
         )
-    if "missing" in why and "positional argument" in why or "forward takes" in why:
+    if ("missing" in why and "positional argument" in why) or "forward takes" in why:
         return _refused(
             where,
             f"its forward takes other arguments than one input ({why})",
@@ -134,5 +132,3 @@ def _not_opened(where: str, shape: Shape, error: Exception) -> SpaceError:
 
 def _refused(where: str, met: str, allowed: str, do: str) -> SpaceError:
     return SpaceError(met, where=where, allowed=allowed, do=do)
-
-

@@ -43,9 +43,7 @@ def decisions_of(
 
 def _single(number: int, channels: Channels, shares: Iterable[float]) -> Decision:
     options = channels.options(shares)
-    return Decision(
-        f"{channels.name}.width", options, tuple({number: option // channels.unit} for option in options)
-    )
+    return Decision(f"{channels.name}.width", options, tuple({number: option // channels.unit} for option in options))
 
 
 def _together(slot: str, groups: Mapping[int, Channels]) -> Decision:
@@ -85,7 +83,9 @@ def narrowed(
             raise _refused(where, f"`{name}` lists {strange[0]!r}", f"Widths that can be cut: {listed}")
         if not options or options[-1] != decision.options[-1] or options != sorted(set(options)):
             last = decision.options[-1]
-            raise _refused(where, f"`{name}` lists {options}", f"From small to large, with the whole, {last}, at the end")
+            raise _refused(
+                where, f"`{name}` lists {options}", f"From small to large, with the whole, {last}, at the end"
+            )
         members = tuple(decision.members[decision.options.index(option)] for option in options)
         if len(options) > 1:
             kept.append(Decision(name, tuple(options), members))
@@ -96,4 +96,6 @@ def narrowed(
 
 
 def _refused(where: str, met: str, allowed: str) -> SpaceError:
-    return SpaceError(met, where=f"{where}: choices", allowed=allowed, do="Correct it, or remove it to close the choice")
+    return SpaceError(
+        met, where=f"{where}: choices", allowed=allowed, do="Correct it, or remove it to close the choice"
+    )

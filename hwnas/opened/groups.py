@@ -108,7 +108,9 @@ class Dependencies:
             parts = runs(axis, whole)
             for index, (part, size) in enumerate(parts):
                 before = prod(length for _, length in parts[:index])
-                placed.setdefault(part, []).append((size, ParameterAxis(name, number, before, whole // (before * size))))
+                placed.setdefault(part, []).append(
+                    (size, ParameterAxis(name, number, before, whole // (before * size)))
+                )
         found = {}
         for part, places in placed.items():
             made = [place for _, place in places if self._produces(place)]
@@ -117,7 +119,9 @@ class Dependencies:
                 found[part] = self._channels(part, [place for _, place in places], {s for s, _ in places}, made)
         return found
 
-    def _channels(self, part: Axis, places: list[ParameterAxis], sizes: set[int], made: list[ParameterAxis]) -> Channels:
+    def _channels(
+        self, part: Axis, places: list[ParameterAxis], sizes: set[int], made: list[ParameterAxis]
+    ) -> Channels:
         why = part.fixed
         if len(sizes) > 1:
             why = why or "it is tied to an axis of another length"
@@ -161,9 +165,7 @@ class Dependencies:
 def flow_of(shape: Shape, label: Label, numbers: Mapping[Axis, int]) -> Flow:
     """Return the flow of a shape and the label of its channels, `numbers` being those of the open groups."""
     length = shape[-1] if len(shape) == 2 else shape[0]
-    factors = [
-        (numbers.get(part.root), size) for axis, n in label if axis is not None for part, size in runs(axis, n)
-    ]
+    factors = [(numbers.get(part.root), size) for axis, n in label if axis is not None for part, size in runs(axis, n)]
     rest = length // prod(size for _, size in factors) if factors else length
     return Flow(shape, (*factors, (None, rest)))
 

@@ -108,7 +108,9 @@ class Levels:
         return self._passes[name]
 
 
-def recorded(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], opened: set[str] | None = None) -> tuple[Pass, set[str]]:
+def recorded(
+    module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], opened: set[str] | None = None
+) -> tuple[Pass, set[str]]:
     """Return the pass of a module, and the children that had to be opened for it beside those named.
 
     Raises:
@@ -167,6 +169,8 @@ def is_residual(module: nn.Module, found: Pass) -> bool:
 
 
 def _adds(module: nn.Module, node: fx.Node, entry: fx.Node) -> bool:
+    while node is not entry and _passes(module, node):
+        (node,) = node.all_input_nodes
     if node is entry:
         return True
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
@@ -176,6 +180,14 @@ def _adds(module: nn.Module, node: fx.Node, entry: fx.Node) -> bool:
 
 
 ACTIVATIONS = ("relu", "relu_", "hardtanh", "relu6", "clamp", "clone", "contiguous", "dropout")
+
+
+def _passes(module: nn.Module, node: fx.Node) -> bool:
+    """Return whether a node is a child that hands on what it gets, in evaluation at least."""
+    if node.op != "call_module" or len(node.all_input_nodes) != 1:
+        return False
+    child = module.get_submodule(str(node.target))
+    return isinstance(child, nn.Identity | nn.Dropout) or (type(child) is nn.Sequential and not len(child))
 
 
 def _shapes_nothing(module: nn.Module, node: fx.Node) -> bool:

@@ -256,5 +256,3 @@ def _with_own_statistics(root: nn.Module, images: Tensor) -> nn.Module:
 
 def _channels(shape: Shape) -> int:
     return int(shape[-1] if len(shape) == 2 else shape[0])
-
-

@@ -31,7 +31,9 @@ def sliced(segment: nn.Module, cuts: Iterable[Cut]) -> nn.Module:
         if part.shape != value.shape:
             touched.add(name.rpartition(".")[0])
         part = part.clone()
-        memo[id(value)] = nn.Parameter(part, requires_grad=value.requires_grad) if isinstance(value, nn.Parameter) else part
+        memo[id(value)] = (
+            nn.Parameter(part, requires_grad=value.requires_grad) if isinstance(value, nn.Parameter) else part
+        )
     made: nn.Module = copy.deepcopy(segment, memo)
     for name in touched:
         _resize(made.get_submodule(name))

@@ -37,8 +37,11 @@ def load_weights(module: nn.Module, path: Path) -> None:
     missing = [name for name in own if name not in state and name not in counters]
     extra = [name for name in state if name not in own]
     if missing or extra:
-        told = [f"{counted(len(names), f'{what} key')} ({_some(names)})"
-                for names, what in ((missing, "missing"), (extra, "unknown")) if names]
+        told = [
+            f"{counted(len(names), f'{what} key')} ({_some(names)})"
+            for names, what in ((missing, "missing"), (extra, "unknown"))
+            if names
+        ]
         raise _refused(
             path,
             f"the weights are of another network: {', '.join(told)}",
@@ -82,7 +85,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if isinstance(content, Mapping) and not _is_state(content) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not _is_state(content):
-        what = f"a dictionary with {_some(list(map(str, content)))}" if isinstance(content, Mapping) else type(content).__name__
+        what = (
+            f"a dictionary with {_some(list(map(str, content)))}"
+            if isinstance(content, Mapping)
+            else type(content).__name__
+        )
         raise _refused(
             path, f"it holds {what}", f"{FORM}, or one under {', '.join(WRAPPERS)}", "Save the state dictionary alone"
         )

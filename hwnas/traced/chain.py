@@ -102,11 +102,12 @@ class Piece:
         return tuple(self.found.values[node].shape[1:])
 
 
-def spans_of(root: nn.Module, traced_pass: Pass) -> Iterator[tuple[int, int]]:
+def spans_of(root: nn.Module, traced_pass: Pass, *, blocks: bool = False) -> Iterator[tuple[int, int]]:
+    """Yield the first node and the end of each segment; `blocks` as of `graph.cuts`."""
     if not any(node.op == "call_module" for node in traced_pass.body):
         return
     start = 0
-    for position in [*graph.cuts(root, traced_pass), len(traced_pass.body)]:
+    for position in [*graph.cuts(root, traced_pass, blocks=blocks), len(traced_pass.body)]:
         yield start, position
         start = position
 

@@ -147,9 +147,6 @@ class _Recorder(TorchFunctionMode):
             output = plain(module, *args, **kwargs)
         finally:
             self._leaves -= 1
-        if output is first:  # a child that passes on what it gets, such as an empty Sequential
-            self.graph.erase_node(node)
-            return output
         if not isinstance(output, Tensor) and not (type(output) is tuple and all(map(_simple, output))):
             raise NotOpened(name)
         self._note(output, node)
