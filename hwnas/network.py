@@ -285,9 +285,9 @@ class Placed:
 def operators_by_slot(space: AnySpace) -> dict[str, dict[tuple[Operator, Shape], None]]:
     """Every (operator, input shape) that the space can put into each slot, in a fixed order.
 
-    Exact for spaces of stages, opened networks, and functions whose architectures are counted; of larger functions, those of
-    5,000 random architectures, or, where `lower` takes a while because they return modules, in as many as it takes
-    until 300 in a row bring nothing new.
+    Exact for spaces of stages, opened networks, and functions whose architectures are counted; of larger functions,
+    those of 5,000 random architectures, or, where `lower` takes a while because they return modules, in as many as it
+    takes until 300 in a row bring nothing new.
     """
     by_slot: dict[str, dict[tuple[Operator, Shape], None]] = {}
     if isinstance(space, Space):

@@ -74,7 +74,7 @@ def test_a_smaller_network_computes_what_the_whole_does_without_the_channels_it_
     name = "stages.1.blocks.1.conv1.width"
     small = lower(space, space.sample(lambda choice: 8 if choice.name == name else choice.options[-1]))
     whole = build(lower(space, space.largest())).eval()
-    reading = whole.get_submodule("stages_1_blocks_1.stages.1.blocks.1.conv2").weight
+    reading = whole.get_submodule("stages_1_blocks_1.stages.1.blocks.1.conv2").get_parameter("weight")
     with torch.no_grad():
         reading[:, 8:] = 0
         assert torch.allclose(build(small).eval()(images()), whole(images()), atol=1e-5)
@@ -100,13 +100,16 @@ def test_attention_is_cut_by_heads(net: Path) -> None:
     space = opened(net, "tokens")
     by_name = {choice.name: choice.options for choice in space.choices}
     assert by_name["patch.width"] == (16, 24, 32)  # along a table of positions too
-    assert "layers_0_0.depth" in by_name and by_name["layers.0.0.q.width"] == (8, 16, 24, 32)
+    assert "layers_0_0.depth" in by_name
+    assert by_name["layers.0.0.q.width"] == (8, 16, 24, 32)
 
 
 def test_the_most_important_channels_come_first(net: Path, weights: Path) -> None:
     space = opened(net, weights=weights)
     whole = build(lower(space, space.largest()))
-    reading = whole.get_submodule("stages_0_blocks_0.stages.0.blocks.0.conv2").weight.abs().sum((0, 2, 3))
+    reading = (
+        whole.get_submodule("stages_0_blocks_0.stages.0.blocks.0.conv2").get_parameter("weight").abs().sum((0, 2, 3))
+    )
     assert torch.all(reading[:-1] >= reading[1:] - 1e-4)
 
 
@@ -121,7 +124,7 @@ def test_all_operators_of_its_networks_are_listed_and_equal_blocks_share_rows(ne
 
 
 def test_rows_and_choices_do_not_depend_on_the_process_or_the_weights(net: Path, weights: Path) -> None:
-    space, other = opened(net), pickle.loads(pickle.dumps(opened(net, weights=weights)))
+    space, other = opened(net), pickle.loads(pickle.dumps(opened(net, weights=weights)))  # noqa: S301 - our own
     assert [op.describe() for op, _ in operators_of(space)] == [op.describe() for op, _ in operators_of(other)]
     assert space.build.identity != other.build.identity  # type: ignore[attr-defined]
 
@@ -133,7 +136,8 @@ def test_a_written_space_is_the_same_space(net: Path, weights: Path, tmp_path: P
     assert result.max_difference <= 1e-5
     space, _ = pipeline.open_space(out)
     direct = opened(net, weights=weights)
-    assert space.choices == direct.choices and space.name == "mine"
+    assert space.choices == direct.choices
+    assert space.name == "mine"
     one, other = (build(lower(s, s.largest())).eval()(images()) for s in (space, direct))
     assert torch.equal(one, other)
     raw = yaml.safe_load(out.read_text())
@@ -184,7 +188,8 @@ def test_weights_that_are_not_those_of_the_network_are_named(kind: str, net: Pat
     file = _saved(tmp_path, change(dict(module_of(net).state_dict())))
     with pytest.raises(ConfigError) as caught:
         opened(net, weights=file)
-    assert told in str(caught.value) and str(file) in caught.value.where
+    assert told in str(caught.value)
+    assert str(file) in caught.value.where
 
 
 def test_a_file_of_weights_that_is_damaged_or_absent_is_told(net: Path, tmp_path: Path) -> None:
@@ -215,7 +220,8 @@ def test_a_network_that_cannot_be_opened_is_refused(function: str, told: str, ne
 def test_sizes_written_into_the_code_close_the_group_that_they_are_of(net: Path, tmp_path: Path) -> None:
     result = pipeline.open_network(f"{net}:baked", out=tmp_path / "baked.yaml")
     assert [one["layer"] for one in result.closed] == ["one"]
-    assert "does not run" in result.closed[0]["reason"] and "16 is fixed" in result.closed[0]["reason"]
+    assert "does not run" in result.closed[0]["reason"]
+    assert "16 is fixed" in result.closed[0]["reason"]
     assert result.elastic_share == 0.6
 
 

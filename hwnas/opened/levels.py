@@ -29,6 +29,7 @@ class Levels:
 
     def __post_init__(self) -> None:
         self._passes: dict[str, Pass | None] = {}
+        self._forced: dict[str, tuple[str, ...]] = {}
         modules = dict(self.root.named_modules())
         self._blocks = {
             type(module)
@@ -88,12 +89,8 @@ class Levels:
             module.get_submodule(str(alone.body[0].target))
         )
 
-    _forced: Mapping[str, tuple[str, ...]] = None  # type: ignore[assignment]
-
     def alone(self, name: str) -> Pass | None:
         """Return the pass of one module over its children; None if it cannot be recorded."""
-        if self._forced is None:
-            self._forced = {}
         if name not in self._passes:
             module = self.root.get_submodule(name)
             self._passes[name] = None
@@ -104,7 +101,7 @@ class Levels:
                     return None
                 if forced:
                     prefix = f"{name}." if name else ""
-                    self._forced = {**self._forced, name: tuple(prefix + child for child in sorted(forced))}
+                    self._forced[name] = tuple(prefix + child for child in sorted(forced))
         return self._passes[name]
 
 

@@ -131,7 +131,7 @@ class OpenedNetwork:
         return [link.of(root) for link in self.links]
 
     def run(self, images: Tensor, members: Members, root: nn.Module | None = None) -> Tensor:
-        """Return the output of the chain with so many members, in evaluation; of `root`, which has the same structure."""
+        """Return the output of the chain with so many members, in evaluation; of `root`, if it is given."""
         x = images
         segments = self._with_weights if root is None else self._segments(root)
         with torch.no_grad():
@@ -203,7 +203,7 @@ class OpenedNetwork:
                 group = self.groups[number].group
                 for place in group.places:
                     value = state[place.parameter].detach()
-                    apart = value.unflatten(place.axis, (group.size, place.after))
+                    apart = torch.unflatten(value, place.axis, (group.size, place.after))
                     value.copy_(apart.flip(place.axis).flatten(place.axis, place.axis + 1))
 
         turn()
@@ -219,7 +219,8 @@ class OpenedNetwork:
         if not torch.isfinite(self.run(images, least, probe)).all():
             return False
         least = {n: kept for n, kept in least.items() if not self.groups[n].normalized}
-        small, kept = self.run(images, least, probe), {}
+        small = self.run(images, least, probe)
+        kept: dict[str, Tensor] = {}
         state = dict(probe.named_parameters())
         try:
             for number, count in least.items():

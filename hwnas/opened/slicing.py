@@ -42,9 +42,8 @@ def sliced(segment: nn.Module, cuts: Iterable[Cut]) -> nn.Module:
 
 def _resize(module: nn.Module) -> None:
     """Set what a layer of torch's own says of its sizes to those of its parameters."""
-    weight = getattr(module, "weight", None)
+    weight: Any = getattr(module, "weight", None)
     if isinstance(module, _ConvNd):
-        assert weight is not None
         if module.transposed:
             module.in_channels, module.out_channels = weight.shape[0], weight.shape[1] * module.groups
         else:
@@ -61,7 +60,7 @@ def _resize(module: nn.Module) -> None:
     elif isinstance(module, nn.PReLU):
         module.num_parameters = len(weight)
     elif isinstance(getattr(module, "normalized_shape", None), tuple):
-        module.normalized_shape = tuple(weight.shape)
+        setattr(module, "normalized_shape", tuple(weight.shape))  # noqa: B010 - of a class of the user's too
 
 
 def masked(root: nn.Module, places: Iterable[ParameterAxis], kept: int) -> dict[str, Tensor]:

@@ -50,7 +50,7 @@ def source_of(network: Any, weights: Any, shape: Any, *, where: str, base: Path)
     key = f"{where}: network"
     if not isinstance(network, str) or not network.rpartition(":")[0].endswith(".py"):
         raise space_error(f"`network` is {network!r}", where, f"`network: FILE.py:FUNCTION`. {FORM}", "Correct it")
-    name, function, file = check_reference(network, base=base, where=key)
+    _name, function, file = check_reference(network, base=base, where=key)
     assert file is not None
     named(f"{file.absolute()}:{function}", base=base, where=key)
     if shape is not None and not (

@@ -213,8 +213,8 @@ class _Recorder(TorchFunctionMode):
         return self._told(tuple(args), first), {key: self._told(value, first) for key, value in kwargs.items()}
 
     def _told(self, value: Any, first: Any) -> Any:
-        """Return a value as an argument of a node; sizes of the batch are read off the tensor that is worked on, so that
-        none is carried from one end of the network to the other."""
+        """Return a value as an argument of a node; sizes of the batch are read off the tensor that is worked on, so
+        that none is carried from one end of the network to the other."""
         if isinstance(value, Number):
             if int(value) == TRACE_BATCH and first is not None and first.ndim and len(first) == TRACE_BATCH:
                 return self.graph.call_method("size", (self._told(first, first), 0))

@@ -179,9 +179,10 @@ def trained_on_digits(file: Path, epochs: int = 3) -> Path:
         torch.manual_seed(0)
         net = module_of(file)
         optimizer = torch.optim.AdamW(net.parameters(), 1e-2)
-        for batch in [part for _ in range(epochs) for part in torch.randperm(1400).split(64)]:
+        batches = [part for _ in range(epochs) for part in torch.split(torch.randperm(1400), 64)]
+        for batch in batches:
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(net(images[batch]), labels[batch]).backward()
+            torch.nn.functional.cross_entropy(net(images[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     path = file.parent / "best.pth"
     torch.save({"state_dict": net.state_dict(), "epoch": epochs}, path)

@@ -23,8 +23,8 @@ def center_crop(largest: Tensor, size: Size, leading: int = 2) -> Tensor:
     """Return the part of a shared tensor that a tensor of `size` uses: leading channels, and the centre of a kernel.
 
     The first axes, `leading` of them, are (output, input) channels and are cut at the end; any further axis is spatial
-    and is cut on both sides. A tensor of full size is returned as it is. One view of all axes, because one after the other each would
-    fill a tensor with zeros on the way back.
+    and is cut on both sides. A tensor of full size is returned as it is. One view of all axes, because one after the
+    other each would fill a tensor with zeros on the way back.
     """
     if largest.shape == size:
         return largest
