@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hwnas.commands.doctor import doctor as doctor
     from hwnas.commands.export import export as export
     from hwnas.commands.fidelity import fidelity as fidelity
+    from hwnas.commands.open_network import open_network as open_network
     from hwnas.commands.plan import plan as plan
     from hwnas.commands.plan_edge_cloud import plan_edge_cloud as plan_edge_cloud
     from hwnas.commands.report import report as report
@@ -63,6 +64,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "halving": "hwnas.commands.successive_halving:halving",
     "lint": "hwnas.commands.tables:lint",
     "merge": "hwnas.commands.tables:merge",
+    "open_network": "hwnas.commands.open_network:open_network",
     "open_run": "hwnas.workspace.workspace:open_run",
     "open_space": "hwnas.workspace.spaces:open_space",
     "pack": "hwnas.commands.bench_remote:pack",

@@ -28,6 +28,7 @@ FLOORS = (  # bottom to top
     ("cost_ranges", "export", "measure", "population", "space_checks", "tabular"),
     ("predictors",),
     ("latency", "search", "supernet"),
+    ("opened",),
     ("accuracy", "boards", "collaborate", "config", "report", "testing"),
     ("deploy", "workspace"),
     ("problem", "serve"),

@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help li
     "serve-storage": storages.serve_storage,
     "cost": spaces.cost,
     "show": spaces.show,
+    "open": spaces.open_network,
     "score": tools.score,
     "schema": tools.schema,
     "test-operator": operators.certify,

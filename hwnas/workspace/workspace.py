@@ -166,10 +166,11 @@ def open_run(
     reference_path, (path, experiment) = Path(reference), experiment_of(reference)
     inside = path == reference_path / "experiment.yaml"
     base = path.parent / Path(experiment.base or "").expanduser()
-    # a run's own space counts, even where the current folder holds one of that name
-    own = inside and (path.parent / split_reference(experiment.space)[0]).is_file()
     plugins = plugin_files(experiment.plugins, base=path.parent, where=str(path))
-    named = path.parent / experiment.space if own else experiment.space
+    named = experiment.space
+    # a run's own space counts, even where the current folder holds one of that name
+    if inside and isinstance(named, str) and (path.parent / split_reference(named)[0]).is_file():
+        named = str(path.parent / named)
     task = task_in(experiment, base=path.parent, where=str(path))
     space, space_file = unchecked_space(named, base=path.parent, plugins=plugins, task=task)
     folder = reference_path if inside else runs / experiment.name
