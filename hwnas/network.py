@@ -164,10 +164,15 @@ def _called(space: FunctionSpace, architecture: Architecture) -> Network:
 def bound_task(space: AnySpace) -> Task:
     """Return the task of a space with the shapes of its smallest network; the ranks are those of all its networks."""
     if isinstance(space, Space):
-        return space.task.at(
-            space.input_shapes({name: options[0] for name, options in space.shared.items()})[0], space.width
-        )
+        return space.task.at(first_shape(space), space.width)
     return lower(space, space.smallest()).task
+
+
+def first_shape(space: AnySpace) -> Shape:
+    """Return the input shape of a space's networks at the first options; named inputs keep their names."""
+    if isinstance(space, Space):
+        return space.input_shapes({name: options[0] for name, options in space.shared.items()})[0]
+    return lower(space, space.smallest()).input_shape
 
 
 def known_operators(*spaces: AnySpace) -> Mapping[str, str]:

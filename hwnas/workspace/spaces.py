@@ -108,6 +108,13 @@ def unchecked_space(
         raise SpaceError(
             "the file's function is not named", where=str(path), allowed=FORM, do=f"Write `{name}:FUNCTION`"
         )
+    if function is None and "space" in read_yaml(path):
+        raise SpaceError(
+            "the file is an experiment, no space",
+            where=str(path),
+            allowed="`space` names the file of a space; a file beside the experiment is found before one of hwnas",
+            do="Name the space's own file, or give the two files different names",
+        )
     space: AnySpace = read_space(path, task=task) if function is None else _function_space(path, function, task)
     plugins = tuple(dict.fromkeys([*space.plugins, *plugins]))
     return replace(space, plugins=plugins), path

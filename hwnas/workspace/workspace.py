@@ -13,13 +13,12 @@ from hwnas.accuracy import AccuracySource, accuracy_metric, check_training_free,
 from hwnas.config import Experiment
 from hwnas.errors import ConfigError
 from hwnas.export import check_input
-from hwnas.network import Network, bound_task, lower
+from hwnas.network import Network, bound_task, first_shape, lower
 from hwnas.registry import plugin_files
 from hwnas.report.units import Units
 from hwnas.selection import check_rule
 from hwnas.space import AnySpace, Architecture
 from hwnas.tasks import Task
-from hwnas.tasks.ends import shape_of
 from hwnas.words import brief
 from hwnas.workspace.datasets import check_augmentation
 from hwnas.workspace.objectives import Objectives, check_limited
@@ -185,7 +184,7 @@ def open_run(
     check_augmentation(experiment, space)
     for name, setup in experiment.setups.items():
         where = f"experiment `{experiment.name}`: setups.{name}"
-        check_input(setup.precision, shape_of(bound_task(space).inputs), where=where)
+        check_input(setup.precision, first_shape(space), where=where)
     before(run)
     check_opened(space, space_file, reporter)
     return run
