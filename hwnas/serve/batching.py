@@ -40,6 +40,13 @@ class Overloaded(Exception):
 class Backend(Protocol):
     """Whatever answers contents: sessions of this process, or replicas elsewhere."""
 
+    def check_room(self) -> None:
+        """Refuse a request before it is read.
+
+        Raises:
+            Overloaded: too many are waiting.
+        """
+
     async def submit(self, content: Content) -> tuple[Array, int]:
         """Return the answer and the microseconds that it took, queueing apart.
 
@@ -83,14 +90,18 @@ class Batcher:
         self._threads = [threading.Thread(target=self._work, daemon=True, name="session") for _ in calls]
         self._is_started = False
 
+    def check_room(self) -> None:
+        """Refuse a request if the queue is full."""
+        if len(self._queue) >= self._most:
+            self._metrics.shed += 1
+            raise Overloaded(self._retry_s())
+
     async def submit(self, content: Content) -> tuple[Array, int]:
         """Return the answer and the microseconds of its batch."""
         self._start()
         waiting = _Waiting(content, asyncio.get_running_loop().create_future(), time.perf_counter())
         with self._changed:
-            if len(self._queue) >= self._most:
-                self._metrics.shed += 1
-                raise Overloaded(self._retry_s())
+            self.check_room()
             is_fast = self._batch == 1 and self._service_s is not None and self._service_s < INLINE_S
             call = self._free.pop() if is_fast and self._free and not self._queue else None
             if call is None:

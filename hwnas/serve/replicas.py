@@ -95,11 +95,15 @@ class ReplicaBackend:
         """Requests that are beyond those which all replicas compute."""
         return max(0, self._asked - self._replicas)
 
-    async def submit(self, content: Content) -> tuple[Array, int]:
-        """Return the answer of a replica; of another one where the first died."""
+    def check_room(self) -> None:
+        """Refuse a request if too many wait."""
         if self.waiting >= self._most:
             self._metrics.shed += 1
             raise Overloaded(max(1, round(self.waiting * self._service_s / self._replicas)))
+
+    async def submit(self, content: Content) -> tuple[Array, int]:
+        """Return the answer of a replica; of another one where the first died."""
+        self.check_room()
         from ray.exceptions import RayActorError
 
         self._asked += 1
