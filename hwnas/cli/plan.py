@@ -37,6 +37,15 @@ def plan(
     ] = None,
     samples: Annotated[int, typer.Option(help="Most validation and test samples that networks answer.")] = 4000,
     front: Front = None,
+    measure: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Measure the best plans by N requests each, over the link imposed here; as root."
+        ),
+    ] = None,
+    edge_slowdown: Annotated[
+        float, typer.Option(help="Of --measure: how many times slower the edge computes than this machine.")
+    ] = 1.0,
     runs: Runs = RUNS,
     settings: Settings = None,
     as_json: Json = False,
@@ -48,6 +57,7 @@ def plan(
     """
     from hwnas import pipeline
     from hwnas.collaborate.predict import Load
+    from hwnas.commands.measure_plans import Measurement
 
     planned = pipeline.plan_edge_cloud(
         edited(experiment, settings),
@@ -59,6 +69,7 @@ def plan(
         load=Load(clients, rate, workers, p99_ms),
         samples=samples,
         front=front,
+        measure=None if measure is None else Measurement(measure, edge_slowdown),
         runs=runs,
         reporter=Terminal(),
     )

@@ -15,6 +15,7 @@ from hwnas.collaborate.choice import Goal, break_even, regimes, winner_of, with_
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.plan import Plan
 from hwnas.collaborate.predict import Load, Worlds, predict
+from hwnas.commands.measure_plans import Measurement, measure_plans
 from hwnas.errors import ConfigError
 from hwnas.io.atomic import write_file
 from hwnas.problem.fronts.loading import FrontSource, check_front_exists
@@ -50,6 +51,8 @@ class EdgeCloudPlans:
         document: all of it, ready for JSON, as it is written.
         path: file that holds the document.
         page: page that shows it.
+        goal: whether more or less of the quality is better.
+        front: source of the fronts, as it was asked for.
     """
 
     run: Workspace
@@ -64,6 +67,8 @@ class EdgeCloudPlans:
     document: Mapping[str, Any]
     path: Path
     page: Path
+    goal: Goal
+    front: FrontSource | None = None
 
 
 def plan_edge_cloud(
@@ -77,6 +82,7 @@ def plan_edge_cloud(
     load: Load | None = None,
     samples: int = MOST_SAMPLES,
     front: FrontSource | None = None,
+    measure: Measurement | None = None,
     runs: Path = Path("runs"),
     reporter: Reporter | None = None,
 ) -> EdgeCloudPlans:
@@ -92,6 +98,7 @@ def plan_edge_cloud(
         load: clients, their requests and the cloud's workers; one client without queueing if left out.
         samples: most validation samples, and most test samples, that networks answer.
         front: `search` or `halving`; if left out, that of successive halving only where nothing was searched.
+        measure: measure the winner and the fastest of each kind on this machine, over the link as it is imposed.
         runs: folder of run folders.
         reporter: receives messages and progress; silent if left out.
 
@@ -100,7 +107,7 @@ def plan_edge_cloud(
 
     Raises:
         ConfigError, SpaceError: the experiment or its space is invalid, or there is no such link.
-        RunError: nothing was searched yet.
+        RunError: nothing was searched yet, or the link cannot be imposed.
         TableError: there is no table of a set-up.
 
     Example:
@@ -111,6 +118,8 @@ def plan_edge_cloud(
     """
     promise, load = Promise(epsilon, delta), load or Load()
     _check(promise, load, samples)
+    if measure is not None:
+        measure.check()
     opened: list[LinkModel] = []
 
     def check(run: Workspace) -> None:
@@ -122,7 +131,9 @@ def plan_edge_cloud(
     with locked(run):
         sides = open_sides(run, edge, cloud, front)
         load = replace(load, batch=sides[1].setup.batch)
-        return _planned(run, sides, opened[0], load, promise, _held_out(run, sides, samples, reporter), reporter)
+        held_out = _held_out(run, sides, samples, reporter)
+        planned = _planned(run, sides, opened[0], load, promise, held_out, reporter)
+    return planned if measure is None else measure_plans(replace(planned, front=front), measure, reporter)
 
 
 def _check(promise: Promise, load: Load, samples: int) -> None:
@@ -248,6 +259,7 @@ def _written(
         document,
         path,
         page,
+        goal,
     )
 
 

@@ -27,6 +27,12 @@ class Delay(Protocol):
     def at_ms(self, time_ms: Floats) -> Floats:
         """Return the round trip that begins at these times."""
 
+    def up_ms(self, time_ms: Floats) -> Floats:
+        """Return the way to the cloud that begins at these times."""
+
+    def down_ms(self, time_ms: Floats) -> Floats:
+        """Return the way back that begins at these times."""
+
 
 @dataclass(frozen=True, eq=False)
 class ConstantRate:
@@ -47,6 +53,12 @@ class ConstantDelay:
 
     def at_ms(self, time_ms: Floats) -> Floats:
         return np.broadcast_to(self.ms, np.broadcast_shapes(np.shape(self.ms), np.shape(time_ms)))
+
+    def up_ms(self, time_ms: Floats) -> Floats:
+        return self.at_ms(time_ms) / 2
+
+    def down_ms(self, time_ms: Floats) -> Floats:
+        return self.at_ms(time_ms) / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,12 +131,26 @@ class RateSeries:
 
 @dataclass(frozen=True, eq=False)
 class DelaySeries:
-    """Recorded round trips in ms. A packet that an outage holds back has a long one."""
+    """Recorded round trips in ms. A packet that an outage holds back has a long one.
+
+    The way back always takes half of the shortest one, and the way there the rest: what leaves at any time returns as
+    the record has it, and nothing passes within an outage.
+    """
 
     steps: Steps
 
     def at_ms(self, time_ms: Floats) -> Floats:
         return self.steps.at(time_ms)
+
+    def up_ms(self, time_ms: Floats) -> Floats:
+        return self.at_ms(time_ms) - self._back_ms
+
+    def down_ms(self, time_ms: Floats) -> Floats:
+        return np.full(np.shape(time_ms), self._back_ms)
+
+    @cached_property
+    def _back_ms(self) -> float:
+        return float(self.steps.values.min()) / 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from hwnas.report.plans.figures import (
     regime_figure,
     waterfall_figure,
 )
+from hwnas.report.plans.measured import measured_section
 from hwnas.report.plans.table import (
     KIND_NAMES,
     break_even_sentence,
@@ -35,14 +36,17 @@ def plans_page(document: Mapping[str, Any], *, created_at: str) -> str:
     """Return the page as text; `document` is what `hwnas plan` writes."""
     link, plans = document["link"], document["plans"]
     sections = {"Winner": _winner(document)}
+    measured = "measured" in document
+    if measured:
+        sections["Measured"] = measured_section(document)
     if plans:
         sections |= {"Regimes": _regimes(document), "Request": _waterfall(document), "Plans": _plans(document)}
     return framed(
         "plan",
         f"Plans of {document['run']} over {link['name']}",
         f"{document['run']} over {link['name']}",
-        f"{document['enumerated']:,} plans of tiers {document['tiers']['edge']} and {document['tiers']['cloud']}; all "
-        "latencies are predicted",
+        f"{document['enumerated']:,} plans of tiers {document['tiers']['edge']} and {document['tiers']['cloud']}; "
+        f"latencies are predicted{', and those of some plans measured' if measured else ''}",
         sections,
         hwnas_version=document["hwnas"],
         created_at=created_at,
