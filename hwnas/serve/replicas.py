@@ -22,7 +22,7 @@ from hwnas.serve.metrics import Metrics
 from hwnas.serve.session import Content, Session
 
 APPLICATION = "hwnas"
-TRIES = 5
+REPLICA_TRIES = 5
 AT_A_TIME = 1 << 14
 """Calls that a replica accepts; the application's own bound is below it."""
 
@@ -109,12 +109,12 @@ class ReplicaBackend:
         self._asked += 1
         begun = time.perf_counter()
         try:
-            for tried in range(TRIES):
+            for tried in range(REPLICA_TRIES):
                 try:
                     answer = await self._handle.submit.remote(bytes(content))
                     break
                 except RayActorError:
-                    if tried == TRIES - 1:
+                    if tried == REPLICA_TRIES - 1:
                         raise
         finally:
             self._asked -= 1
