@@ -33,13 +33,15 @@ from typing import Any
 import numpy as np
 import uvloop
 
-from benchmarks._results import publish, stamped
-from hwnas.collaborate.queueing import BatchQueue, Queue
-from hwnas.serve.bundle import ServedModel, read_bundle
-from hwnas.serve.protocol import JSON_LENGTH_HEADER
-from tests.helpers.deployments import write_deployment, write_layers
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks._results import publish, stamped  # noqa: E402
+from hwnas.collaborate.queueing import BatchQueue, Queue  # noqa: E402
+from hwnas.serve.bundle import ServedModel, read_bundle  # noqa: E402
+from hwnas.serve.protocol import JSON_LENGTH_HEADER  # noqa: E402
+from tests.helpers.deployments import write_deployment, write_layers  # noqa: E402
+
 HWNAS = "import sys; from hwnas.cli import main; sys.argv[0] = 'hwnas'; main()"
 SHAPE = (1, 64, 64)
 """4,096 bytes."""

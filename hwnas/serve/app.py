@@ -104,6 +104,7 @@ class InferenceApp:
         try:
             header_length = request.headers.get(JSON_LENGTH_HEADER)
             json_bytes, least, most = body_limits(self.model, header_length)
+            self.backend.check_room()  # to refuse must be cheap, or nobody is served in time
             body = await _body(request, least, most)
             parsed = self._reader.read(body, json_bytes)
             output, service_us = await self.backend.submit(parsed.content)
