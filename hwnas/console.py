@@ -245,16 +245,20 @@ def show_costs(costs: Mapping[str, Any]) -> None:
     shape = "x".join(map(str, costs["input"]))
     to.print(Text.assemble((costs["space"], "bold"), f" architecture {costs['key']}, input {shape}"))
     rows = [
-        (op["slot"], _words(op), op["params"], op["macs"], op["activation_bytes"], None) for op in costs["operators"]
+        (op["slot"], _words(op), op["params"], op["macs"], op["activation_bytes"], op.get("ms"))
+        for op in costs["operators"]
     ]
     print_table(to, costs_table(rows))
     for name, value in _cost_words(costs):
         to.print(f"{name:>12}  {value}")
-    if "as_written" in costs:
-        counted = ", ".join(f"{value:,} {name}" for name, value in costs["as_written"].items())
-        to.print(f"{'as written':>12}  {counted}, as the space's project counts")
     if "latency_ms" in costs:
+        setup = costs["setup"]
         to.print(f"{'':>12}  {interval(costs['low_ms'], costs['high_ms'])}, from {costs['latency_origin']}")
+        threads = counted(setup["threads"], "thread")
+        to.print(f"{'':>12}  {setup['runtime']} {setup['precision']}, {threads}, {setup['device']}")
+    if "as_written" in costs:
+        written = ", ".join(f"{value:,} {name}" for name, value in costs["as_written"].items())
+        to.print(f"{'as written':>12}  {written}, as the space's project counts")
     for quantity in QUANTITIES.own.values():
         if quantity.measured is not None and quantity.name in costs:
             name, _, end = quantity.name.partition("_")
@@ -288,6 +292,12 @@ def show_edge_cloud_plans(document: Mapping[str, Any]) -> None:
             to.print(sentence)
     for note in document["notes"]:
         to.print(f"{note[:1].upper()}{note[1:]}.")
+    if "measured" in document:
+        from hwnas.report.plans.measured import conditions_sentence, measured_sentence, measured_table
+
+        print_table(to, measured_table(document))
+        to.print(measured_sentence(document))
+        to.print(conditions_sentence(document))
 
 
 def show_shipped(kinds: Mapping[str, Sequence[Shipped]]) -> None:
@@ -333,4 +343,4 @@ def _cost_words(costs: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _words(operator: Mapping[str, Any]) -> str:
     knobs = ", ".join(f"{name} {value}" for name, value in operator["knobs"].items() if value)
-    return f"{operator['op']}: {knobs}"
+    return f"{operator['op']}: {knobs}" if knobs else str(operator["op"])

@@ -124,6 +124,12 @@ def test_a_space_is_timed_into_a_table_that_prices_networks(hwnas: Call, tmp_pat
     assert (tmp_path / found["table"]).read_bytes() == table, "nothing is measured twice"
     priced = json.loads(hwnas("cost", "space.yaml", "--table", found["table"], "--json").out)
     assert priced["low_ms"] <= priced["latency_ms"] <= priced["high_ms"]
+    parts = priced["operators"]
+    assert sum(part["ms"] for part in parts) == pytest.approx(priced["latency_ms"], rel=1e-9)
+    assert all(part["low_ms"] <= part["ms"] <= part["high_ms"] and not part["estimated"] for part in parts)
+    shown = hwnas("cost", "space.yaml", "--table", found["table"]).out
+    assert "overhead" in shown
+    assert "onnxruntime fp32, 1 thread, " in shown
     lacking = hwnas("cost", "digits", "--table", found["table"])
     assert (lacking.code, lacking.out, lacking.parts) == (1, "", ["error", "where", "allowed", "next"])
 

@@ -286,3 +286,26 @@ def test_operators_that_are_alike_teach_of_each_other(space: Space, costs: Costs
     fresh = [link for link in costs if link[0].kind == "mbconv" and link[1][1:] == slow and link not in timed]
     ratios = model.linear(fresh)[1] / [costs[link] for link in fresh]
     assert np.mean(ratios) == pytest.approx(4 / 3, rel=0.1)
+
+
+@pytest.mark.parametrize("checks", [0, 12])
+def test_times_of_operators_and_of_the_call_sum_to_the_prediction(space: Space, costs: Costs, checks: int) -> None:
+    known = networks(space, checks)
+    model = LatencyModel.of(table_of(costs, known, lambda network: 1.3 * summed(costs, network)))
+    for network in networks(space, 5, seed=1):
+        *operators, call = model.operator_times(network)
+        assert len(operators) == len(network.operators)
+        assert call.ms + sum(one.ms for one in operators) == pytest.approx(model.predict(network).ms, rel=1e-12)
+        for one, link in zip(operators, network.links, strict=True):
+            assert one.low_ms <= one.ms <= one.high_ms
+            assert one.ms == pytest.approx(costs[link] * (1.3 if checks else 1.0), rel=0.1)
+            assert not one.estimated
+
+
+def test_an_operator_without_a_row_says_that_its_time_is_estimated(space: Space, costs: Costs) -> None:
+    network = lower(space, space.smallest())
+    table = table_of(costs)
+    gap = list(network.links)[1]
+    del table.rows[row_key(*gap)]
+    times = LatencyModel.of(table, missing="estimate").operator_times(network)
+    assert [one.estimated for one in times[:-1]] == [link == gap for link in network.links]

@@ -271,6 +271,10 @@ def export(
     ] = None,
     link: Annotated[str | None, typer.Option("--link", help="Of --plan: the link that it was planned for.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Of --plan: the folder to write.")] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="Of --plan: what another server loads, triton or kserve. Repeatable."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the picks of each front as ONNX and TFLite files, run them and compare them with PyTorch.
@@ -282,7 +286,11 @@ def export(
 
     reference = edited(experiment, settings)
     if plan is None:
-        _refuse({"--link": link, "--output": output}, "without --plan", "A folder and a link are those of a plan")
+        _refuse(
+            {"--link": link, "--output": output, "--also": also},
+            "without --plan",
+            "A folder, a link and other servers are those of a plan",
+        )
         manifests = pipeline.export(
             reference, runs=runs, fine_tune=fine_tune, picks=pick, front=front, reporter=Terminal()
         )
@@ -294,7 +302,15 @@ def export(
         return
     _refuse({"--pick": pick}, "with --plan", "A plan names its networks")
     done = pipeline.export_plan(
-        reference, plan, output=output, link=link, fine_tune=fine_tune, front=front, runs=runs, reporter=Terminal()
+        reference,
+        plan,
+        output=output,
+        link=link,
+        fine_tune=fine_tune,
+        front=front,
+        also=also or (),
+        runs=runs,
+        reporter=Terminal(),
     )
     print_result(done.document, as_json, [f"wrote {side}" for side in done.sides])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,21 @@ from hwnas.workspace.progress import Reporter
 from hwnas.workspace.spaces import open_space
 
 if TYPE_CHECKING:
+    from hwnas.latency.model import OperatorTime
     from hwnas.latency.rows import Missing
     from hwnas.measure.table import LatencyTable
+
+CALL: Mapping[str, Any] = {
+    "slot": "call",
+    "op": "overhead",
+    "knobs": {},
+    "input": [],
+    "output": [],
+    "params": 0,
+    "macs": 0,
+    "activation_bytes": 0,
+}
+"""The entry of what a call costs beside its operators."""
 
 
 def cost(
@@ -30,6 +44,8 @@ def cost(
 ) -> dict[str, Any]:
     """Return parameters, MACs, activation bytes and operators of an architecture; with a table, its latency as well.
 
+    With a table, each entry of `operators` has what it adds (`ms`, with `low_ms` and `high_ms`) and whether the table
+    lacks its row (`estimated`), and a last entry, `op: overhead`, what a call costs besides: they sum to `latency_ms`.
     The numbers are those of the network that is built. Where the project of the space counts otherwise, its numbers
     stand under `as_written`.
 
@@ -75,7 +91,13 @@ def cost(
     }
     if (counted := counted_as_written(opened, written if form is None else form, network.links)) is not None:
         result["as_written"] = dict(counted)
-    return result | (_latency(priced, opened, network, missing) if priced is not None else {})
+    if priced is None:
+        return result
+    latency, times = _latency(priced, opened, network, missing)
+    result["operators"] = [
+        operator | vars(time) for operator, time in zip([*result["operators"], CALL], times, strict=True)
+    ]
+    return result | latency
 
 
 def _operator(slot: str, operator: Operator, shape: Shape) -> dict[str, Any]:
@@ -94,11 +116,15 @@ def _operator(slot: str, operator: Operator, shape: Shape) -> dict[str, Any]:
     }
 
 
-def _latency(table: LatencyTable, space: AnySpace, network: Network, missing: Missing) -> dict[str, Any]:
+def _latency(
+    table: LatencyTable, space: AnySpace, network: Network, missing: Missing
+) -> tuple[dict[str, Any], tuple[OperatorTime, ...]]:
+    """Return the latency of the network, and what its operators and the call add to it."""
     from hwnas.latency.model import LatencyModel
 
-    estimate = LatencyModel.of(table, missing=missing, operators=known_operators(space)).predict(network)
-    return {
+    model = LatencyModel.of(table, missing=missing, operators=known_operators(space))
+    estimate, times = model.predict(network), model.operator_times(network)
+    facts = {
         "latency_ms": estimate.ms,
         "low_ms": estimate.low_ms,
         "high_ms": estimate.high_ms,
@@ -107,6 +133,7 @@ def _latency(table: LatencyTable, space: AnySpace, network: Network, missing: Mi
         "setup": table.setup.as_dict(),
         **_others(table, space, network, missing),
     }
+    return facts, times
 
 
 def _others(table: LatencyTable, space: AnySpace, network: Network, missing: Missing) -> dict[str, Any]:

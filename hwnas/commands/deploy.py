@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from hwnas.io.atomic import write_file
 from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_front_exists, load_front
 from hwnas.problem.plans.stored import StoredPlan, find_plan, refuse_stale
 from hwnas.problem.studies import weights_producer
+from hwnas.serve.repositories import write_for_servers
 from hwnas.words import brief
 from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import Reporter, default_reporter
@@ -62,6 +63,7 @@ def export_plan(
     link: str | None = None,
     fine_tune: int | None = None,
     front: FrontSource | None = None,
+    also: Sequence[str] = (),
     runs: Path = Path("runs"),
     reporter: Reporter | None = None,
 ) -> Deployment:
@@ -74,6 +76,7 @@ def export_plan(
         link: name of the link, where plans for several links have the name.
         fine_tune: number of epochs in place of `export.fine_tune_epochs`.
         front: `search` or `halving`; if left out, that of successive halving only where nothing was searched.
+        also: `triton` for a model repository of Triton beside the sides, `kserve` for an InferenceService too.
         runs: folder of run folders.
         reporter: receives messages and progress; silent if left out.
 
@@ -117,6 +120,7 @@ def export_plan(
             document = writer.write({name: stack.enter_context(staged(folder / name)) for name in names})
         for side in (folder / name for name in names):
             remove_unlisted(side, document)
+    write_for_servers(folder, also)
     return Deployment(run, folder, document)
 
 

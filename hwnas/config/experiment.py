@@ -262,7 +262,9 @@ class Experiment(StrictModel):
 
     name: Name
     title: str = ""
-    space: str
+    space: str | dict[str, Any]
+    """A file, a shipped name, `file.py:function`, or a network of yours: its `network`, and `weights`, `input`,
+    `choices` as they are needed."""
     plugins: tuple[str, ...] = ()
     """Python files with operators of a user's own, by paths from this file."""
     task: str | dict[str, Any] | None = None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from hwnas.errors import ConfigError, did_you_mean, reason
+from hwnas.errors import ConfigError, did_you_mean, nearest, reason
 
 Folder = Literal["search_spaces", "latency_tables", "experiments"]
 
@@ -59,11 +59,13 @@ def find_file(name: str | Path, folder: Folder, base: Path | None = None) -> Pat
             do="Name the file",
         )
     others = [other for other in _SUFFIX if other != folder and Path(name).stem in shipped_names(other)]
-    local = [path.stem for path in (base or Path()).glob(f"[!.]*{_SUFFIX[folder]}") if path.is_file()]
+    local = [path for path in (base or Path()).glob(f"[!.]*{_SUFFIX[folder]}") if path.is_file()]
+    shown = {name: name for name in shipped_names(folder)} | {path.stem: path.name for path in local}
+    near = nearest(Path(name).stem, shown)
     raise ConfigError(
         f"there is no file `{name}`",
         where=folder.replace("_", " "),
-        allowed=f"{did_you_mean(Path(name).name.removesuffix(_SUFFIX[folder]), {*shipped_names(folder), *local})}. "
+        allowed=f"{did_you_mean(shown[near] if near else name, shown.values())}. "
         f"Looked for {', '.join(map(str, looked))}",
         do=f"Name one of {folder.replace('_', ' ')}: `{name}` is one of {others[0].replace('_', ' ')}"
         if others

@@ -41,6 +41,18 @@ class LatencyEstimate:
     """Number of the network's operators that have no row: their times are inferred from those of others."""
 
 
+@dataclass(frozen=True)
+class OperatorTime:
+    """Time that one operator adds to its network's latency."""
+
+    ms: float
+    low_ms: float
+    high_ms: float
+    """With `low_ms` the 90 % interval of what it adds: intervals of operators are correlated, and do not sum."""
+    estimated: bool
+    """True if the table has no row for it."""
+
+
 class LatencyTerms(Protocol):
     """Contributions of some operators to a network's latency, for networks given as counts of these operators.
 
@@ -59,6 +71,9 @@ class LatencyTerms(Protocol):
         """Return (networks,) what the next timing stays below with probability `q`; counts are (networks,
         operators)."""
 
+    def operator_quantile_ms(self, q: float) -> Floats:
+        """Return (operators,) what each operator adds less than with probability `q`."""
+
 
 @dataclass(frozen=True, eq=False)
 class Summed:
@@ -71,8 +86,12 @@ class Summed:
 
     def quantile_ms(self, counts: Floats, q: float) -> Floats:
         """Return the same quantile of every row, added up."""
-        quantiles: Floats = self.constant_ms + counts @ self.rows.quantile_ms(self.places, q)
+        quantiles: Floats = self.constant_ms + counts @ self.operator_quantile_ms(q)
         return quantiles
+
+    def operator_quantile_ms(self, q: float) -> Floats:
+        """Return the quantile of each row."""
+        return self.rows.quantile_ms(self.places, q)
 
 
 @brief
@@ -158,7 +177,7 @@ class LatencyModel:
 
     def estimated_rows(self, links: Sequence[Link]) -> int:
         """Return the number of these operators that have no row and are estimated."""
-        return self._rows.estimated(self._rows.places(links))
+        return int(self._rows.without_row(self._rows.places(links)).sum())
 
     def predict(self, network: Network) -> LatencyEstimate:
         """Return the latency of a network.
@@ -173,6 +192,20 @@ class LatencyModel:
         self.refuse_senseless(np.array([ms]))
         gaps = self.estimated_rows(list(network.links))
         return LatencyEstimate(ms, low, high, self._resting_on(gaps, len(network.operators)), gaps)
+
+    def operator_times(self, network: Network) -> tuple[OperatorTime, ...]:
+        """Return what each operator adds, in order, and last the call's overhead; they sum to what `predict` returns.
+
+        Raises:
+            TableError: as `predict`.
+        """
+        links = list(dict.fromkeys(network.links))
+        terms, gaps = self.terms(links), self._rows.without_row(self._rows.places(links))
+        low, high = (terms.operator_quantile_ms(q) for q in INTERVAL)
+        known = zip(links, terms.ms.tolist(), low.tolist(), high.tolist(), gaps.tolist(), strict=True)
+        times = {link: OperatorTime(ms, below, above, gap) for link, ms, below, above, gap in known}
+        call = OperatorTime(terms.constant_ms, terms.constant_ms, terms.constant_ms, False)
+        return (*(times[link] for link in network.links), call)
 
     def predict_ms(self, network: Network) -> float:
         """Return the expected latency alone, which a search minimises."""

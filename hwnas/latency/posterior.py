@@ -80,6 +80,12 @@ class Inferred:
         ms = self.constant_ms + counts @ self.ms
         return np.maximum(ms + NormalDist().inv_cdf(q) * self.deviations_ms(counts), 0.0)
 
+    def operator_quantile_ms(self, q: float) -> Floats:
+        """Return (operators,) what each operator adds less than with probability `q`, in the mean of timings."""
+        deviations = np.sqrt(np.maximum(np.diag(self.covariance)[1:], 0.0))
+        quantiles: Floats = np.maximum(self.ms + NormalDist().inv_cdf(q) * deviations, 0.0)
+        return quantiles
+
 
 @dataclass(frozen=True, eq=False)
 class Posterior:

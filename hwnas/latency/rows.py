@@ -8,6 +8,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError, SpaceError, TableError
 from hwnas.latency.posterior import Floats, Places, RowCosts
@@ -118,9 +119,10 @@ class Rows:
         """Return the quantile over each row's own samples; of an estimated one, that of its error."""
         return np.array([self._quantile_ms(index, q) for index in places.tolist()])
 
-    def estimated(self, places: Places) -> int:
-        """Return the number of operators that have no row."""
-        return int(np.count_nonzero(places >= len(self._rows)))
+    def without_row(self, places: Places) -> NDArray[np.bool_]:
+        """Return which operators have no row, and are estimated."""
+        lacking: NDArray[np.bool_] = places >= len(self._rows)
+        return lacking
 
     def _quantile_ms(self, index: int, q: float) -> float:
         if index < len(self._rows):

@@ -122,6 +122,10 @@ class Connection:
         """True while a request is on its way."""
         return self._in_flight is not None and not self._in_flight.done.is_set()
 
+    def connect(self) -> None:
+        """Open the connection before its first request."""
+        self._open()
+
     def send(self, exchange: Exchange) -> None:
         """Send a request; the caller has seen that none is on its way."""
         self._in_flight = exchange

@@ -247,7 +247,10 @@ class Enumeration:
         if not rules:
             self._note("there are no cascades: the task has no deferral score")
             return
-        promise = self.promise.shared(len(rules) * sum(one != key for one in own for key in other))
+        further, tested = self.further_pairs(), len(rules) + (len(rules) > 1)  # one is learned from the others
+        promise = self.promise.shared(tested * (len(further) + sum(one != key for one in own for key in other)))
+        for pair, alone, sent in further:
+            yield from self._cascades_of(pair, promise, alone, sent)
         inputs = {key: self._best_input(key) for key in other}
         for edge_key, edge in own.items():
             alone = self._edge_only(self.edge.points[edge_key])
@@ -255,6 +258,11 @@ class Enumeration:
                 if edge_key != cloud_key:
                     pair = Pair(edge, cloud, self.samples.parts)
                     yield from self._cascades_of(pair, promise, alone, inputs[cloud_key])
+
+    def further_pairs(self) -> list[tuple[Pair, Candidate, Candidate]]:
+        """Return pairs that are not two networks of the fronts: with the plan that answers on the edge alone, and the
+        one that always sends."""
+        return []
 
     def _best_input(self, key: str) -> Candidate:
         """Return the cloud-only plan of a network with the lossless input that arrives first."""
@@ -264,7 +272,7 @@ class Enumeration:
 
     def _cascades_of(self, pair: Pair, promise: Promise, alone: Candidate, sent: Candidate) -> Iterator[Candidate]:
         """Yield the cascades of a pair, one for each rule; those that no promise covers say why."""
-        for rule in pair.edge.confidences:
+        for rule in pair.confidences:
             point = pair.certified(rule, promise.epsilon, promise.delta) or pair.empirical(rule, promise.epsilon)
             if 0 < point.escalated < 1:
                 yield self._cascade(pair, point, promise, alone, sent)
@@ -284,7 +292,7 @@ class Enumeration:
             cascade=point,
             head_mj=alone.head_mj,
             origins={**sent.origins, "latency": f"edge {self.edge.latency_origin}; cloud {self.cloud.latency_origin}"},
-            extras=promise.facts(pair, point),
+            extras={**sent.extras, **promise.facts(pair, point)},
         )
 
     # --- parts ---
