@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from _results import publish, stamped  # noqa: E402
+
 from hwnas.deploy.client.client import Client  # noqa: E402
 from hwnas.deploy.client.connection import Cloud  # noqa: E402
 from hwnas.deploy.client.network import Encoder, read_plan  # noqa: E402

@@ -19,7 +19,7 @@ from hwnas.collaborate.preprocess import preprocessed
 from hwnas.deploy.client.client import Client, confidence_of
 from hwnas.deploy.client.connection import Cloud
 from hwnas.deploy.client.network import ClientError
-from hwnas.deploy.client.policy import Audit, Breaker, LinkEstimate, RetryBudget, interval_of
+from hwnas.deploy.client.policy import Audit, Breaker, LinkEstimate, ResendBudget, interval_of
 from hwnas.deploy.shipping import write_client
 from hwnas.tasks.confidence import class_confidences
 from hwnas.tasks.resizing import resized
@@ -269,7 +269,7 @@ def test_a_breaker_opens_probes_and_closes() -> None:
 def test_retries_are_a_tenth_at_most() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
-        budget, retries, requests = RetryBudget(), 0, int(rng.integers(1, 2000))
+        budget, retries, requests = ResendBudget(), 0, int(rng.integers(1, 2000))
         for _ in range(requests):
             budget.earn()
             retries += rng.random() < 0.7 and budget.spend()

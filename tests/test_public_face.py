@@ -156,8 +156,10 @@ def test_examples_of_verbs_run(name: str, folder: Path, monkeypatch: pytest.Monk
     if name == "serve_storage":
         pytest.importorskip("grpc")
         monkeypatch.setattr("optuna.storages.run_grpc_proxy_server", interrupted)
-    if name == "plan_edge_cloud":
+    if name in ("plan_edge_cloud", "export_plan"):
         pair(folder)
+    if name == "export_plan":
+        pipeline.plan_edge_cloud("pair.yaml", "wifi")
     run_example(name)
 
 

@@ -12,7 +12,7 @@ from hwnas.io.quiet import suppress_stdio
 from hwnas.registry import optional
 
 SIGN = 128
-"""What is added to a signed zero point for the same numbers in unsigned bytes."""
+"""Offset between a signed zero point and that of the same numbers in unsigned bytes."""
 
 
 def codec_of_head(path: Path, packed: bool) -> BoundaryCodec | None:

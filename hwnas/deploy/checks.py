@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from hwnas.collaborate.codecs import BoundaryCodec
 from hwnas.errors import ExportError
 from hwnas.tasks import Task
+
+if TYPE_CHECKING:
+    from hwnas.export.bundle import LoadedFile
 
 Array = NDArray[Any]
 
@@ -22,15 +25,8 @@ SAME_ANSWERS = 0.995
 """Least share of samples on which both halves answer as the whole in the same precision."""
 
 
-class LoadedFile(Protocol):
-    """A model file in its runtime."""
-
-    def run(self, inputs: Any) -> Any:
-        """Return outputs for any number of samples."""
-
-
 @dataclass(frozen=True)
-class Limit:
+class ParityLimit:
     """Requirement on both halves against a reference.
 
     Args:
@@ -74,7 +70,7 @@ def through(head: LoadedFile, tail: LoadedFile, codec: BoundaryCodec, inputs: Ar
     return outputs
 
 
-def compare_outputs(reference: Array, outputs: Array, task: Task, limit: Limit, where: Sequence[Path]) -> Check:
+def compare_outputs(reference: Array, outputs: Array, task: Task, limit: ParityLimit, where: Sequence[Path]) -> Check:
     """Return the comparison of outputs with a reference.
 
     Raises:

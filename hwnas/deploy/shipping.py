@@ -13,7 +13,7 @@ from hwnas.io.atomic import write_file
 
 MODEL_FILE = re.compile(r"(edge|cloud|fallback)\.\w+")
 SHIPPED_IMPORT = re.compile(r"^from hwnas\.(?:deploy\.client|collaborate)\.(\w+) import ", re.MULTILINE)
-PACKAGES = {"onnxruntime": "onnxruntime", "tflite": "ai-edge-litert"}
+RUNTIME_PACKAGES = {"onnxruntime": "onnxruntime", "tflite": "ai-edge-litert"}
 
 
 def client_files() -> dict[str, str]:
@@ -63,7 +63,7 @@ def _edge_readme(document: Mapping[str, Any]) -> str:
 {_title(document)}
 
 ```bash
-pip install numpy {PACKAGES[runtime]}{_extra_packages(document)}
+pip install numpy {RUNTIME_PACKAGES[runtime]}{_extra_packages(document)}
 python client.py input.npy{cloud}
 ```
 

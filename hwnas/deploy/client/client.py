@@ -28,14 +28,14 @@ from hwnas.deploy.client.network import (
     read_input,
     read_plan,
 )
-from hwnas.deploy.client.policy import Audit, Breaker, LinkEstimate, RetryBudget
+from hwnas.deploy.client.policy import Audit, Breaker, LinkEstimate, ResendBudget
 
-PROBE_S = 0.5
+LOOK_AGAIN_S = 0.5
 """Time between requests that are sent only to see whether a slow link became faster."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class ClientAnswer:
     """An answer.
 
     Args:
@@ -86,7 +86,7 @@ class Client:
         self._encoder = None if self.plan["request"] is None else Encoder.of(self.plan)
         self._clock, self._share, self._random = clock, audit, random.Random(seed)
         self._lock = threading.Lock()
-        self.breaker, self.retries, self.link = Breaker(clock), RetryBudget(), LinkEstimate()
+        self.breaker, self.retries, self.link = Breaker(clock), ResendBudget(), LinkEstimate()
         self.audit = Audit(_expected(self.plan["cascade"]))
         self._shed_until, self._next_look = 0.0, 0.0
         self._connection = None
@@ -104,7 +104,7 @@ class Client:
 
     # --- answering ---
 
-    def infer(self, sample: Any, deadline_ms: float | None = None) -> Answer:
+    def infer(self, sample: Any, deadline_ms: float | None = None) -> ClientAnswer:
         """Return the answer to one raw input, by the deadline.
 
         Args:
@@ -124,7 +124,7 @@ class Client:
             if confidence is None or confidence >= self.plan["cascade"]["threshold"]:
                 if confidence is not None:
                     self._maybe_audit(values, own)
-                return Answer(own, "edge", _ms_since(begun), confidence)
+                return ClientAnswer(own, "edge", _ms_since(begun), confidence)
             return self._escalated(values, lambda: own, begun, limit, confidence)
         sent = own if kind == "split" else values
         return self._escalated(sent, lambda: self._stand_in(values), begun, limit, None)
@@ -138,20 +138,20 @@ class Client:
 
     def _escalated(
         self, sent: Any, stand_in: Callable[[], Any], begun: float, limit: float, confidence: float | None
-    ) -> Answer:
+    ) -> ClientAnswer:
         """Return the cloud's answer if it is there in time, else the edge's."""
         exchange, why = self._try_send(sent, 1e3 * (limit - time.monotonic()))
         own = stand_in()
         if exchange is None or why:
-            return Answer(own, f"edge: {why}", _ms_since(begun), confidence)
+            return ClientAnswer(own, f"edge: {why}", _ms_since(begun), confidence)
         if not exchange.done.wait(max(limit - time.monotonic(), 0.0)):
             with self._lock:
                 if not exchange.done.is_set():
                     self.breaker.fail()
-            return Answer(own, "edge: deadline", _ms_since(begun), confidence)
+            return ClientAnswer(own, "edge: deadline", _ms_since(begun), confidence)
         if exchange.outputs is not None:
-            return Answer(exchange.outputs, "cloud", _ms_since(begun), confidence)
-        return Answer(own, f"edge: {_why(exchange)}", _ms_since(begun), confidence, exchange.detail)
+            return ClientAnswer(exchange.outputs, "cloud", _ms_since(begun), confidence)
+        return ClientAnswer(own, f"edge: {_why(exchange)}", _ms_since(begun), confidence, exchange.detail)
 
     def _confidence(self, outputs: Any) -> float:
         return confidence_of(outputs, self.plan["cascade"]["rule"], self.plan["cascade"]["temperature"])
@@ -177,7 +177,7 @@ class Client:
             if not why and not self.link.can_answer(len(body), left_ms):
                 if now < self._next_look:
                     return None, "slow link"
-                self._next_look, why = now + PROBE_S, "slow link"
+                self._next_look, why = now + LOOK_AGAIN_S, "slow link"
             self.retries.earn()
         exchange = Exchange(body, header_bytes, self._over)
         self._connection.send(exchange)
@@ -258,7 +258,7 @@ def _why(exchange: Exchange) -> str:
 
 
 def main() -> int:
-    """Answer the inputs of the command line, a line of JSON for each."""
+    """ClientAnswer the inputs of the command line, a line of JSON for each."""
     given = _arguments()
     try:
         cloud = None
@@ -284,7 +284,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Answer inputs by the plan in this folder.")
+    parser = argparse.ArgumentParser(description="ClientAnswer inputs by the plan in this folder.")
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="an image, or an array in a .npy file")
     parser.add_argument("--url", help="the server, https://HOST:PORT; the edge answers alone without it")
     parser.add_argument("--token-file", type=Path, help="file with the bearer token")
@@ -295,7 +295,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _shown(answer: Answer, names: Any) -> dict[str, Any]:
+def _shown(answer: ClientAnswer, names: Any) -> dict[str, Any]:
     document: dict[str, Any] = {"origin": answer.origin, "ms": round(answer.ms, 3)}
     if names and np.ndim(answer.outputs) == 1:
         document["label"] = names[int(np.argmax(answer.outputs))]

@@ -17,18 +17,18 @@ from hwnas.collaborate.preprocess import preprocessed
 from hwnas.collaborate.wire import TensorFormat
 
 PLAN_FILE = "plan.json"
-MODES = {1: "L", 3: "RGB"}
+IMAGE_MODES = {1: "L", 3: "RGB"}
 
 
 class ClientError(Exception):
     """An error with four parts: what was met, where, what is allowed, what to do."""
 
-    def __init__(self, met: str, where: str, allowed: str, do: str) -> None:
-        super().__init__(met)
-        self.met, self.where, self.allowed, self.do = met, where, allowed, do
+    def __init__(self, problem: str, where: str, allowed: str, do: str) -> None:
+        super().__init__(problem)
+        self.problem, self.where, self.allowed, self.do = problem, where, allowed, do
 
     def __str__(self) -> str:
-        return f"{self.met}\n  where:   {self.where}\n  allowed: {self.allowed}\n  next:    {self.do}"
+        return f"{self.problem}\n  where:   {self.where}\n  allowed: {self.allowed}\n  next:    {self.do}"
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
@@ -50,8 +50,10 @@ def read_plan(folder: Path) -> dict[str, Any]:
     return document
 
 
-def _changed(path: Path, met: str) -> ClientError:
-    return ClientError(met, str(path), "A deployment is used as it was exported", "Copy the folder again, or export it")
+def _changed(path: Path, problem: str) -> ClientError:
+    return ClientError(
+        problem, str(path), "A deployment is used as it was exported", "Copy the folder again, or export it"
+    )
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ def read_input(path: Path, raw: dict[str, Any]) -> Any:
             return np.load(path, allow_pickle=False)
         from PIL import Image
 
-        pixels = np.asarray(Image.open(path).convert(MODES[raw["shape"][0]]))
+        pixels = np.asarray(Image.open(path).convert(IMAGE_MODES[raw["shape"][0]]))
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ClientError(
             f"the input cannot be read ({error})",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 Clock = Callable[[], float]
-LATEST = 8
+LATEST_ANSWERS = 8
 """Requests by which the link is judged."""
 QUANTILE = 0.75
 Z95 = 1.96
@@ -64,7 +64,7 @@ class Breaker:
 
 
 @dataclass
-class RetryBudget:
+class ResendBudget:
     """Share of requests that may be sent again, so that retries do not make an overload worse.
 
     Args:
@@ -104,7 +104,7 @@ class LinkEstimate:
     """Times that sending was stopped or begun again."""
     sending: bool = True
     _round_trips: deque[float] = field(default_factory=lambda: deque(maxlen=5))
-    _answers: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=LATEST))
+    _answers: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=LATEST_ANSWERS))
     """Network's and server's milliseconds, and kilobytes sent."""
 
     def saw_round_trip(self, ms: float) -> None:

@@ -21,15 +21,14 @@ from hwnas.deploy.checks import (
     SAME_ANSWERS,
     TWO_RUNTIMES,
     Check,
-    Limit,
-    LoadedFile,
+    ParityLimit,
     compare_outputs,
     through,
 )
 from hwnas.deploy.document import DeployedFile
 from hwnas.errors import ConfigError
 from hwnas.export import format_of
-from hwnas.export.bundle import outputs_of, write_model
+from hwnas.export.bundle import LoadedFile, outputs_of, write_model
 from hwnas.network import Network
 from hwnas.problem.plans.stored import StoredPlan
 from hwnas.runtimes import offered
@@ -178,7 +177,9 @@ class SideFiles:
         precision, export = configs[side].precision, self.run.experiment.export
         count = min(len(settled.outputs), MOST_CHECKED)
         outputs = np.asarray(runtime_of(configs[side]).load(path).run(settled.test.inputs[:count]))
-        limit = Limit("PyTorch", export.tolerance if precision == "fp32" else None, _least(precision, export.agreement))
+        limit = ParityLimit(
+            "PyTorch", export.tolerance if precision == "fp32" else None, _least(precision, export.agreement)
+        )
         check = compare_outputs(settled.outputs[:count], outputs, settled.task, limit, [path])
         answer = _answer_shape(settled.task)
         return _deployed(path, configs[side], network.input_shape, answer, self._preprocessing(network)), check
@@ -211,14 +212,14 @@ class SideFiles:
         alike = configs["edge"].runtime == configs["cloud"].runtime
         if precisions == ("fp32", "fp32") and codec.precision != "fp32":
             restored = codec.restored(codec.rounded(outputs_of(modules[0], inputs)))
-            reference, limit = outputs_of(modules[1], restored), Limit("PyTorch's halves", None, SAME_ANSWERS)
+            reference, limit = outputs_of(modules[1], restored), ParityLimit("PyTorch's halves", None, SAME_ANSWERS)
         elif precisions[0] == precisions[1] and (precisions[0] == "fp32" or alike):
             reference = np.asarray(self._whole_file(settled, configs["cloud"]).run(inputs))
             difference = None if precisions[0] != "fp32" else ONE_RUNTIME if alike else TWO_RUNTIMES
-            limit = Limit(f"the whole {precisions[0]} file", difference, SAME_ANSWERS)
+            limit = ParityLimit(f"the whole {precisions[0]} file", difference, SAME_ANSWERS)
         else:
             reference = settled.outputs[: len(inputs)]
-            limit = Limit("PyTorch", None, self.run.experiment.export.agreement)
+            limit = ParityLimit("PyTorch", None, self.run.experiment.export.agreement)
         return compare_outputs(reference, outputs, settled.task, limit, paths)
 
     def _whole_file(self, settled: SettledNetwork, config: SetupConfig) -> LoadedFile:
