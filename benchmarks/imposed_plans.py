@@ -27,7 +27,7 @@ from benchmarks._results import publish, stamped
 from hwnas.collaborate.imposed.comparison import agreement
 from hwnas.collaborate.links.distribution import Quantiles
 from hwnas.collaborate.links.model import LinkModel
-from hwnas.commands.measure_plans import Measurement, measure_candidates
+from hwnas.commands.measure_plans import PlanMeasurement, measure_candidates
 from hwnas.config import Experiment
 from hwnas.workspace.links import link_of
 from hwnas.workspace.progress import default_reporter
@@ -63,7 +63,9 @@ def study(requests: int, slowdown: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         deployed, samples = write_pairs(Path(folder)), synthetic_samples()
         for link in links():
-            took = measure_candidates(link, deployed, samples, Measurement(requests, slowdown), default_reporter(None))
+            took = measure_candidates(
+                link, deployed, samples, PlanMeasurement(requests, slowdown), default_reporter(None)
+            )
             plans = {one.name: one.as_dict() for one in took.compared}
             for name, plan in plans.items():
                 rows.append({"link": link.name, "plan": name, **judged(plan), **plan})

@@ -12,7 +12,7 @@ from hwnas.cli.printing import print_document, print_result
 from hwnas.console import Terminal
 
 if TYPE_CHECKING:
-    from hwnas.commands.plan_edge_cloud import EdgeCloudPlans
+    from hwnas.commands.edge_cloud_plans import EdgeCloudPlans
 
 
 def plan(
@@ -57,7 +57,7 @@ def plan(
     """
     from hwnas import pipeline
     from hwnas.collaborate.predict import Load
-    from hwnas.commands.measure_plans import Measurement
+    from hwnas.commands.measure_plans import PlanMeasurement
 
     planned = pipeline.plan_edge_cloud(
         edited(experiment, settings),
@@ -69,7 +69,7 @@ def plan(
         load=Load(clients, rate, workers, p99_ms),
         samples=samples,
         front=front,
-        measure=None if measure is None else Measurement(measure, edge_slowdown),
+        measure=None if measure is None else PlanMeasurement(measure, edge_slowdown),
         runs=runs,
         reporter=Terminal(),
     )
