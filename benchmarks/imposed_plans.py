@@ -22,7 +22,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks._hand_made_pairs import synthetic_samples, write_pairs
 from benchmarks._results import publish, stamped
 from hwnas.collaborate.imposed.comparison import agreement
 from hwnas.collaborate.links.distribution import Quantiles
@@ -31,6 +30,7 @@ from hwnas.commands.measure_plans import PlanMeasurement, measure_candidates
 from hwnas.config import Experiment
 from hwnas.workspace.links import link_of
 from hwnas.workspace.progress import default_reporter
+from tests.helpers.hand_made_pairs import synthetic_samples, write_pairs
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "docs" / "results" / "imposed_plans.json"
