@@ -46,7 +46,8 @@ class ImposedEdge:
         """Answer a sample and return what it took."""
         begun = time.perf_counter()
         output = raw if self._network is None else self._network.run(raw)
-        escalated = self._encoder is not None and (always or not self._is_sure(output))
+        sure = self._is_sure(output)  # told in any case: it is part of the edge's time
+        escalated = self._encoder is not None and (always or not sure)
         if self._slowdown > 1 and self._network is not None:
             time.sleep((time.perf_counter() - begun) * (self._slowdown - 1))
         computed = time.perf_counter()
