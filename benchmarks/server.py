@@ -33,13 +33,15 @@ from typing import Any
 import numpy as np
 import uvloop
 
-from benchmarks._results import publish, stamped
-from hwnas.collaborate.queueing import BatchQueue, Queue
-from hwnas.serve.bundle import ServedModel, read_bundle
-from hwnas.serve.protocol import HEADER_LENGTH
-from tests.helpers.deployments import write_deployment, write_layers
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks._results import publish, stamped  # noqa: E402
+from hwnas.collaborate.queueing import BatchQueue, Queue  # noqa: E402
+from hwnas.serve.bundle import ServedModel, read_bundle  # noqa: E402
+from hwnas.serve.protocol import JSON_LENGTH_HEADER  # noqa: E402
+from tests.helpers.deployments import write_deployment, write_layers  # noqa: E402
+
 HWNAS = "import sys; from hwnas.cli import main; sys.argv[0] = 'hwnas'; main()"
 SHAPE = (1, 64, 64)
 """4,096 bytes."""
@@ -200,7 +202,7 @@ def request_of(model: ServedModel, token: str, *, as_json: bool = False) -> byte
         body, own = json.dumps({"inputs": [tensor]}).encode(), {}
     else:
         body = model.request.body(sample.tobytes(), model.plan)
-        own = {HEADER_LENGTH: str(len(model.request.header(sample.nbytes, model.plan)))}
+        own = {JSON_LENGTH_HEADER: str(len(model.request.header(sample.nbytes, model.plan)))}
     headers = {"host": "a", "authorization": f"Bearer {token}", "content-length": str(len(body)), **own}
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"POST /v2/models/cloud/infer HTTP/1.1\r\n{head}\r\n".encode() + body

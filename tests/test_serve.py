@@ -25,7 +25,7 @@ from hwnas.serve.batching import Batcher
 from hwnas.serve.bundle import ServedModel, read_bundle
 from hwnas.serve.decode import decode
 from hwnas.serve.metrics import Metrics
-from hwnas.serve.protocol import HEADER_LENGTH
+from hwnas.serve.protocol import JSON_LENGTH_HEADER
 from hwnas.serve.tokens import Tokens, make_token
 from tests.helpers.deployments import expected_outputs, linear_weights, write_deployment
 from tests.helpers.malformed import malformed_requests
@@ -57,7 +57,7 @@ def test_neither_torch_nor_optuna_is_loaded() -> None:
 def test_binary_and_json_requests_get_the_networks_outputs(model: ServedModel, app: Any) -> None:
     binary = asked(app, *binary_request(model, IMAGE.tobytes()))
     np.testing.assert_allclose(outputs_of(binary), expected_outputs(IMAGE)[0], rtol=1e-5)
-    header = json.loads(binary.body[: int(binary.headers[HEADER_LENGTH])])
+    header = json.loads(binary.body[: int(binary.headers[JSON_LENGTH_HEADER])])
     assert header["parameters"]["plan"] == model.plan[:16]
     assert header["parameters"]["service_us"] > 0
     tensor = {"name": "input", "shape": [1, 3, 4, 4], "datatype": "UINT8"}
@@ -334,7 +334,7 @@ def test_malformed_bodies_are_refused_and_nothing_crashes(model: ServedModel, ap
             if answer.status != 200:
                 assert answer.status in REFUSALS, (kind, answer.body)
                 assert json.loads(answer.body)["error"].count(". ") >= 2, (kind, answer.body)
-        assert (await ask(app, body, [(HEADER_LENGTH, length)])).status == 200
+        assert (await ask(app, body, [(JSON_LENGTH_HEADER, length)])).status == 200
 
     asyncio.run(all_of_them())
     assert sum(statuses.values()) == MALFORMED

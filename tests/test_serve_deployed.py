@@ -14,7 +14,7 @@ from hwnas.deploy.document import PLAN_FILE
 from hwnas.errors import ConfigError
 from hwnas.runtimes import open_runtime
 from hwnas.serve.bundle import read_bundle
-from hwnas.serve.protocol import HEADER_LENGTH
+from hwnas.serve.protocol import JSON_LENGTH_HEADER
 from tests.helpers.command_line import Call
 from tests.helpers.command_line import hwnas as hwnas
 from tests.helpers.planned import plan_names, planned_run
@@ -76,7 +76,7 @@ def test_an_exported_bundle_of_one_network_is_served(run: Path) -> None:
     assert answer.status == 409, "it has no plan"
     body = model.request.body(sample.tobytes(), "").replace(b',"parameters":{"plan":"' + b"0" * 16 + b'"}}', b"}")
     length = len(body) - sample.nbytes
-    answer = asked(app_of(model), body, [(HEADER_LENGTH, str(length))])
+    answer = asked(app_of(model), body, [(JSON_LENGTH_HEADER, str(length))])
     np.testing.assert_allclose(outputs_of(answer), expected, atol=1e-5)
 
 

@@ -25,7 +25,7 @@ from hwnas.serve.bundle import ServedModel
 from hwnas.serve.decode import malformed
 from hwnas.serve.metrics import CONTENT_TYPE, Metrics
 from hwnas.serve.protocol import (
-    HEADER_LENGTH,
+    JSON_LENGTH_HEADER,
     Refused,
     RequestReader,
     answer,
@@ -102,8 +102,9 @@ class InferenceApp:
     async def _infer(self, request: Request) -> Response:
         begun = time.perf_counter()
         try:
-            header_length = request.headers.get(HEADER_LENGTH)
+            header_length = request.headers.get(JSON_LENGTH_HEADER)
             json_bytes, least, most = body_limits(self.model, header_length)
+            self.backend.check_room()  # to refuse must be cheap, or nobody is served in time
             body = await _body(request, least, most)
             parsed = self._reader.read(body, json_bytes)
             output, service_us = await self.backend.submit(parsed.content)
@@ -122,7 +123,7 @@ class InferenceApp:
         self.metrics.latency.observe(time.perf_counter() - begun)
         if not json_bytes:
             return Response(content, media_type="application/json")
-        headers = {HEADER_LENGTH: str(json_bytes)}
+        headers = {JSON_LENGTH_HEADER: str(json_bytes)}
         return Response(content, headers=headers, media_type="application/octet-stream")
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +39,13 @@ class Overloaded(Exception):
 
 class Backend(Protocol):
     """Whatever answers contents: sessions of this process, or replicas elsewhere."""
+
+    def check_room(self) -> None:
+        """Refuse a request before it is read.
+
+        Raises:
+            Overloaded: too many are waiting.
+        """
 
     async def submit(self, content: Content) -> tuple[Array, int]:
         """Return the answer and the microseconds that it took, queueing apart.
@@ -80,16 +88,20 @@ class Batcher:
         self._closing = False
         self._service_s: float | None = None
         self._threads = [threading.Thread(target=self._work, daemon=True, name="session") for _ in calls]
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_started = False
+
+    def check_room(self) -> None:
+        """Refuse a request if the queue is full."""
+        if len(self._queue) >= self._most:
+            self._metrics.shed += 1
+            raise Overloaded(self._retry_s())
 
     async def submit(self, content: Content) -> tuple[Array, int]:
         """Return the answer and the microseconds of its batch."""
-        loop = self._started()
-        waiting = _Waiting(content, loop.create_future(), time.perf_counter())
+        self._start()
+        waiting = _Waiting(content, asyncio.get_running_loop().create_future(), time.perf_counter())
         with self._changed:
-            if len(self._queue) >= self._most:
-                self._metrics.shed += 1
-                raise Overloaded(self._retry_s())
+            self.check_room()
             is_fast = self._batch == 1 and self._service_s is not None and self._service_s < INLINE_S
             call = self._free.pop() if is_fast and self._free and not self._queue else None
             if call is None:
@@ -107,7 +119,7 @@ class Batcher:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        for thread in self._threads if self._loop else ():
+        for thread in self._threads if self._is_started else ():
             await asyncio.to_thread(thread.join)
 
     @property
@@ -115,12 +127,11 @@ class Batcher:
         """Requests in the queue."""
         return len(self._queue)
 
-    def _started(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
+    def _start(self) -> None:
+        if not self._is_started:
+            self._is_started = True
             for thread in self._threads:
                 thread.start()
-        return self._loop
 
     def _retry_s(self) -> int:
         batches = math.ceil((len(self._queue) + 1) / self._batch / len(self._threads))
@@ -128,14 +139,14 @@ class Batcher:
 
     def _work(self) -> None:
         """Take batches and answer them, in a thread, until the queue is empty and closed."""
-        assert self._loop is not None
         while (taken := self._next_batch()) is not None:
             call, batch = taken
             begun = time.perf_counter()
             outcome = _called(call, [one.content for one in batch])
             with self._changed:
                 self._free.append(call)
-            self._loop.call_soon_threadsafe(self._answered, batch, begun, outcome)
+            with suppress(RuntimeError):  # the loop was closed, and nobody waits
+                batch[0].answer.get_loop().call_soon_threadsafe(self._answered, batch, begun, outcome)
 
     def _next_batch(self) -> tuple[Call, list[_Waiting]] | None:
         with self._changed:

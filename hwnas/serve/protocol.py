@@ -18,7 +18,7 @@ from hwnas.io.fields import FieldError, Fields, loads
 from hwnas.serve.bundle import FILE_DTYPE, ServedModel
 from hwnas.serve.decode import malformed
 
-HEADER_LENGTH = "inference-header-content-length"
+JSON_LENGTH_HEADER = "inference-header-content-length"
 MOST_HEADER_BYTES = 4096
 """Bytes of JSON beside the numbers; the client's own take some 300."""
 SAME_HEADERS = 64
@@ -61,7 +61,7 @@ def body_limits(model: ServedModel, header_length: str | None) -> tuple[int, int
     length = int(header_length) if header_length.isascii() and header_length.isdigit() else 0
     if not 2 <= length <= MOST_HEADER_BYTES:
         allowed = f"The JSON of a request takes 2 to {MOST_HEADER_BYTES} bytes"
-        raise Refused(400, malformed(f"`{HEADER_LENGTH}` is {header_length[:20]!r}", allowed))
+        raise Refused(400, malformed(f"`{JSON_LENGTH_HEADER}` is {header_length[:20]!r}", allowed))
     if model.request.compression:
         return length, length + LENGTH_BYTES + 1, length + LENGTH_BYTES + max(model.most_content_bytes, content)
     return length, length, length + content
@@ -160,7 +160,7 @@ def _binary_content(model: ServedModel, payload: memoryview) -> memoryview:
 def _json_content(model: ServedModel, tensor: Fields) -> bytes:
     form = model.request
     if tensor.optional("parameters") and "binary_data_size" in tensor.object("parameters"):
-        raise malformed("binary data, and no length of the JSON", f"The header `{HEADER_LENGTH}` tells it")
+        raise malformed("binary data, and no length of the JSON", f"The header `{JSON_LENGTH_HEADER}` tells it")
     if form.compression or form.dtype == "float16":
         raise malformed("the numbers are JSON", "This tensor travels in binary form only")
     flat = _flattened(tensor.array("data"), [1, *form.shape])

@@ -22,7 +22,7 @@ from hwnas.serve.metrics import Metrics
 from hwnas.serve.session import Content, Session
 
 APPLICATION = "hwnas"
-TRIES = 5
+REPLICA_TRIES = 5
 AT_A_TIME = 1 << 14
 """Calls that a replica accepts; the application's own bound is below it."""
 
@@ -95,22 +95,26 @@ class ReplicaBackend:
         """Requests that are beyond those which all replicas compute."""
         return max(0, self._asked - self._replicas)
 
-    async def submit(self, content: Content) -> tuple[Array, int]:
-        """Return the answer of a replica; of another one where the first died."""
+    def check_room(self) -> None:
+        """Refuse a request if too many wait."""
         if self.waiting >= self._most:
             self._metrics.shed += 1
             raise Overloaded(max(1, round(self.waiting * self._service_s / self._replicas)))
+
+    async def submit(self, content: Content) -> tuple[Array, int]:
+        """Return the answer of a replica; of another one where the first died."""
+        self.check_room()
         from ray.exceptions import RayActorError
 
         self._asked += 1
         begun = time.perf_counter()
         try:
-            for tried in range(TRIES):
+            for tried in range(REPLICA_TRIES):
                 try:
                     answer = await self._handle.submit.remote(bytes(content))
                     break
                 except RayActorError:
-                    if tried == TRIES - 1:
+                    if tried == REPLICA_TRIES - 1:
                         raise
         finally:
             self._asked -= 1

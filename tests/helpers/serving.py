@@ -17,7 +17,7 @@ from hwnas.serve.app import InferenceApp
 from hwnas.serve.batching import Batcher
 from hwnas.serve.bundle import ServedModel, read_bundle
 from hwnas.serve.metrics import Metrics
-from hwnas.serve.protocol import HEADER_LENGTH
+from hwnas.serve.protocol import JSON_LENGTH_HEADER
 from hwnas.serve.server import READ_S, Address, listen, run_loop, server_of
 from hwnas.serve.session import Session
 from hwnas.serve.tokens import Tokens
@@ -77,12 +77,12 @@ def binary_request(model: ServedModel, content: bytes, plan: str | None = None) 
     """Body and headers of a request, as the deployment's client builds them."""
     plan = model.plan if plan is None else plan
     payload = model.request.payload_bytes(len(content))
-    return model.request.body(content, plan), [(HEADER_LENGTH, str(len(model.request.header(payload, plan))))]
+    return model.request.body(content, plan), [(JSON_LENGTH_HEADER, str(len(model.request.header(payload, plan))))]
 
 
 def outputs_of(answer: Answered) -> Any:
     """The numbers of a binary answer."""
-    return np.frombuffer(answer.body[int(answer.headers[HEADER_LENGTH]) :], np.float32)
+    return np.frombuffer(answer.body[int(answer.headers[JSON_LENGTH_HEADER]) :], np.float32)
 
 
 def asked(app: Any, *args: Any, **options: Any) -> Answered:
