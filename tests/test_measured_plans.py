@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +17,18 @@ from hwnas.collaborate.imposed import measurement
 from hwnas.collaborate.imposed.comparison import Compared, agreement, on_this_machine
 from hwnas.collaborate.imposed.link import LinkState
 from hwnas.collaborate.imposed.measurement import TimedRequest, measured_quantiles, times_alone, times_over
+from hwnas.collaborate.imposed.namespaces import check_namespaces
 from hwnas.collaborate.imposed.states import WITHOUT_DELAY, link_states, settled_state
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.presets import PRESETS
 from hwnas.collaborate.plan import Candidate, Plan, PlanAccuracy, PlanLatency
 from hwnas.collaborate.predict import Load, Worlds, simulate
+from hwnas.commands.measure_plans import PlanMeasurement, measure_candidates
+from hwnas.errors import ConfigError, HwnasError
+from hwnas.registry import optional
+from hwnas.report.plans.measured import measured_section, measured_sentence
+from hwnas.workspace.progress import default_reporter
+from tests.helpers.hand_made_pairs import synthetic_samples, write_pairs
 from tests.helpers.links import constant_link, recorded_link
 
 LTE = LinkModel.of_preset("lte", PRESETS["lte"])
@@ -180,3 +190,48 @@ def test_the_fastest_of_each_kind_are_measured_the_winner_first() -> None:
     ]
     chosen = [one.candidate.edge for one in fastest_of_kinds(plans, 0.02)]
     assert chosen == ["a", "large", "c"]
+
+
+# --- both sides on this machine ---
+
+
+@pytest.mark.parametrize(
+    ("wanted", "problem"),
+    [
+        (PlanMeasurement(0), "`--measure` is 0"),
+        (PlanMeasurement(10, 0.5), "`--edge-slowdown` is 0.5"),
+        (PlanMeasurement(10, math.inf), "`--edge-slowdown` is inf"),
+    ],
+)
+def test_a_measurement_that_cannot_be_made_is_refused(wanted: PlanMeasurement, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        wanted.check()
+
+
+def test_both_sides_of_hand_made_plans_are_measured_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        check_namespaces()
+        optional("uvicorn", extra="serve", why="hwnas serve")
+        optional("cryptography", extra="serve", why="certificates")
+    except HwnasError as error:
+        pytest.skip(str(error))
+    monkeypatch.undo()
+    monkeypatch.setattr(measurement, "WARMING", 1)
+    monkeypatch.setattr(measurement.times_alone, "__defaults__", (3,))
+    deployed = {folder: one for folder, one in write_pairs(tmp_path).items() if folder.name in ("edge", "split-int8")}
+    took = measure_candidates(
+        constant_link(20.0, 20.0, 40.0), deployed, synthetic_samples()[:4], PlanMeasurement(4), default_reporter(None)
+    )
+    alone, split = (one.as_dict() for one in took.compared)
+    assert split["measured_ms"]["p50"] > 40 > 0 < alone["measured_ms"]["p50"]
+    assert (alone["measured_escalated"], split["measured_escalated"]) == (0, 1)
+    assert split["measured_waterfall_ms"]["tail"] > 0
+    assert took.facts["calibration"]["rtt_ms"]["asked"] == 40
+    entries = {one.name: one.as_dict() for one in took.compared}
+    shown: dict[str, Any] = {"kind": "split", "edge": "e", "cloud": None, "cut": 1, "codec": "int8", "threshold": None}
+    document = {
+        "plans": [{"name": name, **shown, **entry} for name, entry in entries.items()],
+        "measured": {**took.facts, **agreement(entries, list(entries))},
+    }
+    assert "Predicted beside measured" in str(measured_section(document))
+    assert "The planned winner is the measured one" in measured_sentence(document)

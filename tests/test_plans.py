@@ -26,7 +26,7 @@ from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.presets import PRESETS
 from hwnas.collaborate.plan import Candidate, PlanAccuracy
 from hwnas.collaborate.predict import Load, Worlds, predict
-from hwnas.commands.plan_edge_cloud import EdgeCloudPlans
+from hwnas.commands.edge_cloud_plans import EdgeCloudPlans
 from hwnas.errors import ConfigError, RunError
 from hwnas.network import build
 from hwnas.problem.plans.candidates import Enumeration

@@ -12,7 +12,7 @@ from hwnas.cli.printing import print_document, print_result
 from hwnas.console import Terminal
 
 if TYPE_CHECKING:
-    from hwnas.commands.plan_edge_cloud import EdgeCloudPlans
+    from hwnas.commands.edge_cloud_plans import EdgeCloudPlans
 
 
 def plan(
@@ -58,7 +58,7 @@ def plan(
     """
     from hwnas import pipeline
     from hwnas.collaborate.predict import Load
-    from hwnas.commands.measure_plans import Measurement
+    from hwnas.commands.measure_plans import PlanMeasurement
 
     planned = pipeline.plan_edge_cloud(
         edited(experiment, settings),
@@ -71,7 +71,7 @@ def plan(
         samples=samples,
         exits=exits,
         front=front,
-        measure=None if measure is None else Measurement(measure, edge_slowdown),
+        measure=None if measure is None else PlanMeasurement(measure, edge_slowdown),
         runs=runs,
         reporter=Terminal(),
     )

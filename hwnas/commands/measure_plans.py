@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from hwnas.collaborate.imposed.states import settled_state
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.plan import Candidate, Plan
 from hwnas.collaborate.predict import Worlds
+from hwnas.commands.edge_cloud_plans import EdgeCloudPlans
 from hwnas.deploy.imposed_sides import Credentials, Edges, start_server
 from hwnas.errors import ConfigError
 from hwnas.io.atomic import write_file
@@ -33,15 +34,12 @@ from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.workspace import Workspace
 
-if TYPE_CHECKING:
-    from hwnas.commands.plan_edge_cloud import EdgeCloudPlans
-
 MOST_INPUTS = 1000
-ORIGINS = {"link": "emulated", "edge": "measured", "cloud": "measured", "encode": "measured"}
+MEASURED_ORIGINS = {"link": "emulated", "edge": "measured", "cloud": "measured", "encode": "measured"}
 
 
 @dataclass(frozen=True)
-class Measurement:
+class PlanMeasurement:
     """A measurement of plans over an imposed link.
 
     Args:
@@ -50,7 +48,7 @@ class Measurement:
         seed: of the states of the link and of the order of plans.
 
     Example:
-        >>> Measurement(100).edge_slowdown
+        >>> PlanMeasurement(100).edge_slowdown
         1.0
     """
 
@@ -73,7 +71,7 @@ class Measurement:
         check_namespaces()
 
 
-def measure_plans(planned: EdgeCloudPlans, wanted: Measurement, reporter: Reporter) -> EdgeCloudPlans:
+def measure_plans(planned: EdgeCloudPlans, wanted: PlanMeasurement, reporter: Reporter) -> EdgeCloudPlans:
     """Measure the winner and the fastest plan of each kind, and write what they took beside what was planned.
 
     Args:
@@ -117,7 +115,7 @@ def _deployed(planned: EdgeCloudPlans, chosen: Sequence[Plan], scratch: Path, re
 
 @dataclass(frozen=True, eq=False)
 class MeasuredPlans:
-    """What came of a measurement.
+    """Plans that were measured.
 
     Args:
         compared: the plans.
@@ -129,7 +127,11 @@ class MeasuredPlans:
 
 
 def measure_candidates(
-    link: LinkModel, deployed: Mapping[Path, Candidate], samples: NDArray[Any], wanted: Measurement, reporter: Reporter
+    link: LinkModel,
+    deployed: Mapping[Path, Candidate],
+    samples: NDArray[Any],
+    wanted: PlanMeasurement,
+    reporter: Reporter,
 ) -> MeasuredPlans:
     """Measure deployed plans over a link that is imposed on this machine.
 
@@ -183,7 +185,7 @@ def _served(imposed: ImposedLink, deployed: Mapping[Path, Candidate], scratch: P
 
 
 def _facts(
-    calibration: Calibration, imposed: ImposedLink, wanted: Measurement, load_before: Sequence[float]
+    calibration: Calibration, imposed: ImposedLink, wanted: PlanMeasurement, load_before: Sequence[float]
 ) -> dict[str, Any]:
     """Return under which conditions was measured, ready for JSON."""
     return {
@@ -198,7 +200,7 @@ def _facts(
         "niceness": os.nice(0),
         "versions": versions(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "origins": ORIGINS,
+        "origins": MEASURED_ORIGINS,
     }
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
@@ -16,7 +16,8 @@ from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.plan import Plan
 from hwnas.collaborate.predict import Load, Worlds, predict
 from hwnas.collaborate.sensitivity import sensitivity
-from hwnas.commands.measure_plans import Measurement, measure_plans
+from hwnas.commands.edge_cloud_plans import EdgeCloudPlans
+from hwnas.commands.measure_plans import PlanMeasurement, measure_plans
 from hwnas.errors import ConfigError
 from hwnas.io.atomic import write_file
 from hwnas.problem.fronts.loading import FrontSource, check_front_exists
@@ -25,7 +26,6 @@ from hwnas.problem.plans.drafts import Promise
 from hwnas.problem.plans.exits import ExitEnumeration
 from hwnas.problem.plans.samples import HeldOutSamples
 from hwnas.problem.plans.sides import Side, open_sides, tier_names
-from hwnas.words import brief
 from hwnas.workspace.folder import locked
 from hwnas.workspace.links import link_of
 from hwnas.workspace.progress import Reporter, default_reporter
@@ -35,44 +35,6 @@ MOST_BARS = 10
 """Plans of the front whose latencies are told at other links too."""
 MOST_SAMPLES = 4000
 """Most validation samples, and most test samples, that networks answer."""
-
-
-@brief
-@dataclass(frozen=True, eq=False)
-class EdgeCloudPlans:
-    """Plans of a run over a link.
-
-    Args:
-        run: the run.
-        tiers: names of the edge's and the cloud's tier.
-        link: the link.
-        load: clients and workers.
-        promise: what a cascade may lose; its epsilon is also how much less accurate than the best the winner may be.
-        plans: with predictions, the winner first, then the front, each by rising median.
-        winner: the plan to take; None of no plans.
-        enumerated: number of candidates that were compared.
-        notes: what was left out, and why.
-        document: all of it, ready for JSON, as it is written.
-        path: file that holds the document.
-        page: page that shows it.
-        goal: whether more or less of the quality is better.
-        front: source of the fronts, as it was asked for.
-    """
-
-    run: Workspace
-    tiers: tuple[str, str]
-    link: LinkModel
-    load: Load
-    promise: Promise
-    plans: tuple[Plan, ...]
-    winner: Plan | None
-    enumerated: int
-    notes: tuple[str, ...]
-    document: Mapping[str, Any]
-    path: Path
-    page: Path
-    goal: Goal
-    front: FrontSource | None = None
 
 
 def plan_edge_cloud(
@@ -87,7 +49,7 @@ def plan_edge_cloud(
     samples: int = MOST_SAMPLES,
     exits: bool = False,
     front: FrontSource | None = None,
-    measure: Measurement | None = None,
+    measure: PlanMeasurement | None = None,
     runs: Path = Path("runs"),
     reporter: Reporter | None = None,
 ) -> EdgeCloudPlans:

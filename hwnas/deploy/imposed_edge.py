@@ -19,7 +19,7 @@ from hwnas.deploy.client.client import confidence_of
 from hwnas.deploy.client.connection import Cloud, Connection, Exchange
 from hwnas.deploy.client.network import Encoder, open_network, read_plan
 
-PATIENCE_S = 120.0
+ANSWER_PATIENCE_S = 120.0
 """Longer than outages of recorded links."""
 
 
@@ -40,18 +40,19 @@ class ImposedEdge:
         self._connection: Connection | None = None
         if self._plan["request"] is not None:
             self._encoder = Encoder.of(self._plan)
-            self._cloud = Cloud(entry["url"], entry["token"], entry["ca"], patience_s=PATIENCE_S)
+            self._cloud = Cloud(entry["url"], entry["token"], entry["ca"], patience_s=ANSWER_PATIENCE_S)
 
     def ask(self, raw: Any, *, always: bool) -> dict[str, Any]:
         """Answer a sample and return what it took."""
         begun = time.perf_counter()
         output = raw if self._network is None else self._network.run(raw)
-        asked = self._encoder is not None and (always or not self._is_sure(output))
+        sure = self._is_sure(output)  # told in any case: it is part of the edge's time
+        escalated = self._encoder is not None and (always or not sure)
         if self._slowdown > 1 and self._network is not None:
             time.sleep((time.perf_counter() - begun) * (self._slowdown - 1))
         computed = time.perf_counter()
-        took: dict[str, Any] = {"edge_ms": (computed - begun) * 1e3, "asked": asked}
-        if asked:
+        took: dict[str, Any] = {"edge_ms": (computed - begun) * 1e3, "escalated": escalated}
+        if escalated:
             assert self._encoder is not None
             body, header_bytes = self._encoder.body(output if self._plan["kind"] == "split" else raw)
             took["encode_ms"] = (time.perf_counter() - computed) * 1e3

@@ -19,14 +19,14 @@ from hwnas.collaborate.imposed.namespaces import CLOUD_ADDRESS
 from hwnas.errors import RunError
 
 FIRST_PORT = 8440
-PATIENCE_S = 120.0
+START_PATIENCE_S = 120.0
 """Time in which a server has loaded its file."""
-PROBE_S = 0.1
+LISTEN_PROBE_S = 0.1
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a server and its clients know of each other.
+    """Secrets that a server and its clients share.
 
     Args:
         certificates: folder of the server's certificate, its key and the authority's.
@@ -39,13 +39,13 @@ class Credentials:
     token: str
 
 
-def start_server(imposed: ImposedLink, cloud: Path, place: int, credentials: Credentials, log: Path) -> str:
+def start_server(imposed: ImposedLink, cloud: Path, index: int, credentials: Credentials, log: Path) -> str:
     """Serve the cloud's side of a deployment on the cloud's end, and return its address when it listens.
 
     Raises:
         RunError: it ended, or does not listen in time.
     """
-    port = FIRST_PORT + place
+    port = FIRST_PORT + index
     options = {
         "--host": CLOUD_ADDRESS,
         "--port": port,
@@ -55,11 +55,11 @@ def start_server(imposed: ImposedLink, cloud: Path, place: int, credentials: Cre
     command = [sys.executable, "-m", "hwnas.cli", "serve", cloud, *(word for pair in options.items() for word in pair)]
     with log.open("wb") as stream:
         process = imposed.popen("cloud", [str(word) for word in command], stdout=stream, stderr=stream)
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + START_PATIENCE_S
     while not _listens(imposed, port):
         if process.poll() is not None or time.monotonic() > until:
             raise _not_started("the server", cloud, log)
-        time.sleep(PROBE_S)
+        time.sleep(LISTEN_PROBE_S)
     return f"https://{CLOUD_ADDRESS}:{port}"
 
 
@@ -101,7 +101,7 @@ class Edges:
             )
         self._log, self._folder = log, samples.parent
         self.asked({"plans": list(plans), "samples": str(samples), "slowdown": slowdown})
-        self.endpoints = [EdgeOf(self, place) for place in range(len(plans))]
+        self.endpoints = [EdgeOf(self, index) for index in range(len(plans))]
 
     def asked(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Return the process's answer to a message."""
@@ -124,20 +124,20 @@ class EdgeOf:
 
     Args:
         edges: the process that holds it.
-        place: of the plan.
+        index: of the plan.
     """
 
     edges: Edges
-    place: int
+    index: int
 
     def connect(self) -> None:
         """Open a new connection."""
-        self.edges.asked({"plan": self.place, "do": "connect"})
+        self.edges.asked({"plan": self.index, "do": "connect"})
 
     def close(self) -> None:
         """Close the connection."""
-        self.edges.asked({"plan": self.place, "do": "close"})
+        self.edges.asked({"plan": self.index, "do": "close"})
 
     def ask(self, sample: int, *, always: bool = False) -> TimedRequest:
         """Answer a sample."""
-        return TimedRequest(**self.edges.asked({"plan": self.place, "do": "ask", "sample": sample, "always": always}))
+        return TimedRequest(**self.edges.asked({"plan": self.index, "do": "ask", "sample": sample, "always": always}))

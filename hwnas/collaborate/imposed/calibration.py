@@ -16,7 +16,7 @@ from hwnas.collaborate.links.tcp import PACKET_BYTES
 from hwnas.errors import RunError
 
 RTT_TOLERANCE_MS, RTT_TOLERANCE = 1.0, 0.02
-RATE_TOLERANCE = 0.03
+RATES_TOLERANCE = 0.03
 PINGS = 21
 TRAIN_MS, LEAST_TRAIN, MOST_TRAIN = 300.0, 4, 300
 """Time that a train of packets takes, and limits of its length."""
@@ -24,8 +24,8 @@ HEADER_BYTES = 28
 """Headers of UDP and IP."""
 TRAIN_BYTES = PACKET_BYTES - HEADER_BYTES
 SO_TIMESTAMPNS = 35
-TRIES = 3
-PATIENCE_S = 30.0
+CALIBRATION_TRIES = 3
+DATAGRAM_PATIENCE_S = 30.0
 PORT = 9
 ADDRESSES = {"edge": EDGE_ADDRESS, "cloud": CLOUD_ADDRESS}
 
@@ -48,24 +48,24 @@ class Calibration:
 
     @property
     def problem(self) -> str:
-        """What is not within its tolerance, in words; empty if all is."""
-        asked, met = self.rtt_ms
-        if abs(met - asked) > max(RTT_TOLERANCE_MS, RTT_TOLERANCE * asked):
-            return f"its round trip is {met:.4g} ms for {asked:.4g}"
+        """Problem in words: a figure that is not within its tolerance; empty if all are."""
+        wanted, found = self.rtt_ms
+        if abs(found - wanted) > max(RTT_TOLERANCE_MS, RTT_TOLERANCE * wanted):
+            return f"its round trip is {found:.4g} ms for {wanted:.4g}"
         for name in ("up", "down"):
-            asked, met = getattr(self, f"{name}_mbps")
-            if abs(met / asked - 1) > RATE_TOLERANCE:
-                return f"its rate {name} is {met:.4g} Mbps for {asked:.4g}"
+            wanted, found = getattr(self, f"{name}_mbps")
+            if abs(found / wanted - 1) > RATES_TOLERANCE:
+                return f"its rate {name} is {found:.4g} Mbps for {wanted:.4g}"
         return ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the calibration, ready for JSON."""
-        pairs = {name: dict(zip(("asked", "met"), getattr(self, name), strict=True)) for name in KEYS}
-        tolerance = {"rtt_ms": RTT_TOLERANCE_MS, "rtt": RTT_TOLERANCE, "rate": RATE_TOLERANCE}
+        pairs = {name: dict(zip(("asked", "met"), getattr(self, name), strict=True)) for name in FIGURES}
+        tolerance = {"rtt_ms": RTT_TOLERANCE_MS, "rtt": RTT_TOLERANCE, "rate": RATES_TOLERANCE}
         return {**pairs, "tolerance": tolerance, "tries": self.tries}
 
 
-KEYS = ("rtt_ms", "up_mbps", "down_mbps")
+FIGURES = ("rtt_ms", "up_mbps", "down_mbps")
 
 
 def calibrate(link: ImposedLink, state: LinkState) -> Calibration:
@@ -74,15 +74,15 @@ def calibrate(link: ImposedLink, state: LinkState) -> Calibration:
     Raises:
         RunError: not within the tolerance, at several tries.
     """
-    for number in range(1, TRIES + 1):
-        met = measure_link(link, state, number)
-        if not met.problem:
-            return met
+    for number in range(1, CALIBRATION_TRIES + 1):
+        found = measure_link(link, state, number)
+        if not found.problem:
+            return found
     raise RunError(
-        f"the imposed link is not as it was asked for: {met.problem}",
+        f"the imposed link is not as it was asked for: {found.problem}",
         where="calibration before the measurement",
         allowed=f"Round trips within {RTT_TOLERANCE_MS:g} ms or {RTT_TOLERANCE:.0%}, rates within "
-        f"{RATE_TOLERANCE:.0%}; one core carries some 100 Mbps",
+        f"{RATES_TOLERANCE:.0%}; one core carries some 100 Mbps",
         do="Measure again while the machine does little else, or over a slower link",
     )
 
@@ -97,8 +97,9 @@ def measure_link(link: ImposedLink, state: LinkState, number: int = 1) -> Calibr
     try:
         for end, one in sockets.items():
             one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            one.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
             one.bind((ADDRESSES[end], PORT))
-            one.settimeout(PATIENCE_S)
+            one.settimeout(DATAGRAM_PATIENCE_S)
         trips = statistics.median(_ping_ms(sockets) for _ in range(PINGS))
         serial = (HEADER_BYTES + 1) / BYTES_PER_MS * (1 / state.up_mbps + 1 / state.down_mbps)
         up, down = _rate_mbps(sockets, "edge", state.up_mbps), _rate_mbps(sockets, "cloud", state.down_mbps)
@@ -109,25 +110,27 @@ def measure_link(link: ImposedLink, state: LinkState, number: int = 1) -> Calibr
 
 
 def _ping_ms(sockets: dict[End, socket.socket]) -> float:
-    """Return the time of one byte to the cloud and back."""
-    begun = time.perf_counter()
-    sockets["edge"].sendto(b"?", (CLOUD_ADDRESS, PORT))
-    sockets["cloud"].recv(1)
-    sockets["cloud"].sendto(b"!", (EDGE_ADDRESS, PORT))
-    sockets["edge"].recv(1)
-    return (time.perf_counter() - begun) * 1e3
+    """Return the time of one byte to the cloud and back, by the kernel's time of each arrival: that this process wakes
+    late is not the link's."""
+    took_s = 0.0
+    for sender, receiver in (ENDS, ENDS[::-1]):
+        begun_s = time.time()
+        sockets[sender].sendto(b"?", (ADDRESSES[receiver], PORT))
+        took_s += _arrival_s(sockets[receiver]) - begun_s
+    return took_s * 1e3
 
 
-def _rate_mbps(sockets: dict[End, socket.socket], sender: End, asked: float) -> float:
+def _arrival_s(receiver: socket.socket) -> float:
+    """Return when the next datagram arrived, by the kernel."""
+    seconds, nanoseconds = struct.unpack("qq", receiver.recvmsg(TRAIN_BYTES, 64)[1][0][2])
+    return float(seconds + nanoseconds * 1e-9)
+
+
+def _rate_mbps(sockets: dict[End, socket.socket], sender: End, wanted: float) -> float:
     """Return the rate at which a train of packets arrives that left at once, by the kernel's time of each."""
     receiver: End = "cloud" if sender == "edge" else "edge"
-    sockets[receiver].setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-    count = int(min(max(asked * BYTES_PER_MS * TRAIN_MS / PACKET_BYTES, LEAST_TRAIN), MOST_TRAIN))
+    count = int(min(max(wanted * BYTES_PER_MS * TRAIN_MS / PACKET_BYTES, LEAST_TRAIN), MOST_TRAIN))
     for _ in range(count):
         sockets[sender].sendto(bytes(TRAIN_BYTES), (ADDRESSES[receiver], PORT))
-    times_s = list[float]()
-    for _ in range(count):
-        ancillary = sockets[receiver].recvmsg(TRAIN_BYTES, 64)[1]
-        seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
-        times_s.append(seconds + nanoseconds * 1e-9)
+    times_s = [_arrival_s(sockets[receiver]) for _ in range(count)]
     return (count - 1) * PACKET_BYTES / BYTES_PER_MS / ((times_s[-1] - times_s[0]) * 1e3)

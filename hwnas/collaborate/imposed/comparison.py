@@ -76,7 +76,7 @@ class Compared:
                 "tail": float(np.mean([one.service_ms for one in self.requests])),
                 "beyond": float(np.mean([one.beyond_ms - one.service_ms for one in self.requests])),
             },
-            "measured_escalated": float(np.mean([one.asked for one in self.requests])),
+            "measured_escalated": float(np.mean([one.escalated for one in self.requests])),
         }
 
 

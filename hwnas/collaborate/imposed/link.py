@@ -28,7 +28,7 @@ ENDING_S = 5.0
 
 @dataclass(frozen=True)
 class LinkState:
-    """What a link is like from now on.
+    """State of a link from now on.
 
     Args:
         up_mbps: rate towards the cloud; None for its record.

@@ -21,7 +21,7 @@ TIMED_ALONE = 40
 """Requests over a link without delay, by which the machine's own times are told."""
 REST_S = 0.06
 """Longer than an acknowledgement is delayed, so that none of an earlier request meets the next one's link."""
-RESAMPLES = 1000
+BOOTSTRAPS = 1000
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class TimedRequest:
         edge_ms: in the edge's network, and for its confidence.
         encode_ms: for the body of the request.
         service_ms: that the cloud told; 0 where it was not asked.
-        asked: whether the cloud answered.
+        escalated: whether the cloud answered.
     """
 
     total_ms: float
     edge_ms: float
     encode_ms: float = 0.0
     service_ms: float = 0.0
-    asked: bool = False
+    escalated: bool = False
 
     @property
     def beyond_ms(self) -> float:
@@ -76,10 +76,10 @@ def times_alone(
     imposed.set_state(WITHOUT_DELAY)
     taken: list[list[TimedRequest]] = [[] for _ in endpoints]
     for number in range(WARMING + count):
-        for place, endpoint in enumerate(endpoints):
+        for index, endpoint in enumerate(endpoints):
             _prepare(imposed, link, endpoint, WITHOUT_DELAY)
             request = endpoint.ask(number, always=True)
-            taken[place] += [request] if number >= WARMING else []
+            taken[index] += [request] if number >= WARMING else []
     return taken
 
 
@@ -100,9 +100,9 @@ def times_over(
             for number in range(WARMING):
                 endpoint.ask(number, always=True)
     for number, state in enumerate(link_states(link, count, seed)):
-        for place in rng.permutation(len(endpoints)):
-            _prepare(imposed, link, endpoints[place], state)
-            taken[place].append(endpoints[place].ask(number))
+        for index in rng.permutation(len(endpoints)):
+            _prepare(imposed, link, endpoints[index], state)
+            taken[index].append(endpoints[index].ask(number))
         tell(number + 1)
     return taken
 
@@ -126,7 +126,7 @@ def _prepare(imposed: SettableLink, link: LinkModel, endpoint: Endpoint, state: 
 def measured_quantiles(totals: Sequence[float], seed: int = 0) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Return quantiles of some requests, and their 90 % bootstrap intervals."""
     values: Floats = np.asarray(totals, dtype=float)
-    fresh = np.random.default_rng(seed).choice(values, (RESAMPLES, len(values)))
+    fresh = np.random.default_rng(seed).choice(values, (BOOTSTRAPS, len(values)))
     quantiles, intervals = {}, {}
     for name, level in QUANTILE_LEVELS.items():
         quantiles[name] = float(np.quantile(values, level))

@@ -44,8 +44,8 @@ def check_namespaces() -> None:
     if sys.platform != "linux":
         raise refused(f"this system is {sys.platform}")
     status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    held = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
-    if missing := [name for bit, name in NEEDED.items() if not held >> bit & 1]:
+    capabilities = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
+    if missing := [name for bit, name in NEEDED.items() if not capabilities >> bit & 1]:
         raise refused(f"this process lacks {' and '.join(missing)}")
     try:
         os.close(os.open(TUN, os.O_RDWR))

@@ -30,8 +30,8 @@ def link_states(link: LinkModel, count: int, seed: int) -> list[LinkState]:
             return [float(value) for value in np.broadcast_to(part.ms, count)]
         return [None] * count
 
-    held: Floats = np.broadcast_to(draws.held_ms, count) + (draws.promotion_ms if draws.connection != "warm" else 0.0)
-    columns = values(draws.up), values(draws.down), values(draws.delay), draws.start_ms, held
+    waits: Floats = np.broadcast_to(draws.held_ms, count) + (draws.promotion_ms if draws.connection != "warm" else 0.0)
+    columns = values(draws.up), values(draws.down), values(draws.delay), draws.start_ms, waits
     return [
         LinkState(up, down, rtt, float(start), float(wait), link.loss)
         for up, down, rtt, start, wait in zip(*columns, strict=True)

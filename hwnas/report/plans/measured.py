@@ -14,7 +14,7 @@ from hwnas.report.markup import Html, el
 from hwnas.report.parts import Header, TableCell, section, table
 from hwnas.report.plans.table import networks_of, plan_title
 
-QUANTILES = ("p50", "p95", "p99")
+LEVELS_SHOWN = ("p50", "p95", "p99")
 
 
 def measured_plans(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -59,12 +59,12 @@ def measured_table(document: Mapping[str, Any]) -> Table:
     """Predicted and measured quantiles of the plans, for a terminal."""
     made = Table(title=Text("Measured over the imposed link"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     made.add_column("plan", no_wrap=True)
-    for name in QUANTILES:
+    for name in LEVELS_SHOWN:
         for word in ("predicted", "measured"):
             made.add_column(f"{word} {name}", justify="right", no_wrap=True)
     for plan in measured_plans(document):
         cells = [
-            units.milliseconds(plan[key][name]) for name in QUANTILES for key in ("predicted_here_ms", "measured_ms")
+            units.milliseconds(plan[key][name]) for name in LEVELS_SHOWN for key in ("predicted_here_ms", "measured_ms")
         ]
         made.add_row(*map(Text, [plan_title(plan), *cells]))
     return made
@@ -73,7 +73,7 @@ def measured_table(document: Mapping[str, Any]) -> Table:
 def measured_section(document: Mapping[str, Any]) -> Html:
     """Predicted beside measured, for a page."""
     headers: list[Header] = [("Plan", None), ("Networks", None)]
-    for name in QUANTILES:
+    for name in LEVELS_SHOWN:
         headers += [(f"{name} predicted", "predicted", "ms"), (f"{name} measured", "measured", "ms")]
     headers += [("Within the 90 % band", "measured"), ("Asked", "measured")]
     made = table("Measured plans", headers, [_row(plan) for plan in measured_plans(document)])
@@ -84,7 +84,7 @@ def measured_section(document: Mapping[str, Any]) -> Html:
 
 def _row(plan: Mapping[str, Any]) -> list[TableCell]:
     cells = [TableCell(plan_title(plan), plan["name"]), TableCell(networks_of(plan), networks_of(plan))]
-    for name in QUANTILES:
+    for name in LEVELS_SHOWN:
         for key in ("predicted_here_ms", "measured_ms"):
             cells.append(TableCell(units.milliseconds(plan[key][name]), plan[key][name]))
     for key in ("within_band", "measured_escalated"):
