@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.io.atomic import write_atomic
+from hwnas.io.cache_folder import cache_folder
 from hwnas.io.regular import open_regular
 
 Arrays = dict[str, NDArray[Any]]
-
-
-def cache_folder() -> Path:
-    """Return `$HWNAS_CACHE`, else `hwnas` in `$XDG_CACHE_HOME`, else `~/.cache/hwnas`."""
-    if own := os.environ.get("HWNAS_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hwnas"
 
 
 def cached_arrays(name: str, options: Mapping[str, Any], make: Callable[[], Mapping[str, NDArray[Any]]]) -> Arrays:
