@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.io.atomic import write_atomic
-from hwnas.io.cache_folder import cache_folder
 from hwnas.io.regular import open_regular
+from hwnas.io.resources import cache_folder
 
 Arrays = dict[str, NDArray[Any]]
 

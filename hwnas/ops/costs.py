@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from hwnas.ops.kept_counts import kept_counts
+from hwnas.ops.count_cache import count_cache
 from hwnas.ops.operator import Operator, Shape
 
 
@@ -38,12 +38,12 @@ def operator_params(operator: Operator) -> int:
     Raises:
         SpaceError: it cannot be built.
     """
-    if (known := kept_counts().params_of(operator)) is not None:
+    if (known := count_cache().params_of(operator)) is not None:
         return known
     from hwnas.ops.counting import count_params
 
     params = count_params(operator)
-    kept_counts().keep_params(operator, params)
+    count_cache().add_params(operator, params)
     return params
 
 
@@ -54,12 +54,12 @@ def operator_costs(operator: Operator, input_shape: Shape) -> Costs:
     Raises:
         SpaceError: the operator's module cannot be built, or does not run at that input shape.
     """
-    params, known = operator_params(operator), kept_counts().counts_of(operator, input_shape)
+    params, known = operator_params(operator), count_cache().counts_of(operator, input_shape)
     if known is None:
         from hwnas.ops.counting import count
 
         known = count(operator, input_shape)
-        kept_counts().keep_counts(operator, input_shape, known)
+        count_cache().add_counts(operator, input_shape, known)
     return Costs(params, *known)
 
 

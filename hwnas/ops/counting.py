@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from hwnas.errors import HwnasError, SpaceError, raised, reason
-from hwnas.ops.kept_counts import Counts
+from hwnas.ops.count_cache import Counts
 from hwnas.ops.operator import Operator, Shape
 from hwnas.registry import place_of, source_of
 from hwnas.tasks.ends import TensorSpec, examples, shape_text

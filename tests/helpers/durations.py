@@ -1,15 +1,15 @@
 """How long tests take, as `pytest --record-durations` found: what is slow, and which files begin first.
 
 Told are processor seconds, with those of processes that a test waited for: unlike those on the clock they do not
-depend on what else the machine does. A fixture that tests share counts for each of them, because the first of them
-that is run pays for it.
+depend on what else the machine does. Of a fixture that tests share, each of them counts its part, though the first of
+them that is run pays for all.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,8 +65,9 @@ class Recorder:
         return result
 
     def pytest_sessionfinish(self) -> None:
+        users = Counter(fixture for uses in self.uses.values() for fixture in uses)
         taken = {
-            name: own + sum(self.shared.get(fixture, 0) for fixture in self.uses[name])
+            name: own + sum(self.shared.get(fixture, 0) / users[fixture] for fixture in self.uses[name])
             for name, own in self.own.items()
         }
         kept = {name: seconds for name, seconds in known().items() if name not in taken}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.ops import costs, kept_counts
+from hwnas.ops import costs, count_cache
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv
 from hwnas.ops.costs import operator_costs, operator_params
@@ -20,7 +20,7 @@ CONV, SHAPE = Conv(3, 8), (3, 8, 8)
 
 
 def forget() -> None:
-    for cached in (costs.operator_costs, costs.operator_params, kept_counts.kept_counts):
+    for cached in (costs.operator_costs, costs.operator_params, count_cache.count_cache):
         cached.cache_clear()
 
 
@@ -29,13 +29,13 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The file of counts, in a cache folder of the test's own."""
     monkeypatch.setenv("HWNAS_CACHE", str(tmp_path))
     forget()
-    yield kept_counts.kept_counts().file
+    yield count_cache.count_cache().file
     forget()
 
 
 def in_another_process() -> None:
     """As if this one ended and the next one began."""
-    kept_counts.kept_counts().write(os.getpid())
+    count_cache.count_cache().write(os.getpid())
     forget()
 
 
@@ -54,7 +54,7 @@ def test_a_process_adds_to_what_others_kept(file: Path) -> None:
     in_another_process()
     mine = operator_costs(Classifier(8, 10), (8, 4, 4)), operator_costs(CONV, (3, 16, 16))
     in_another_process()
-    kept = kept_counts.read_counts(file)
+    kept = count_cache.read_counts(file)
     assert kept.counts_of(CONV, SHAPE) is not None
     assert kept.counts_of(Classifier(8, 10), (8, 4, 4)) == (
         mine[0].macs,
@@ -92,14 +92,14 @@ def test_operators_of_others_are_not_kept(file: Path) -> None:
         pass
 
     operator_costs(Mine(3, 8), SHAPE)
-    kept_counts.kept_counts().write(os.getpid())
-    assert not kept_counts.read_counts(file).params
+    count_cache.count_cache().write(os.getpid())
+    assert not count_cache.read_counts(file).params
 
 
 def test_other_code_or_another_pytorch_has_another_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_counts.metadata, "version", lambda name: "99.0")
-    kept_counts.kept_counts.cache_clear()
-    assert kept_counts.kept_counts().file != file
+    monkeypatch.setattr(count_cache.metadata, "version", lambda name: "99.0")
+    count_cache.count_cache.cache_clear()
+    assert count_cache.count_cache().file != file
 
 
 def test_where_nothing_can_be_written_counts_are_the_same(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ def test_where_nothing_can_be_written_counts_are_the_same(file: Path, monkeypatc
     counted = operator_costs(CONV, SHAPE)
     forget()
     assert operator_costs(CONV, SHAPE) == counted
-    kept_counts.kept_counts().write(os.getpid())
+    count_cache.count_cache().write(os.getpid())
 
 
 @pytest.mark.slow

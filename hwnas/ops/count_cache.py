@@ -18,19 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.io.atomic import write_atomic
-from hwnas.io.cache_folder import cache_folder
 from hwnas.io.regular import open_regular
+from hwnas.io.resources import cache_folder
 from hwnas.ops.operator import Operator, Shape
 
-MOST = 20_000
-"""Operators in a file, which is read in some 0.05 s; those beyond are counted each time."""
+MAX_OPERATORS = 20_000
+"""Operators in a file; those beyond are counted each time."""
 
 Counts = tuple[int, int, Shape]
 """Multiply-adds, bytes of activations, output shape."""
 
 
 @dataclass
-class KeptCounts:
+class CountCache:
     """Counts by operator and input shape, as a file has them and as this process adds to them."""
 
     file: Path
@@ -41,22 +41,25 @@ class KeptCounts:
 
     def params_of(self, operator: Operator) -> int | None:
         """Return the parameters of an operator that was built before, else None."""
-        return self.params.get(operator.describe()) if _is_own(operator) else None
+        return self.params.get(_line(operator) or "")
 
     def counts_of(self, operator: Operator, shape: Shape) -> Counts | None:
         """Return what was counted of an operator at an input shape, else None."""
-        if not _is_own(operator) or not _is_plain(shape):
+        line = _line(operator)
+        if line not in self.at or not _is_plain(shape):
             return None
-        known = self.at.get(operator.describe(), {}).get(json.dumps(shape))
+        known = self.at[line].get(json.dumps(shape))
         return None if known is None else (known[0], known[1], tuple(known[2]))
 
-    def keep_params(self, operator: Operator, params: int) -> None:
-        if _is_own(operator) and len(self.params) < MOST:
-            self.params[operator.describe()] = params
+    def add_params(self, operator: Operator, params: int) -> None:
+        line = _line(operator)
+        if line and len(self.params) < MAX_OPERATORS:
+            self.params[line] = params
             self._has_news()
 
-    def keep_counts(self, operator: Operator, shape: Shape, counts: Counts) -> None:
-        if (line := operator.describe()) in self.params and _is_own(operator) and _is_plain((*shape, *counts[2])):
+    def add_counts(self, operator: Operator, shape: Shape, counts: Counts) -> None:
+        line = _line(operator)
+        if line in self.params and _is_plain((*shape, *counts[2])):
             self.at.setdefault(line, {})[json.dumps(shape)] = list(counts)
             self._has_news()
 
@@ -70,25 +73,25 @@ class KeptCounts:
         if process != os.getpid():
             return  # a fork leaves writing to its parent
         there = read_counts(self.file)
-        self.params = dict(list({**there.params, **self.params}.items())[:MOST])
+        self.params = dict(list({**there.params, **self.params}.items())[:MAX_OPERATORS])
         at = {line: there.at.get(line, {}) | self.at.get(line, {}) for line in self.params}
         content = {"params": self.params, "at": {line: shapes for line, shapes in at.items() if shapes}}
         with suppress(OSError):
             write_atomic(self.file, json.dumps(content))
 
 
-def read_counts(file: Path) -> KeptCounts:
+def read_counts(file: Path) -> CountCache:
     """Return the counts of a file; none of one that is not there, or damaged."""
     try:
         with open_regular(file) as content:
             raw = json.load(content)
-        kept = KeptCounts(file, raw["params"], raw["at"])
+        kept = CountCache(file, raw["params"], raw["at"])
         sound = all(type(count) is int for count in kept.params.values()) and all(
             line in kept.params and _is_sound(counts) for line, shapes in kept.at.items() for counts in shapes.values()
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         sound = False
-    return kept if sound else KeptCounts(file)
+    return kept if sound else CountCache(file)
 
 
 def _is_sound(counts: Any) -> bool:
@@ -96,9 +99,15 @@ def _is_sound(counts: Any) -> bool:
     return all(type(number) is int for number in (macs, activation_bytes, *shape))
 
 
-def _is_own(operator: Operator) -> bool:
-    """Return whether an operator is one of hwnas, of which `describe` and the version tell all that is counted."""
-    return type(operator).__module__.startswith("hwnas.ops.")
+def _line(operator: Operator) -> str | None:
+    """Return what identifies an operator of hwnas, else None: another's code is no part of the file's name, and knobs
+    that JSON does not know cannot be told apart."""
+    if not type(operator).__module__.startswith("hwnas.ops."):
+        return None
+    try:
+        return operator.describe()
+    except TypeError:
+        return None
 
 
 def _is_plain(shape: Shape) -> bool:
@@ -108,7 +117,7 @@ def _is_plain(shape: Shape) -> bool:
 
 
 @cache
-def kept_counts() -> KeptCounts:
+def count_cache() -> CountCache:
     """The counts of this version, read when they are first asked for."""
     return read_counts(cache_folder() / f"counts-{_version()[:12]}.json")
 
