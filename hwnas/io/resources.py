@@ -1,7 +1,8 @@
-"""Files that come with hwnas: at the top level of a checkout, inside the package of a wheel."""
+"""Files that come with hwnas: at the top level of a checkout, inside the package of a wheel; and the folder of caches."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,3 +111,10 @@ def copy_starter(destination: Path) -> list[Path]:
             do="Name another folder",
         ) from error
     return targets
+
+
+def cache_folder() -> Path:
+    """Return `$HWNAS_CACHE`, else `hwnas` in `$XDG_CACHE_HOME`, else `~/.cache/hwnas`."""
+    if own := os.environ.get("HWNAS_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hwnas"
