@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from hwnas import __version__
-from hwnas.collaborate.choice import Goal, break_even, regimes, winner_of, with_front
+from hwnas.collaborate.choice import Goal, break_even, regimes, rule_of, winner_of, with_front
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.plan import Plan
 from hwnas.collaborate.predict import Load, Worlds, predict
 from hwnas.errors import ConfigError
 from hwnas.io.atomic import write_file
 from hwnas.problem.fronts.loading import FrontSource, check_front_exists
+from hwnas.problem.pairs.joined import JoinedPairs, join_pairs
 from hwnas.problem.plans.candidates import Enumeration
 from hwnas.problem.plans.drafts import Promise
 from hwnas.problem.plans.samples import HeldOutSamples
@@ -109,6 +110,8 @@ def plan_edge_cloud(
         >>> {plan.candidate.kind for plan in planned.plans} >= {"edge_only", "cloud_only", "split"}
         True
     """
+    from hwnas.workspace.training.supernets import supernet_of
+
     promise, load = Promise(epsilon, delta), load or Load()
     _check(promise, load, samples)
     opened: list[LinkModel] = []
@@ -121,7 +124,9 @@ def plan_edge_cloud(
     run, reporter = open_run(reference, runs=runs, before=check), default_reporter(reporter)
     with locked(run):
         sides = open_sides(run, edge, cloud, front)
-        return _planned(run, sides, opened[0], load, promise, _held_out(run, sides, samples, reporter), reporter)
+        joined = join_pairs(run, sides, opened[0].name, supernet_of(run, reporter) if run.experiment.pairs else None)
+        held_out = _held_out(run, joined.sides, samples, reporter)
+        return _planned(run, joined, opened[0], load, promise, held_out, reporter)
 
 
 def _check(promise: Promise, load: Load, samples: int) -> None:
@@ -172,16 +177,18 @@ def _held_out(run: Workspace, sides: Sequence[Side], count: int, reporter: Repor
 
 def _planned(
     run: Workspace,
-    sides: tuple[Side, Side],
+    joined: JoinedPairs,
     link: LinkModel,
     load: Load,
     promise: Promise,
     samples: HeldOutSamples | str,
     reporter: Reporter,
 ) -> EdgeCloudPlans:
-    seed, goal = run.experiment.seed, sides[0].front.tier.quality.goal
+    seed, goal = run.experiment.seed, joined.sides[0].front.tier.quality.goal
     known = None if isinstance(samples, str) else samples
-    enumeration = Enumeration(*sides, link.quick_draws(seed), known, promise, load)
+    enumeration = Enumeration(
+        *joined.sides, link.quick_draws(seed), known, promise, load, joined.cut_only, notes=list(joined.notes)
+    )
     if isinstance(samples, str):
         enumeration.notes.append(samples)
     candidates = enumeration.candidates()
@@ -210,7 +217,7 @@ def _written(
     goal: Goal = sides[0].front.tier.quality.goal
     quality, epsilon = run.space.task.quality, promise.epsilon
     tiers = sides[0].tier, sides[1].tier
-    points = {**sides[1].points, **sides[0].points}
+    points = {**enumeration.cut_only, **sides[1].points, **sides[0].points}
     used = dict.fromkeys(key for one in plans for key in (one.candidate.edge, one.candidate.cloud) if key is not None)
     notes = [*enumeration.notes, *_notes(sides)]
     document: dict[str, Any] = {
@@ -247,14 +254,6 @@ def _written(
         document,
         path,
         page,
-    )
-
-
-def rule_of(epsilon: float) -> str:
-    """Return the rule of the winner, in words."""
-    return (
-        f"the least 95 % quantile of latency among plans whose accuracy is within {epsilon:g} of the best one; of "
-        "cascades, those with a guarantee"
     )
 
 
