@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from hwnas import __version__
 from hwnas.accuracy import Accuracy
-from hwnas.collaborate.choice import rule_of, winner_of, with_front
+from hwnas.collaborate.choice import break_even, regimes, rule_of, winner_of, with_front
 from hwnas.collaborate.plan import Plan, PlanAccuracy
 from hwnas.collaborate.predict import Load, Worlds, predict
 from hwnas.io.atomic import write_file
@@ -79,7 +80,9 @@ def pair_study(problem: PairProblem, producer: str) -> StudySpec:
 def write_plans(
     problem: PairProblem, front: Sequence[FrontPoint], errors: Mapping[str, float], *, producer: str, trials: int
 ) -> None:
-    """Write the plans of a pair's front, in the form of those of `hwnas plan`."""
+    """Write the plans of a pair's front in the form of those of `hwnas plan`, and their page."""
+    from hwnas.report.plans.page import plans_page
+
     run, goal, accuracy = problem.run, problem.tier.quality.goal, problem.run.accuracy
     link, worlds = problem.link, Worlds.drawn(problem.link, run.experiment.seed)
     plans = list[Plan]()
@@ -89,10 +92,10 @@ def write_plans(
         plan = predict(problem.candidate(point.architecture, value), link, worlds, Load())
         plans += [] if plan is None else [plan]
     plans = with_front(plans, goal)
-    promise, setups = Promise(), run.experiment.setups
+    promise = Promise()
     winner = winner_of(plans, promise.epsilon, goal)
     tiers: dict[str, str] = {"edge": problem.config.edge, "cloud": problem.config.cloud}
-    sides: dict[str, Any] = {side: setups[run.experiment.tiers[tier].setup] for side, tier in tiers.items()}
+    tables = {side: problem.cost_models[run.experiment.tiers[tier].setup].table for side, tier in tiers.items()}
     document: dict[str, Any] = {
         "hwnas": __version__,
         "run": f"{run.experiment.name}, pair {problem.name}",
@@ -100,15 +103,20 @@ def write_plans(
         "found_under": {"accuracy": producer, "requests": problem.digest},
         "minimized": problem.metric,
         "tiers": tiers,
-        "setups": {side: setup.model_dump(mode="json", exclude_none=True) for side, setup in sides.items()},
+        "setups": {side: table.setup.as_dict() for side, table in tables.items()},
         "link": link.describe(),
+        "load": vars(Load()),
         "quality": {"name": run.space.task.quality.name, "goal": goal, "unit": run.space.task.quality.unit},
         "rule": rule_of(promise.epsilon),
         "winner": None if winner is None else winner.candidate.name,
         "enumerated": trials,
         "plans": [plan.as_dict() for plan in plans],
-        "break_even": None,
+        "break_even": break_even(plans, link, promise.epsilon, goal),
+        "regimes": regimes(plans, link, promise.epsilon, goal) if plans else None,
         "networks": {point.architecture.key: point.architecture.as_dict() for point in front},
         "notes": [],
     }
-    write_file(pair_path(run, problem.name), json.dumps(document, indent=1, allow_nan=False) + "\n")
+    path = pair_path(run, problem.name)
+    write_file(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    created_at = datetime.now(UTC).isoformat(timespec="seconds")
+    write_file(path.with_suffix(".html"), plans_page(document, created_at=created_at))

@@ -86,8 +86,8 @@ class PairProblem:
 
     def cuts(self, codes: Codes) -> PopulationCuts:
         """Return the latencies of all cuts; infinity where a network that runs whole breaks that tier's limits."""
-        models = (self._models(tier).model for tier in (self.config.edge, self.config.cloud))
-        cuts = population_cuts(self.run.codebook, codes, *models, self._draws, self._setting)
+        edge, cloud = (self._models(tier).model for tier in (self.config.edge, self.config.cloud))
+        cuts = population_cuts(self.run.codebook, codes, edge, cloud, self._draws, self._setting)
         on_edge, in_cloud = self.whole(codes)
         ends, last = cuts.operators == cuts.operators[:, -1:], cuts.operators.shape[1] - 1
         ends &= np.arange(last + 1) != last  # an empty slot at the end is no cut: all is done
@@ -96,7 +96,7 @@ class PairProblem:
         return PopulationCuts(np.where(refused, np.inf, cuts.ms), cuts.operators)
 
     def whole(self, codes: Codes) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return (networks,) true if a network may run whole on the edge, and in the cloud: within that tier's limits."""
+        """Return (networks,) true if a network holds the limits of the edge's tier, and of the cloud's."""
         edge, cloud = (_within(limits, codes) for limits in self._limits)
         return edge, cloud
 

@@ -28,7 +28,9 @@ def stored_pairs(run: Workspace) -> Iterator[tuple[str, Mapping[str, Any]]]:
         path = pair_path(run, name)
         if path.is_file():
             try:
-                yield name, Fields(loads(path.read_bytes())).raw
+                raw = Fields(loads(path.read_bytes()))
+                raw.object("link").text("name"), raw.object("found_under"), raw.object("networks")
+                yield name, raw.raw
             except FieldError as error:
                 raise _damaged(path, str(error)) from error
 
