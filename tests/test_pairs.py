@@ -129,7 +129,7 @@ def test_the_plans_are_told_as_those_of_a_plan(run: Path, hwnas: Call) -> None:
         assert plan.keys() <= keys.get(plan["kind"], plan.keys())
         assert plan["latency_ms"]["p50"] <= plan["latency_ms"]["p95"]
     assert (run / "plans" / "pairs" / "site.html").stat().st_size > 1000
-    assert "pair site over near" in hwnas("show", run).out
+    assert "pair site over near" in hwnas("show", str(run)).out
 
 
 def test_a_plan_over_the_link_takes_the_pairs_networks(run: Path) -> None:
