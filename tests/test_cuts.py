@@ -155,7 +155,7 @@ def test_all_digits_networks_are_cut_as_each_alone() -> None:
     space = read_space(find_file("digits", "search_spaces"))
     codebook, model = codebook_of(space), model_of(DIGITS_TABLE)
     codes = codebook.every()
-    setting = CutSetting(1, 200, 300, answer_bytes((10,)))
+    setting = CutSetting(lambda shape: elements_of(shape) + 200, 300, answer_bytes((10,)))
     draws = [link.quick_draws(0, 16) for link in LINKS[:5]]
     begun = time.process_time()
     tables = [population_cuts(codebook, codes, model, model, one, setting) for one in draws]
@@ -175,7 +175,7 @@ def test_empty_slots_have_the_cut_before_them() -> None:
     places = np.array([[EMPTY_SLOT, 0, EMPTY_SLOT, 1]])
     codebook: Any = SimpleNamespace(places=lambda codes: places, links=links)
     model: Any = SimpleNamespace(linear=lambda links: (1.0, np.array([5.0, 2.0])))
-    setting = CutSetting(4, 200, 300, answer_bytes((10,)))
+    setting = CutSetting(lambda shape: 4 * elements_of(shape) + 200, 300, answer_bytes((10,)))
     [ms] = population_cuts(codebook, places, model, model, LINKS[0].quick_draws(0, 4), setting).ms
     assert ms[0] == ms[1]
     assert ms[2] == ms[3]

@@ -68,6 +68,14 @@ def fastest_of_kinds(plans: Sequence[Plan], epsilon: float, goal: Goal = "max") 
     return chosen
 
 
+def rule_of(epsilon: float) -> str:
+    """Return the rule of the winner, in words."""
+    return (
+        f"the least 95 % quantile of latency among plans whose accuracy is within {epsilon:g} of the best one; of "
+        "cascades, those with a guarantee"
+    )
+
+
 def break_even(plans: Sequence[Plan], link: LinkModel, epsilon: float, goal: Goal = "max") -> dict[str, Any] | None:
     """Return where the best edge-only plan and the best of the cloud are equally fast, and where bytes cost what they
     save, ready for JSON; None where there are not both. Points that do not exist are None."""

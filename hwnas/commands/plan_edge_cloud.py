@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas import __version__
-from hwnas.collaborate.choice import Goal, break_even, regimes, winner_of, with_front
+from hwnas.collaborate.choice import Goal, break_even, regimes, rule_of, winner_of, with_front
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.plan import Plan
 from hwnas.collaborate.predict import Load, Worlds, predict
@@ -21,6 +21,7 @@ from hwnas.commands.measure_plans import PlanMeasurement, measure_plans
 from hwnas.errors import ConfigError
 from hwnas.io.atomic import write_file
 from hwnas.problem.fronts.loading import FrontSource, check_front_exists
+from hwnas.problem.pairs.joined import join_pairs
 from hwnas.problem.plans.candidates import Enumeration
 from hwnas.problem.plans.drafts import Promise
 from hwnas.problem.plans.exits import ExitEnumeration
@@ -84,6 +85,8 @@ def plan_edge_cloud(
         >>> {plan.candidate.kind for plan in planned.plans} >= {"edge_only", "cloud_only", "split"}
         True
     """
+    from hwnas.workspace.training.supernets import supernet_of
+
     promise, load = Promise(epsilon, delta), load or Load()
     _check(promise, load, samples)
     if measure is not None:
@@ -99,11 +102,12 @@ def plan_edge_cloud(
     with locked(run):
         sides = open_sides(run, edge, cloud, front)
         load = replace(load, batch=sides[1].setup.batch)
-        known = _held_out(run, sides, samples, reporter)
+        joined = join_pairs(run, sides, opened[0].name, supernet_of(run, reporter) if run.experiment.pairs else None)
+        known = _held_out(run, joined.sides, samples, reporter)
         kind = ExitEnumeration if exits else Enumeration
-        draws = opened[0].quick_draws(run.experiment.seed)
-        enumeration = kind(*sides, draws, None if isinstance(known, str) else known, promise, load)
-        enumeration.notes += [known] if isinstance(known, str) else []
+        draws, judged = opened[0].quick_draws(run.experiment.seed), None if isinstance(known, str) else known
+        notes = [*joined.notes, *([known] if isinstance(known, str) else [])]
+        enumeration = kind(*joined.sides, draws, judged, promise, load, joined.cut_only, notes=notes)
         planned = _planned(run, opened[0], enumeration, reporter)
     return planned if measure is None else measure_plans(replace(planned, front=front), measure, reporter)
 
@@ -183,7 +187,7 @@ def _written(
     goal: Goal = sides[0].front.tier.quality.goal
     quality, epsilon = run.space.task.quality, promise.epsilon
     tiers = sides[0].tier, sides[1].tier
-    points = {**sides[1].points, **sides[0].points}
+    points = {**enumeration.cut_only, **sides[1].points, **sides[0].points}
     used = dict.fromkeys(key for one in plans for key in (one.candidate.edge, one.candidate.cloud) if key is not None)
     notes = [*enumeration.notes, *_notes(sides)]
     document: dict[str, Any] = {
@@ -232,14 +236,6 @@ def _sensitivity(
     shown = [plan for plan in plans if plan.on_front or plan is winner]
     shown = sorted(shown, key=lambda plan: (plan is not winner, plan.latency.p50))[:MOST_BARS]
     return sensitivity(plans, shown, link, enumeration.load, enumeration.promise.epsilon, run.experiment.seed, goal)
-
-
-def rule_of(epsilon: float) -> str:
-    """Return the rule of the winner, in words."""
-    return (
-        f"the least 95 % quantile of latency among plans whose accuracy is within {epsilon:g} of the best one; of "
-        "cascades, those with a guarantee"
-    )
 
 
 def _notes(sides: Sequence[Side]) -> list[str]:

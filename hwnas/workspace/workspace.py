@@ -21,6 +21,7 @@ from hwnas.space import AnySpace, Architecture
 from hwnas.tasks import Task
 from hwnas.words import brief
 from hwnas.workspace.datasets import check_augmentation
+from hwnas.workspace.links import link_of
 from hwnas.workspace.objectives import Objectives, check_limited
 from hwnas.workspace.paths import RunPaths
 from hwnas.workspace.progress import Reporter
@@ -185,6 +186,8 @@ def open_run(
     for name, setup in experiment.setups.items():
         where = f"experiment `{experiment.name}`: setups.{name}"
         check_input(setup.precision, first_shape(space), where=where)
+    for name, pair in experiment.pairs.items():
+        link_of(pair.link, experiment, base, where=f"experiment `{experiment.name}`: pairs.{name}.link")
     before(run)
     check_opened(space, space_file, reporter)
     return run

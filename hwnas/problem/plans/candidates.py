@@ -42,6 +42,7 @@ class Enumeration:
         samples: held-out samples; None where the run has no data or no weights.
         promise: of cascades.
         load: of the cloud.
+        cut_only: networks that are on neither side as they are whole, by key.
     """
 
     edge: Side
@@ -50,6 +51,7 @@ class Enumeration:
     samples: HeldOutSamples | None
     promise: Promise = field(default_factory=Promise)
     load: Load = field(default_factory=Load)
+    cut_only: Mapping[str, FrontPoint] = field(default_factory=dict)
     enumerated: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -142,7 +144,7 @@ class Enumeration:
         if self.edge.model is None or self.cloud.model is None:
             self._note("networks are not cut: the latencies of a tier are published, of whole networks alone")
             return
-        points = {**self.cloud.points, **self.edge.points}
+        points = {**self.cut_only, **self.cloud.points, **self.edge.points}
         for key, point in points.items():
             side = self.edge if key in self.edge.points else self.cloud
             yield from self._cuts_of(side, point)
