@@ -51,9 +51,9 @@ class RidgeAttack:
     def fitted(cls, boundaries: NDArray[Any], inputs: NDArray[Any]) -> RidgeAttack:
         """Return the attack of someone who has these samples, (N, ...) each, inputs between 0 and 1."""
         rows, targets = _flat(boundaries), _flat(inputs)
-        held = max(len(rows) // 4, 1)
-        tried = [cls._at(rows[held:], targets[held:], penalty) for penalty in PENALTIES]
-        errors = [float(((one.invert(rows[:held]) - targets[:held]) ** 2).mean()) for one in tried]
+        quarter = max(len(rows) // 4, 1)
+        tried = [cls._at(rows[quarter:], targets[quarter:], penalty) for penalty in PENALTIES]
+        errors = [float(((one.invert(rows[:quarter]) - targets[:quarter]) ** 2).mean()) for one in tried]
         return cls._at(rows, targets, PENALTIES[int(np.argmin(errors))])
 
     @classmethod

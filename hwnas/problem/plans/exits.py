@@ -75,11 +75,11 @@ def exit_answers(samples: HeldOutSamples, side: Side, point: FrontPoint) -> dict
         return {}
     train = samples.run.dataset.train.first(TRAINING_SAMPLES)
     chosen = sorted({round(at) for at in np.linspace(1, cuts, min(cuts, MOST_CUTS))})
-    trained, held_out = (_features(samples, side, point, chosen, some) for some in (train.every(), samples.inputs))
+    trained, unseen = (_features(samples, side, point, chosen, some) for some in (train.every(), samples.inputs))
     found = {}
     for cut in chosen:
         weights = fit_exit(trained[cut], train.targets.numpy(), network.costs[-1].output_shape[0])
-        logits = exit_logits(weights, held_out[cut]).astype(np.float32)
+        logits = exit_logits(weights, unseen[cut]).astype(np.float32)
         origin = f"an exit after operator {cut}, PyTorch in fp32, trained on {len(train):,} samples"
         found[cut] = samples.judged(network, logits, origin)
     return found
