@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from hwnas.collaborate.preprocess import preprocessed
-from hwnas.deploy.client.client import Client, confidence_of
+from hwnas.collaborate.learned.deferral import LearnedDeferral
+from hwnas.deploy.client.client import Client, cascade_confidence, confidence_of
 from hwnas.deploy.client.connection import Cloud
 from hwnas.deploy.client.network import ClientError
 from hwnas.deploy.client.policy import Audit, Breaker, LinkEstimate, ResendBudget, interval_of
@@ -78,6 +79,14 @@ def test_confidences_are_those_that_thresholds_were_set_on(rule: str) -> None:
     for temperature in (0.5, 1.0, 3.0):
         wanted = class_confidences(logits, temperature)[rule]
         assert np.allclose([confidence_of(one, rule, temperature) for one in logits], wanted)
+
+
+def test_the_learned_rule_is_the_one_that_its_threshold_was_set_on() -> None:
+    logits = np.random.default_rng(0).normal(size=(50, 7)) * 4
+    rule = LearnedDeferral({"max_prob": 0.7, "margin": -0.2, "entropy": 1.1}, -0.4)
+    cascade = {"rule": "learned", "temperature": 1.5, "deferral": rule.as_dict()}
+    wanted = rule.confidence(class_confidences(logits, 1.5))
+    assert np.allclose([cascade_confidence(one, cascade) for one in logits], wanted)
 
 
 def test_inputs_become_what_pytorch_makes_of_them() -> None:

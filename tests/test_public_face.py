@@ -20,6 +20,7 @@ import hwnas
 from hwnas import pipeline
 from hwnas.commands import validate_table
 from hwnas.config import TimingConfig
+from tests.helpers import opened_nets
 from tests.helpers.experiments import FEW, written
 
 VERBS = sorted(pipeline._VERBS)
@@ -140,6 +141,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timing={"rounds": 3, "warm_up_ms": 0, "min_sample_ms": 0.1, "validation_networks": 2},
     )
     pipeline.run(top / "mini.yaml", runs=top / "runs")
+    opened_nets.written(top)
     return top
 
 

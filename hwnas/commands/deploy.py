@@ -244,5 +244,5 @@ class _Writer:
     def _cascade(self, written: Written) -> dict[str, Any] | None:
         if self.plan["kind"] != "cascade":
             return None
-        own = {name: self.plan[name] for name in ("rule", "temperature", "threshold", "guarantee")}
+        own = {name: self.plan[name] for name in ("rule", "temperature", "deferral", "threshold", "guarantee")}
         return {**own, "disagreement": written.disagreement}

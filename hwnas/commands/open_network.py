@@ -10,16 +10,17 @@ from typing import Any
 from hwnas.errors import ConfigError, SpaceError, reason
 from hwnas.io.atomic import write_file
 from hwnas.io.yaml import dump_yaml
-from hwnas.opened.source import OpenedBuild, Source, module_of
+from hwnas.opened.build import OpenedBuild
+from hwnas.opened.source import NetworkSource, module_of
 from hwnas.opened.space_file import content_of, source_of
 from hwnas.space import FunctionSpace
 from hwnas.space.values import NAME
 from hwnas.words import brief, counted
 from hwnas.workspace.progress import Reporter, default_reporter
 
-WORST = 1e-5
+ROUNDING_ERROR = 1e-5
 """Largest difference of the largest network's outputs that is not worth a word."""
-SHOWN = 8
+MOST_CLOSED = 8
 
 
 @brief
@@ -59,9 +60,9 @@ class OpenedSpace:
     def lines(self) -> list[str]:
         """Return the result as lines for a terminal."""
         blocks = counted(self.optional_blocks, "block")
-        shut = [f"  {one['layer']}: {one['reason']}" for one in self.closed[:SHOWN]]
-        if len(self.closed) > SHOWN:
-            shut.append(f"  and {len(self.closed) - SHOWN} more; --json lists all")
+        shut = [f"  {one['layer']}: {one['reason']}" for one in self.closed[:MOST_CLOSED]]
+        if len(self.closed) > MOST_CLOSED:
+            shut.append(f"  and {len(self.closed) - MOST_CLOSED} more; --json lists all")
         return [
             f"{counted(self.operators, 'operator')}, {blocks} may be left out, {counted(self.choices, 'choice')}",
             f"{self.elastic_share:.0%} of the channels are open" + ("; closed:" if shut else ""),
@@ -97,8 +98,8 @@ def open_network(
     Example:
         >>> from hwnas import pipeline
         >>> opened = pipeline.open_network("my_net.py:model")
-        >>> opened.space
-        'model.yaml'
+        >>> opened.operators, opened.max_difference < 1e-5
+        (6, True)
     """
     base = Path.cwd()
     source = source_of(network, weights, _shape(input_shape), where="hwnas open", base=base)
@@ -116,7 +117,7 @@ def open_network(
     default_reporter(reporter).info(f"opened {source.where} at input {'x'.join(map(str, opened.shape))}")
     space = FunctionSpace(name, build, source=f"opened from {source.file.path.name}:{source.function}")
     file = _write(space, source, out)
-    if opened.max_difference > WORST:
+    if opened.max_difference > ROUNDING_ERROR:
         default_reporter(reporter).info(f"the largest network differs from yours by {opened.max_difference:.1e}")
     decisions, optional = build.kept
     return OpenedSpace(
@@ -131,7 +132,7 @@ def open_network(
     )
 
 
-def _write(space: FunctionSpace, source: Source, out: Path) -> Path:
+def _write(space: FunctionSpace, source: NetworkSource, out: Path) -> Path:
     """Write the space's file, and the weights beside it."""
     from hwnas.supernet.weights_file import write_weights
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.deploy.client.client import confidence_of
+from hwnas.deploy.client.client import cascade_confidence
 from hwnas.deploy.client.connection import Cloud, Connection, Exchange
 from hwnas.deploy.client.network import Encoder, open_network, read_plan
 
@@ -79,7 +79,7 @@ class ImposedEdge:
         cascade = self._plan["cascade"]
         if cascade is None:
             return False
-        return bool(confidence_of(output, cascade["rule"], cascade["temperature"]) >= cascade["threshold"])
+        return bool(cascade_confidence(output, cascade) >= cascade["threshold"])
 
     def _answered(self, exchange: Exchange) -> float:
         """Send a request and return the time that the cloud took for it, as its answer tells."""

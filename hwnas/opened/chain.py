@@ -130,5 +130,5 @@ def _not_opened(where: str, shape: Shape, error: Exception) -> SpaceError:
     )
 
 
-def _refused(where: str, met: str, allowed: str, do: str) -> SpaceError:
-    return SpaceError(met, where=where, allowed=allowed, do=do)
+def _refused(where: str, problem: str, allowed: str, do: str) -> SpaceError:
+    return SpaceError(problem, where=where, allowed=allowed, do=do)

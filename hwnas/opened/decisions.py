@@ -95,7 +95,7 @@ def narrowed(
     return tuple(kept), tuple(slot for name, slot in depths.items() if name in chosen)
 
 
-def _refused(where: str, met: str, allowed: str) -> SpaceError:
+def _refused(where: str, problem: str, allowed: str) -> SpaceError:
     return SpaceError(
-        met, where=f"{where}: choices", allowed=allowed, do="Correct it, or remove it to close the choice"
+        problem, where=f"{where}: choices", allowed=allowed, do="Correct it, or remove it to close the choice"
     )

@@ -113,10 +113,10 @@ class Dependencies:
                 )
         found = {}
         for part, places in placed.items():
-            made = [place for _, place in places if self._produces(place)]
+            made = [entry for _, entry in places if self._produces(entry)]
             size = max(size for size, _ in places)
-            if made and size > 1 and all(place.before == 1 for place in made[:1]):
-                found[part] = self._channels(part, [place for _, place in places], {s for s, _ in places}, made)
+            if made and size > 1 and all(entry.before == 1 for entry in made[:1]):
+                found[part] = self._channels(part, [entry for _, entry in places], {s for s, _ in places}, made)
         return found
 
     def _channels(
@@ -125,22 +125,22 @@ class Dependencies:
         why = part.fixed
         if len(sizes) > 1:
             why = why or "it is tied to an axis of another length"
-        if any(place.before > 1 for place in places):
+        if any(entry.before > 1 for entry in places):
             why = why or "its members lie in runs of another axis"
-        if not any(place.axis == 1 and self.tensors[place.parameter].ndim > 1 for place in places):
+        if not any(entry.axis == 1 and self.tensors[entry.parameter].ndim > 1 for entry in places):
             why = why or "no weight reads it"
-        normalized = any(self._normalizes(place) for place in places)
-        unit = min(place.after for place in places)
+        normalized = any(self._normalizes(entry) for entry in places)
+        unit = min(entry.after for entry in places)
         return Channels(Group(max(sizes), tuple(places), why), unit, _layer(made[0].parameter), normalized)
 
-    def _produces(self, place: ParameterAxis) -> bool:
-        """Return whether a place is where a convolution or a matrix makes the channels."""
-        module = self.root.get_submodule(_layer(place.parameter))
-        return self.tensors[place.parameter].ndim > 1 and place.axis == (1 if _transposed(module) else 0)
+    def _produces(self, entry: ParameterAxis) -> bool:
+        """Return whether a entry is where a convolution or a matrix makes the channels."""
+        module = self.root.get_submodule(_layer(entry.parameter))
+        return self.tensors[entry.parameter].ndim > 1 and entry.axis == (1 if _transposed(module) else 0)
 
-    def _normalizes(self, place: ParameterAxis) -> bool:
-        module = self.root.get_submodule(_layer(place.parameter))
-        return self.tensors[place.parameter].ndim == 1 and not isinstance(
+    def _normalizes(self, entry: ParameterAxis) -> bool:
+        module = self.root.get_submodule(_layer(entry.parameter))
+        return self.tensors[entry.parameter].ndim == 1 and not isinstance(
             module, nn.modules.batchnorm._NormBase | nn.modules.conv._ConvNd | nn.Linear | nn.PReLU
         )
 
@@ -151,7 +151,7 @@ class Dependencies:
     def produced_by(self, channels: Channels) -> int:
         """Return how many of them are in a group."""
         return sum(
-            self.tensors[place.parameter].shape[place.axis] for place in channels.group.places if self._produces(place)
+            self.tensors[entry.parameter].shape[entry.axis] for entry in channels.group.places if self._produces(entry)
         )
 
     def _made(self, name: str, number: int) -> int:

@@ -13,15 +13,15 @@ from hwnas.traced.chain import spans_of
 from hwnas.traced.graph import TRACE_BATCH, Pass, Untraceable, has_hooks
 from hwnas.traced.recorder import NotOpened, record
 
-LONG = 4
+LONG_SEQUENCE = 4
 """Layers with weights from which a plain `nn.Sequential` of layers alone is opened."""
 Call = tuple[tuple[Any, ...], dict[str, Any]]
-PLAIN = nn.Sequential, nn.ModuleList, nn.ModuleDict
+PLAIN_CONTAINERS = nn.Sequential, nn.ModuleList, nn.ModuleDict
 
 
 @dataclass
 class Levels:
-    """Containers that are opened, found by running each one alone on what it is handed in the network."""
+    """Containers that are opened, recording by running each one alone on what it is handed in the network."""
 
     root: nn.Module
     calls: Mapping[str, Call]
@@ -66,7 +66,7 @@ class Levels:
         if alone is None:
             return False
         if type(module) is nn.Sequential:
-            return any(list(child.children()) for child in module) or _weights(module) >= LONG
+            return any(list(child.children()) for child in module) or _weights(module) >= LONG_SEQUENCE
         pieces = list(spans_of(module, alone))
         called = [module.get_submodule(str(n.target)) for n in alone.graph.nodes if n.op == "call_module"]
         if len(pieces) < 2:
@@ -75,7 +75,7 @@ class Levels:
 
     def _is_block(self, name: str, module: nn.Module) -> bool:
         """Return whether what a module does is not cut by its children, so that all of its class stay whole."""
-        if type(module) in PLAIN:
+        if type(module) in PLAIN_CONTAINERS:
             return False
         alone = self.alone(name)
         if alone is None:
@@ -151,14 +151,14 @@ def examples(shape: tuple[int, ...]) -> Tensor:
 def residual(segment: nn.Module, images: Tensor) -> bool:
     """Return whether a segment computes x + f(x), perhaps in several steps, with at most an activation after it."""
     inner = {name for name, one in segment.named_modules() if not _is_library(one)}
-    found, _ = recorded(segment, (images,), {}, inner)
-    return is_residual(segment, found)
+    recording, _ = recorded(segment, (images,), {}, inner)
+    return is_residual(segment, recording)
 
 
-def is_residual(module: nn.Module, found: Pass) -> bool:
+def is_residual(module: nn.Module, recording: Pass) -> bool:
     """Return whether the output of a pass is its input plus something, with at most an activation after it."""
-    (entry,) = [node for node in found.graph.nodes if node.op == "placeholder"]
-    (last,) = found.graph.output_node().all_input_nodes or [entry]
+    (entry,) = [node for node in recording.graph.nodes if node.op == "placeholder"]
+    (last,) = recording.graph.output_node().all_input_nodes or [entry]
     seen = 0
     while _shapes_nothing(module, last) and seen < 8:
         last, seen = last.all_input_nodes[0], seen + 1
@@ -176,7 +176,7 @@ def _adds(module: nn.Module, node: fx.Node, entry: fx.Node) -> bool:
     return any(_adds(module, operand, entry) for operand in node.all_input_nodes)
 
 
-ACTIVATIONS = ("relu", "relu_", "hardtanh", "relu6", "clamp", "clone", "contiguous", "dropout")
+KEEPING_SHAPE = ("relu", "relu_", "hardtanh", "relu6", "clamp", "clone", "contiguous", "dropout")
 
 
 def _passes(module: nn.Module, node: fx.Node) -> bool:
@@ -191,12 +191,12 @@ def _shapes_nothing(module: nn.Module, node: fx.Node) -> bool:
     if node.op == "call_module":
         return isinstance(module.get_submodule(str(node.target)), nn.ReLU | nn.ReLU6 | nn.Dropout | nn.Identity)
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    return name in ACTIVATIONS and len(node.all_input_nodes) == 1
+    return name in KEEPING_SHAPE and len(node.all_input_nodes) == 1
 
 
 def _is_library(module: nn.Module) -> bool:
     """Return whether a module is a layer of torch's own."""
-    return type(module).__module__.startswith("torch.nn.") and type(module) not in PLAIN
+    return type(module).__module__.startswith("torch.nn.") and type(module) not in PLAIN_CONTAINERS
 
 
 def _weights(module: nn.Module) -> int:

@@ -18,9 +18,9 @@ from hwnas.opened.slicing import Cut, masked, sliced
 from hwnas.ops import Shape
 from hwnas.supernet.slicing.channel_sorting import sort_channels
 
-IMAGES = 2
-CALIBRATING = 8
-CLOSE = 1e-3
+PROBE_IMAGES = 2
+PROBE_BATCH = 8
+TOLERANCE = 1e-3
 """Largest difference of outputs, as a share of the largest, that is put down to rounding in a check."""
 Members = Mapping[int, int]
 """How many members groups keep, by number; a group that is not named keeps all."""
@@ -31,9 +31,9 @@ class OpenedNetwork:
     """A module as a chain of operators that can be narrowed.
 
     Args:
-        root: the module with its weights; its channels are sorted in place.
+        root: the module with its weights; its channels are sorted in entry.
         shape: shape of one input.
-        where: place of the module, for errors.
+        where: entry of the module, for errors.
 
     Raises:
         SpaceError: it cannot be followed, or what is left of it computes something else.
@@ -79,8 +79,8 @@ class OpenedNetwork:
         """The groups of each segment, in the order of its tensors."""
         places: dict[str, list[int]] = {}
         for number, channels in self.groups.items():
-            for place in channels.group.places:
-                places.setdefault(place.parameter, []).append(number)
+            for entry in channels.group.places:
+                places.setdefault(entry.parameter, []).append(number)
         names = [[n for n, _ in [*one.named_parameters(), *one.named_buffers()]] for one in self._segments(self.meta)]
         flowing = [
             [g for flow in self.flows[i : i + 2] for g, _ in flow.factors if g is not None] for i in range(len(names))
@@ -113,8 +113,8 @@ class OpenedNetwork:
     def _cuts(self, index: int, members: Members) -> Iterator[Cut]:
         for number in self.numbers[index]:
             if members.get(number, self.groups[number].group.size) < self.groups[number].group.size:
-                for place in self.groups[number].group.places:
-                    yield place, members[number]
+                for entry in self.groups[number].group.places:
+                    yield entry, members[number]
 
     def _whole(self, meta: bool) -> list[nn.Module]:
         return self._on_meta if meta else self._with_weights
@@ -157,9 +157,9 @@ class OpenedNetwork:
         """Sort the channels, and close the groups whose order or number does what it should not."""
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(1)
-            images = torch.randn(IMAGES, *self.shape)
-            probe = _with_own_statistics(self.root, torch.randn(CALIBRATING, *self.shape))
-            if not self._close_to(self.run(images, {}, probe), probe(images), CLOSE):
+            images = torch.randn(PROBE_IMAGES, *self.shape)
+            probe = _with_own_statistics(self.root, torch.randn(PROBE_BATCH, *self.shape))
+            if not self._close_to(self.run(images, {}, probe), probe(images), TOLERANCE):
                 raise SpaceError(
                     "the chain of its operators computes something else than the network",
                     where=self.where,
@@ -201,14 +201,14 @@ class OpenedNetwork:
             state = dict([*probe.named_buffers(), *probe.named_parameters()])
             for number in numbers:
                 group = self.groups[number].group
-                for place in group.places:
-                    value = state[place.parameter].detach()
-                    apart = torch.unflatten(value, place.axis, (group.size, place.after))
-                    value.copy_(apart.flip(place.axis).flatten(place.axis, place.axis + 1))
+                for entry in group.places:
+                    value = state[entry.parameter].detach()
+                    apart = torch.unflatten(value, entry.axis, (group.size, entry.after))
+                    value.copy_(apart.flip(entry.axis).flatten(entry.axis, entry.axis + 1))
 
         turn()
         try:
-            return self._close_to(probe(images), given, CLOSE)
+            return self._close_to(probe(images), given, TOLERANCE)
         finally:
             turn()
 
@@ -227,7 +227,7 @@ class OpenedNetwork:
                 for name, value in masked(probe, self.groups[number].group.places, count).items():
                     kept.setdefault(name, state[name].detach().clone())
                     state[name].detach().copy_(value)
-            return self._close_to(small, probe(images), CLOSE)
+            return self._close_to(small, probe(images), TOLERANCE)
         finally:
             for name, value in kept.items():
                 state[name].detach().copy_(value)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, final
 import torch
 from torch import nn
 
-from hwnas.opened.source import Source, opened
+from hwnas.opened.source import NetworkSource, opened
 from hwnas.ops import Operator
 
 
@@ -17,7 +17,7 @@ from hwnas.ops import Operator
 class OpenedOrigin:
     """Place of an operator in an opened network: enough to make its module again, in another process as well."""
 
-    source: Source
+    source: NetworkSource
     index: int
     members: tuple[tuple[int, int], ...]
     """How many members its groups keep, by number."""
@@ -46,12 +46,12 @@ class Opened(Operator):
     @classmethod
     def holders(cls, operators: Sequence[Operator]) -> Iterable[Operator]:
         """Return the whole segments, which hold every parameter at its largest."""
-        largest: dict[tuple[Source, int], Opened] = {}
+        largest: dict[tuple[NetworkSource, int], Opened] = {}
         for operator in operators:
             assert isinstance(operator, Opened)
-            place = operator.origin.source, operator.origin.index
-            if place not in largest or _size(operator) > _size(largest[place]):
-                largest[place] = operator
+            key = operator.origin.source, operator.origin.index
+            if key not in largest or _size(operator) > _size(largest[key]):
+                largest[key] = operator
         return tuple(largest.values())
 
     def scope(self, slot: str) -> str:

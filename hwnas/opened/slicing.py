@@ -14,20 +14,20 @@ from torch.nn.modules.conv import _ConvNd
 from hwnas.supernet.slicing.channel_groups import ParameterAxis
 
 Cut = tuple[ParameterAxis, int]
-"""A place, and how many members of its group are kept there."""
+"""A entry, and how many members of its group are kept there."""
 
 
 def sliced(segment: nn.Module, cuts: Iterable[Cut]) -> nn.Module:
     """Return a copy of a segment that keeps the leading members at each of these places."""
     by_tensor: dict[str, list[Cut]] = {}
-    for place, kept in cuts:
-        by_tensor.setdefault(place.parameter, []).append((place, kept))
+    for entry, kept in cuts:
+        by_tensor.setdefault(entry.parameter, []).append((entry, kept))
     memo: dict[int, Any] = {}
     touched = set()
     for name, value in [*segment.named_parameters(), *segment.named_buffers()]:
         part = value.detach()
-        for place, kept in by_tensor.get(name, ()):
-            part = part.narrow(place.axis, 0, kept * place.after)
+        for entry, kept in by_tensor.get(name, ()):
+            part = part.narrow(entry.axis, 0, kept * entry.after)
         if part.shape != value.shape:
             touched.add(name.rpartition(".")[0])
         part = part.clone()
@@ -67,12 +67,12 @@ def masked(root: nn.Module, places: Iterable[ParameterAxis], kept: int) -> dict[
     """Return the weights that read a group, zero where they read members beyond those kept."""
     state: Mapping[str, Tensor] = dict(root.named_parameters())
     zeroed: dict[str, Tensor] = {}
-    for place in places:
-        value = state.get(place.parameter)
-        if value is None or value.ndim < 2 or place.axis != 1:
+    for entry in places:
+        value = state.get(entry.parameter)
+        if value is None or value.ndim < 2 or entry.axis != 1:
             continue
-        value = zeroed.get(place.parameter, value.detach()).clone()
+        value = zeroed.get(entry.parameter, value.detach()).clone()
         with torch.no_grad():
-            value.narrow(place.axis, kept * place.after, value.shape[place.axis] - kept * place.after).zero_()
-        zeroed[place.parameter] = value
+            value.narrow(entry.axis, kept * entry.after, value.shape[entry.axis] - kept * entry.after).zero_()
+        zeroed[entry.parameter] = value
     return zeroed

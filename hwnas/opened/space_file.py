@@ -8,13 +8,14 @@ from typing import Any
 
 from hwnas.errors import SpaceError, reason
 from hwnas.io.regular import resolve_path
-from hwnas.opened.source import FORM, Choices, OpenedBuild, Source, weights_digest
+from hwnas.opened.build import Choices, OpenedBuild
+from hwnas.opened.source import FUNCTION_FORM, NetworkSource, weights_digest
 from hwnas.registry import check_reference, named, read_source
 from hwnas.space import FunctionSpace
 from hwnas.space.values import known_keys, name_of, options_of, space_error
 from hwnas.tasks import DEFAULT_TASK, Task, task_of
 
-KEYS = ("name", "source", "network", "weights", "input", "task", "choices")
+NETWORK_KEYS = ("name", "source", "network", "weights", "input", "task", "choices")
 
 
 def parse_opened(raw: Mapping[str, Any], *, where: str, base: Path, task: Task | None = None) -> FunctionSpace:
@@ -29,7 +30,7 @@ def parse_opened(raw: Mapping[str, Any], *, where: str, base: Path, task: Task |
     Raises:
         ConfigError, SpaceError: a key or a file is not as it should be.
     """
-    known_keys(raw, KEYS, where)
+    known_keys(raw, NETWORK_KEYS, where)
     source = source_of(raw["network"], raw.get("weights"), raw.get("input"), where=where, base=base)
     if task is None:
         task = task_of(raw["task"], base=base, where=f"{where}: task") if "task" in raw else DEFAULT_TASK
@@ -41,7 +42,7 @@ def parse_opened(raw: Mapping[str, Any], *, where: str, base: Path, task: Task |
     )
 
 
-def source_of(network: Any, weights: Any, shape: Any, *, where: str, base: Path) -> Source:
+def source_of(network: Any, weights: Any, shape: Any, *, where: str, base: Path) -> NetworkSource:
     """Return the source of a network that `FILE.py:FUNCTION`, a file of weights and a shape name.
 
     Raises:
@@ -49,7 +50,9 @@ def source_of(network: Any, weights: Any, shape: Any, *, where: str, base: Path)
     """
     key = f"{where}: network"
     if not isinstance(network, str) or not network.rpartition(":")[0].endswith(".py"):
-        raise space_error(f"`network` is {network!r}", where, f"`network: FILE.py:FUNCTION`. {FORM}", "Correct it")
+        raise space_error(
+            f"`network` is {network!r}", where, f"`network: FILE.py:FUNCTION`. {FUNCTION_FORM}", "Correct it"
+        )
     _name, function, file = check_reference(network, base=base, where=key)
     assert file is not None
     named(f"{file.absolute()}:{function}", base=base, where=key)
@@ -69,7 +72,7 @@ def source_of(network: Any, weights: Any, shape: Any, *, where: str, base: Path)
             allowed=f"A state dictionary in a file that PyTorch or safetensors wrote. Looked for {path}",
             do="Correct the path",
         ) from error
-    return Source(read_source(file), function, path, digest, None if shape is None else tuple(shape))
+    return NetworkSource(read_source(file), function, path, digest, None if shape is None else tuple(shape))
 
 
 def _choices(raw: Any, where: str) -> Choices:

@@ -16,10 +16,10 @@ from hwnas.words import counted
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights", "ema")
 """Keys under which training scripts keep the state beside other things."""
-PREFIXES = ("module.", "model.", "_orig_mod.")
+WRAPPER_PREFIXES = ("module.", "model.", "_orig_mod.")
 """Beginnings of names that wrappers of a module leave behind."""
-FORM = "A state dictionary, names to tensors, that `torch.save(model.state_dict(), FILE)` or safetensors wrote"
-NAMED = 5
+STATE_FORM = "A state dictionary, names to tensors, that `torch.save(model.state_dict(), FILE)` or safetensors wrote"
+MOST_NAMES = 5
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
@@ -30,7 +30,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
     """
     state = read_state(path)
     own = module.state_dict()
-    for prefix in PREFIXES:
+    for prefix in WRAPPER_PREFIXES:
         if state and all(name.startswith(prefix) for name in state) and not own.keys() & state.keys():
             state = {name.removeprefix(prefix): value for name, value in state.items()}
     counters = {name for name in own if name.endswith("num_batches_tracked")}  # files of early versions have none
@@ -69,18 +69,18 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         content = _read(path)
     except FileNotFoundError as error:
-        raise _refused(path, "there is no such file", FORM, "Correct the path") from error
+        raise _refused(path, "there is no such file", STATE_FORM, "Correct the path") from error
     except OSError as error:
-        raise _refused(path, f"it cannot be read ({reason(error)})", FORM, "Correct the path") from error
+        raise _refused(path, f"it cannot be read ({reason(error)})", STATE_FORM, "Correct the path") from error
     except pickle.UnpicklingError as error:
         raise _refused(
             path,
             "it holds other things than tensors and plain values, such as a pickled module",
-            f"{FORM}. Whole modules run code when they are read, so they are not",
+            f"{STATE_FORM}. Whole modules run code when they are read, so they are not",
             "Write `torch.save(model.state_dict(), FILE)` where the model was made",
         ) from error
     except Exception as error:  # torch.load and safetensors raise many kinds
-        raise _refused(path, "it is damaged, or no file of weights", FORM, "Name another file") from error
+        raise _refused(path, "it is damaged, or no file of weights", STATE_FORM, "Name another file") from error
     for key in WRAPPERS:
         if isinstance(content, Mapping) and not _is_state(content) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -91,7 +91,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
             else type(content).__name__
         )
         raise _refused(
-            path, f"it holds {what}", f"{FORM}, or one under {', '.join(WRAPPERS)}", "Save the state dictionary alone"
+            path,
+            f"it holds {what}",
+            f"{STATE_FORM}, or one under {', '.join(WRAPPERS)}",
+            "Save the state dictionary alone",
         )
     return dict(content)
 
@@ -110,12 +113,12 @@ def _is_state(content: Any) -> bool:
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
 
 
 def _shape(value: Tensor) -> str:
     return "x".join(map(str, value.shape)) or "a number"
 
 
-def _refused(path: Path, met: str, allowed: str, do: str) -> ConfigError:
-    return ConfigError(met, where=str(path), allowed=allowed, do=do)
+def _refused(path: Path, problem: str, allowed: str, do: str) -> ConfigError:
+    return ConfigError(problem, where=str(path), allowed=allowed, do=do)

@@ -69,24 +69,24 @@ class Piece:
     """One segment: the children that a pass calls between two positions."""
 
     root: nn.Module
-    found: Pass
+    traced_pass: Pass
     span: tuple[int, int]
 
     @property
     def classes(self) -> str:
-        names = children_of(self.found, *self.span)
+        names = children_of(self.traced_pass, *self.span)
         kinds = [type(self.root.get_submodule(name)).__name__ for name in names]
         return _short(" ".join(kind if n == 1 else f"{n}x{kind}" for kind, n in _runs(kinds)))
 
     @property
     def slot(self) -> str:
         """Name of the children with parameters, so that equal operators of one slot name their parameters alike."""
-        body = self.found.body[slice(*self.span)]
+        body = self.traced_pass.body[slice(*self.span)]
         tensors_by_child = {str(node.target): graph.state_of(self.root, node) for node in body}
         holders = [
             name for name, tensors in tensors_by_child.items() if any(isinstance(t, nn.Parameter) for t in tensors)
         ]
-        names = holders or children_of(self.found, *self.span)[:1]
+        names = holders or children_of(self.traced_pass, *self.span)[:1]
         return _short("-".join(names).replace(".", "_"))
 
     @property
@@ -98,8 +98,8 @@ class Piece:
         return self._shape(self.span[1])
 
     def _shape(self, position: int) -> Shape:
-        (node,) = graph.crossing(self.found, position)
-        return tuple(self.found.values[node].shape[1:])
+        (node,) = graph.crossing(self.traced_pass, position)
+        return tuple(self.traced_pass.values[node].shape[1:])
 
 
 def spans_of(root: nn.Module, traced_pass: Pass, *, blocks: bool = False) -> Iterator[tuple[int, int]]:

@@ -147,13 +147,13 @@ def cuts(root: nn.Module, traced: Pass, *, blocks: bool = False) -> list[int]:
     for before, after in pairwise(starts):
         places = [position for position in range(before + 1, after + 1) if position in open_at]
         if blocks and places and any(True for _ in root.get_submodule(str(traced.body[before].target)).children()):
-            ends = [place for place in places if not _activates(root, traced.body[place])]
+            ends = [position for position in places if not _activates(root, traced.body[position])]
             places = ends[:1] or places
         places_found += places[-1:]
     return places_found
 
 
-ACTIVATIONS = frozenset(
+FUSED_FUNCTIONS = frozenset(
     ("relu", "relu_", "relu6", "gelu", "silu", "hardtanh", "hardswish", "leaky_relu", "elu", "mish")
 )
 
@@ -161,7 +161,7 @@ ACTIVATIONS = frozenset(
 def _activates(root: nn.Module, node: fx.Node) -> bool:
     if node.op == "call_module":
         return _follows(root, node)
-    return (node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")) in ACTIVATIONS
+    return (node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")) in FUSED_FUNCTIONS
 
 
 def crossing(traced: Pass, place: int) -> list[fx.Node]:

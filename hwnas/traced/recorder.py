@@ -17,10 +17,10 @@ from torch.overrides import TorchFunctionMode
 
 from hwnas.traced.graph import TRACE_BATCH, Pass, Untraceable
 
-SIZES = {"size", "shape", "numel"}
+SIZE_NAMES = {"size", "shape", "numel"}
 NUMERIC = (getattr, operator.getitem, operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod)
 """Functions without effects that are recorded where their results may not be used."""
-SETTERS = {"__set__", "__delete__"}
+SETTER_NAMES = {"__set__", "__delete__"}
 
 
 class NotOpened(Exception):
@@ -81,10 +81,10 @@ def record(root: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], op
         NotOpened: a child takes or returns other things than tensors; it is to be opened.
         whatever the module raises.
     """
-    return _Recorder(root, opened).run(args, kwargs)
+    return _CallRecorder(root, opened).run(args, kwargs)
 
 
-class _Recorder(TorchFunctionMode):
+class _CallRecorder(TorchFunctionMode):
     def __init__(self, root: nn.Module, opened: Collection[str]) -> None:
         super().__init__()
         self.graph = fx.Graph()
@@ -113,7 +113,7 @@ class _Recorder(TorchFunctionMode):
 
     def _drop_unused(self) -> None:
         for node in reversed(list(self.graph.nodes)):
-            if not node.users and (node.target in SIZES or node.target in NUMERIC):
+            if not node.users and (node.target in SIZE_NAMES or node.target in NUMERIC):
                 self.graph.erase_node(node)
 
     # --- calls of children ---
@@ -162,9 +162,9 @@ class _Recorder(TorchFunctionMode):
         if name == "__get__":
             return self._attribute(func, args)
         output = func(*_plain(args), **_plain(kwargs))
-        if name in SIZES and args and isinstance(args[0], Tensor):
+        if name in SIZE_NAMES and args and isinstance(args[0], Tensor):
             return self._sizes(args[0], output, args[1:])
-        if name in SETTERS or (output is not None and not _holds_tensors(output)):
+        if name in SETTER_NAMES or (output is not None and not _holds_tensors(output)):
             return output
         first = next((value for value in _leaves_of((args, kwargs)) if isinstance(value, Tensor)), None)
         if name == "__setitem__":

@@ -14,7 +14,8 @@ from hwnas.io.locks import RunLock
 from hwnas.io.regular import read_regular
 from hwnas.io.storage_url import mode_of
 from hwnas.io.yaml import dump_yaml, read_yaml
-from hwnas.opened.source import OpenedBuild, Source
+from hwnas.opened.build import OpenedBuild
+from hwnas.opened.source import NetworkSource
 from hwnas.opened.space_file import content_of
 from hwnas.registry import SourceFile, source_of
 from hwnas.space import FunctionSpace, Space
@@ -108,7 +109,7 @@ def _opened(run: Workspace) -> OpenedBuild | None:
     return build if isinstance(build, OpenedBuild) else None
 
 
-def _copy_network(run: Workspace, source: Source) -> None:
+def _copy_network(run: Workspace, source: NetworkSource) -> None:
     """Copy the file of a network, that of its weights, and the space that names them."""
     network, weights = run.folder / NETWORK_FOLDER / source.file.path.name, None
     _copy(source.file.path, network)

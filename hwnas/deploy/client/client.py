@@ -30,6 +30,8 @@ from hwnas.deploy.client.network import (
 )
 from hwnas.deploy.client.policy import Audit, Breaker, LinkEstimate, ResendBudget
 
+LEAST_DOUBT = 1e-4
+"""Added to doubts, as the learned rule was fitted."""
 LOOK_AGAIN_S = 0.5
 """Time between requests that are sent only to see whether a slow link became faster."""
 
@@ -154,7 +156,7 @@ class Client:
         return ClientAnswer(own, f"edge: {_why(exchange)}", _ms_since(begun), confidence, exchange.detail)
 
     def _confidence(self, outputs: Any) -> float:
-        return confidence_of(outputs, self.plan["cascade"]["rule"], self.plan["cascade"]["temperature"])
+        return cascade_confidence(outputs, self.plan["cascade"])
 
     # --- asking the cloud ---
 
@@ -221,6 +223,19 @@ class Client:
                     self.audit.add(int(np.argmax(exchange.outputs)) != int(np.argmax(own)))
 
         self._connection.send(Exchange(body, header_bytes, compare))
+
+
+def cascade_confidence(outputs: Any, cascade: dict[str, Any]) -> float:
+    """Return the confidence in a classifier's outputs by the rule of a plan's cascade.
+
+    The learned rule is a logistic regression on the doubts of the others; its coefficients stand under `deferral`.
+    """
+    if cascade["rule"] != "learned":
+        return confidence_of(outputs, cascade["rule"], cascade["temperature"])
+    logit = cascade["deferral"]["intercept"]
+    for rule, weight in cascade["deferral"]["weights"].items():
+        logit -= weight * np.log(1 - confidence_of(outputs, rule, cascade["temperature"]) + LEAST_DOUBT)
+    return float(1 / (1 + np.exp(-logit)))
 
 
 def confidence_of(outputs: Any, rule: str, temperature: float) -> float:
