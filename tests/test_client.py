@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from hwnas.collaborate.preprocess import preprocessed
 from hwnas.collaborate.learned.deferral import LearnedDeferral
+from hwnas.collaborate.preprocess import preprocessed
 from hwnas.deploy.client.client import Client, cascade_confidence, confidence_of
 from hwnas.deploy.client.connection import Cloud
 from hwnas.deploy.client.network import ClientError
