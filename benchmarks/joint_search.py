@@ -240,11 +240,13 @@ def main() -> None:
         for link in LINKS
     }
     result = {
-        "space": "nas_bench_macro", "networks": len(problem.codes), "seeds": arguments.seeds,
+        "space": "nas_bench_macro",
+        "networks": len(problem.codes),
+        "seeds": arguments.seeds,
         "machines": {"edge": vars(EDGE), "cloud": vars(CLOUD), "origin": "simulated"},
         "exhaustive_equals_brute_force": exhaustive(problem) if arguments.exhaustive else None,
         "links": links,
-    }  # fmt: skip
+    }
     publish(stamped(result), arguments.output)
 
 

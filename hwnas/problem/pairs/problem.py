@@ -114,16 +114,31 @@ class PairProblem:
             sent = np.array([float(self._setting.input_bytes)])
             latency = {"latency": f"predicted from {cloud.origin}"}
             return Candidate(
-                "cloud_only", accuracy, cloud=key, codec="raw", tail=tail, sent_bytes=sent, answer_bytes=answer,
+                "cloud_only",
+                accuracy,
+                cloud=key,
+                codec="raw",
+                tail=tail,
+                sent_bytes=sent,
+                answer_bytes=answer,
                 origins=latency,
-            )  # fmt: skip
+            )
         latency = {"latency": f"head predicted from {edge.origin}; tail predicted from {cloud.origin}"}
         body = float(self._setting.boundary_bytes(network.shapes[cut]))
         return Candidate(
-            "split", accuracy, edge=key, cloud=key, cut=cut, codec=self.config.boundary, head=head, tail=tail,
-            sent_bytes=np.array([body]), answer_bytes=answer, origins=latency,
+            "split",
+            accuracy,
+            edge=key,
+            cloud=key,
+            cut=cut,
+            codec=self.config.boundary,
+            head=head,
+            tail=tail,
+            sent_bytes=np.array([body]),
+            answer_bytes=answer,
+            origins=latency,
             extras={"boundary": list(network.shapes[cut])},
-        )  # fmt: skip
+        )
 
     # --- parts ---
 
