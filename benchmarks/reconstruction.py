@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from _results import publish, stamped
 
-from hwnas.collaborate.learned.reconstruction import Likeness, RidgeAttack, likeness
+from hwnas.collaborate.learned.reconstruction import RidgeAttack, Similarity, similarity
 from hwnas.problem.plans.samples import HeldOutSamples
 from hwnas.problem.plans.sides import Side, open_sides
 from hwnas.search.fronts import FrontPoint
@@ -41,21 +41,21 @@ def of_network(samples: HeldOutSamples, side: Side, point: FrontPoint) -> list[d
             "cut": None,
             "sent": "nothing",
             "elements": 0,
-            **entry(likeness(true, np.broadcast_to(own.mean(0), true.shape))),
+            **entry(similarity(true, np.broadcast_to(own.mean(0), true.shape))),
         }
     ]
     boundaries = (samples.boundaries(side, point.architecture, some) for some in (known, seen))
     for cut, (trained, judged) in enumerate(zip(*boundaries, strict=True)):
         if cut == 0:
-            like = likeness(true, true)
+            like = similarity(true, true)
         else:
-            like = likeness(true, RidgeAttack.fitted(trained.numpy(), own).invert(judged.numpy()))
+            like = similarity(true, RidgeAttack.fitted(trained.numpy(), own).invert(judged.numpy()))
         sent = "input" if cut == 0 else type(network.operators[cut - 1]).__name__
         rows.append({"cut": cut, "sent": sent, "elements": elements_of(judged.shape[1:]), **entry(like)})
     return rows
 
 
-def entry(like: Likeness) -> dict[str, Any]:
+def entry(like: Similarity) -> dict[str, Any]:
     """As JSON has it: the ratio of equal inputs, which is infinite, as null."""
     return {
         "exact": like.psnr_db == float("inf"),

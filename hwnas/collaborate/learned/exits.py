@@ -11,7 +11,7 @@ from hwnas.latency.posterior import Floats
 
 POOLED = 2
 """Cells along each side of a map that features are averaged in."""
-PENALTY = 1e-3
+EXIT_PENALTY = 1e-3
 """Of squared weights of standardised features, against the mean cross-entropy."""
 STEPS = 60
 
@@ -43,7 +43,7 @@ def fit_exit(features: Floats, labels: NDArray[Any], classes: int) -> Floats:
     def loss() -> Any:
         optimizer.zero_grad()
         value = torch.nn.functional.cross_entropy(rows @ theta[:-1] + theta[-1], targets)
-        value = value + PENALTY * (theta[:-1] ** 2).sum()
+        value = value + EXIT_PENALTY * (theta[:-1] ** 2).sum()
         value.backward()  # type: ignore[no-untyped-call]
         return value
 

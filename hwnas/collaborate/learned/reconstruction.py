@@ -22,7 +22,7 @@ STABILISERS = 0.01**2, 0.03**2
 """Of SSIM, for a range of 1."""
 
 
-class Likeness(NamedTuple):
+class Similarity(NamedTuple):
     """How like reconstructions are to inputs between 0 and 1."""
 
     psnr_db: float
@@ -72,14 +72,14 @@ class RidgeAttack:
         return np.clip(found, 0.0, 1.0)
 
 
-def likeness(inputs: NDArray[Any], reconstructed: NDArray[Any]) -> Likeness:
+def similarity(inputs: NDArray[Any], reconstructed: NDArray[Any]) -> Similarity:
     """Return how like reconstructions are to (N, ...) inputs between 0 and 1; SSIM of (N, C, H, W) alone.
 
     Example:
         >>> image = np.linspace(0, 1, 128).reshape(2, 1, 8, 8)
-        >>> likeness(image, image)
-        Likeness(psnr_db=inf, ssim=1.0)
-        >>> round(likeness(image, image * 0 + 0.5).psnr_db, 1)
+        >>> similarity(image, image)
+        Similarity(psnr_db=inf, ssim=1.0)
+        >>> round(similarity(image, image * 0 + 0.5).psnr_db, 1)
         10.7
     """
     inputs = np.asarray(inputs, dtype=float)
@@ -87,7 +87,7 @@ def likeness(inputs: NDArray[Any], reconstructed: NDArray[Any]) -> Likeness:
     error = float(((inputs - shown) ** 2).mean())
     psnr = float("inf") if error == 0 else float(-10 * np.log10(error))
     image = inputs.ndim == 4 and min(inputs.shape[2:]) >= WINDOW
-    return Likeness(psnr, _ssim(inputs, shown) if image else None)
+    return Similarity(psnr, _ssim(inputs, shown) if image else None)
 
 
 def _ssim(first: Floats, second: Floats) -> float:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MOST_CUTS = 10
 """Cuts of a network that get an exit, evenly spread."""
 TRAINING_SAMPLES = 10_000
-BATCH = 512
+FEATURE_BATCH = 512
 CODEC = BoundaryCodec("int8")
 
 
@@ -92,7 +92,7 @@ def _features(
     import torch
 
     found: dict[int, list[Floats]] = {cut: [] for cut in cuts}
-    for some in torch.split(inputs, BATCH):
+    for some in torch.split(inputs, FEATURE_BATCH):
         for cut, boundary in enumerate(samples.boundaries(side, point.architecture, some)):
             if cut in found:
                 found[cut].append(exit_features(boundary.numpy()))

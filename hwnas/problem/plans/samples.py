@@ -126,7 +126,7 @@ class HeldOutSamples:
         if file is not None:
             path, digest = file
             origin = f"{path.name}, run on this machine"
-            outputs = self.kept(f"{architecture.key}-{digest}", lambda: self._run_file(side, path, network))
+            outputs = self._kept(f"{architecture.key}-{digest}", lambda: self._run_file(side, path, network))
         else:
             precision = side.setup.precision
             other = (
@@ -134,7 +134,7 @@ class HeldOutSamples:
             )
             origin = f"PyTorch in fp32{other}"
             name = f"{architecture.key}-{self.digest(side)}"
-            outputs = self.kept(name, lambda: self._whole(side, architecture, self.inputs))
+            outputs = self._kept(name, lambda: self._whole(side, architecture, self.inputs))
         return self.judged(network, outputs, origin)
 
     def compressed(self, side: Side, architecture: Architecture, codec: InputCodec) -> Answers:
@@ -147,7 +147,7 @@ class HeldOutSamples:
         def answer() -> Array:
             return self._whole(side, architecture, self._splits[0].normalised(torch.tensor(seen)))
 
-        outputs = self.kept(name, answer)
+        outputs = self._kept(name, answer)
         origin = f"PyTorch in fp32, on decoded images ({codec.name})"
         return self.judged(self.run.network(architecture), outputs, origin)
 
@@ -194,7 +194,7 @@ class HeldOutSamples:
             first = self.fitted(network, self.inputs[self.parts.judging[:SIZED_SAMPLES]])
             boundaries = list(head(first).numpy())
         sizes = np.array([len(codec.encode(one)) for one in (boundaries if codec.packed else boundaries[:1])])
-        outputs = self.kept(f"{architecture.key}-{self.digest(side)}-after-{cut}-{codec.precision}", answer)
+        outputs = self._kept(f"{architecture.key}-{self.digest(side)}-after-{cut}-{codec.precision}", answer)
         origin = f"PyTorch in fp32, cut after operator {cut} with the boundary in {codec.precision}"
         return Judged(self.judged(network, outputs, origin), sizes, encode_ms(codec, boundaries))
 
@@ -286,7 +286,7 @@ class HeldOutSamples:
         temperature = task.fitted_temperature(outputs[rows], self._targets.numpy()[rows])
         return Answers(scores, task.deferral_scores(outputs, temperature), origin, temperature)
 
-    def kept(self, name: str, compute: Callable[[], Array]) -> Array:
+    def _kept(self, name: str, compute: Callable[[], Array]) -> Array:
         """Return outputs that are stored under a name, computed where they are not, or are damaged."""
         import torch
 
