@@ -40,18 +40,18 @@ def sensitivity(
         goal: of the accuracy.
     """
     left = eligible(plans, epsilon, goal)
-    told = [*shown, *(one for one in _fastest(left, link, seed) if all(one is not other for other in shown))]
+    shown_plans = [*shown, *(one for one in _fastest(left, link, seed) if all(one is not other for other in shown))]
     worlds = Worlds.drawn(link, seed, WORLDS, GRID_REQUESTS)
-    latencies = [[_at(told, worlds, load, rate, trip) for trip in RTT_FACTORS] for rate in RATE_FACTORS]
+    latencies = [[_at(shown_plans, worlds, load, rate, trip) for trip in RTT_FACTORS] for rate in RATE_FACTORS]
     entries = {}
-    for number, plan in enumerate(told):
+    for number, plan in enumerate(shown_plans):
         own = [[cell[number] for cell in row] for row in latencies]
         steps = plan.latency.waterfall
         entries[plan.candidate.name] = {
             **{key: [[_short(getattr(one, key)) for one in row] for row in own] for key in ("p50", "p95")},
             "waterfall_ms": {step: [[_short(one.waterfall[step]) for one in row] for row in own] for step in steps},
         }
-    winners = [[_winner(told, cell, epsilon, goal, left) for cell in row] for row in latencies]
+    winners = [[_winner(shown_plans, cell, epsilon, goal, left) for cell in row] for row in latencies]
     return {
         "up_mbps": [_short(link.median("up_mbps") * factor) for factor in RATE_FACTORS],
         "rtt_ms": [_short(link.median("rtt_ms") * factor) for factor in RTT_FACTORS],
@@ -75,25 +75,25 @@ def _fastest(left: Sequence[Plan], link: LinkModel, seed: int) -> list[Plan]:
     return [left[index] for index in sorted(found)]
 
 
-def _at(told: Sequence[Plan], worlds: Worlds, load: Load, rate: float, trip: float) -> list[PlanLatency]:
+def _at(shown_plans: Sequence[Plan], worlds: Worlds, load: Load, rate: float, trip: float) -> list[PlanLatency]:
     """Return the latencies of plans at one link of the grid."""
     if rate == trip == 1.0:
-        return [plan.latency for plan in told]
+        return [plan.latency for plan in shown_plans]
     there = replace(worlds, link=worlds.link.scaled(rate, trip))
     return [
         quantiles_of(simulate(plan.candidate, there, load.queue(plan.candidate)))
         if plan.candidate.uses_cloud
         else plan.latency
-        for plan in told
+        for plan in shown_plans
     ]
 
 
 def _winner(
-    told: Sequence[Plan], latencies: Sequence[PlanLatency], epsilon: float, goal: Goal, left: Sequence[Plan]
+    shown_plans: Sequence[Plan], latencies: Sequence[PlanLatency], epsilon: float, goal: Goal, left: Sequence[Plan]
 ) -> str | None:
     moved = [
         replace(plan, latency=latency)
-        for plan, latency in zip(told, latencies, strict=True)
+        for plan, latency in zip(shown_plans, latencies, strict=True)
         if any(plan is one for one in left)
     ]
     winner = winner_of(moved, epsilon, goal)

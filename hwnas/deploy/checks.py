@@ -76,15 +76,15 @@ def compare_outputs(reference: Array, outputs: Array, task: Task, limit: ParityL
     Raises:
         ExportError: they differ by more than the limit allows.
     """
-    found = task.agreement(reference, outputs)
-    check = Check(limit.against, len(outputs), float(found.max_difference), float(found.share))
-    scale = max(found.scale, float(np.abs(reference).max(initial=0.0)), 1.0)
-    too_far = limit.difference is not None and not found.max_difference <= limit.difference * scale
-    if too_far or not found.share >= limit.agreement or not np.isfinite(outputs).all():
+    agreement = task.agreement(reference, outputs)
+    check = Check(limit.against, len(outputs), float(agreement.max_difference), float(agreement.share))
+    scale = max(agreement.scale, float(np.abs(reference).max(initial=0.0)), 1.0)
+    too_far = limit.difference is not None and not agreement.max_difference <= limit.difference * scale
+    if too_far or not agreement.share >= limit.agreement or not np.isfinite(outputs).all():
         wanted = f"outputs within {limit.difference:g}, and " if limit.difference is not None else ""
         raise ExportError(
-            f"both halves differ from {limit.against} by up to {found.max_difference:.3g}, and give the same answer to "
-            f"{found.share:.1%} of {len(outputs)} samples",
+            f"both halves differ from {limit.against} by up to {agreement.max_difference:.3g}, and give the same "
+            f"answer to {agreement.share:.1%} of {len(outputs)} samples",
             where=" and ".join(map(str, where)),
             allowed=f"They give {wanted}the same answer to {limit.agreement:.1%}",
             do="Take a plan of another cut or codec, or raise `export.calibration_samples`",

@@ -37,8 +37,8 @@ class OpenedBuild:
         """Digest of the code, the weights and the choices, sixteen hexadecimal digits."""
         decisions, optional = self.kept
         choices = [(decision.name, decision.options) for decision in decisions]
-        told = self.source.file.digest, self.source.function, self.source.weights_digest, choices, optional
-        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+        parts = self.source.file.digest, self.source.function, self.source.weights_digest, choices, optional
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     def __call__(self, choose: Callable[[str, Sequence[Any]], Any]) -> tuple[Shape, dict[str, Operator]]:
         network, (decisions, optional) = self.network, self.kept

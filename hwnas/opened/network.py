@@ -168,17 +168,17 @@ class OpenedNetwork:
                 )
             self._close_unsorted(probe, images)
             self._close_unsliced(probe, images)
-            given = self.root(images)
+            expected = self.root(images)
             self._sort(self._open())
-            self.max_difference = self._difference(self.run(images, {}), given)
+            self.max_difference = self._difference(self.run(images, {}), expected)
         self.__dict__.pop("decisions", None)
 
     def _close_unsorted(self, probe: nn.Module, images: Tensor) -> None:
         """Close the groups whose order cannot be changed: all are reversed at once, and if that fails one by one."""
-        given = probe(images)
-        if not self._holds(self._open(), lambda numbers: self._reversed(numbers, probe, images, given)):
+        expected = probe(images)
+        if not self._holds(self._open(), lambda numbers: self._reversed(numbers, probe, images, expected)):
             for number in self._open():
-                if not self._holds([number], lambda one: self._reversed(one, probe, images, given)):
+                if not self._holds([number], lambda one: self._reversed(one, probe, images, expected)):
                     self._shut([number], "the network's output depends on the order of its channels")
 
     def _close_unsliced(self, probe: nn.Module, images: Tensor) -> None:
@@ -196,7 +196,7 @@ class OpenedNetwork:
         except Exception:  # code of the user's that is handed fewer channels may raise anything
             return False
 
-    def _reversed(self, numbers: list[int], probe: nn.Module, images: Tensor, given: Tensor) -> bool:
+    def _reversed(self, numbers: list[int], probe: nn.Module, images: Tensor, expected: Tensor) -> bool:
         def turn() -> None:
             state = dict([*probe.named_buffers(), *probe.named_parameters()])
             for number in numbers:
@@ -208,7 +208,7 @@ class OpenedNetwork:
 
         turn()
         try:
-            return self._close_to(probe(images), given, TOLERANCE)
+            return self._close_to(probe(images), expected, TOLERANCE)
         finally:
             turn()
 

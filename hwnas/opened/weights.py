@@ -37,14 +37,14 @@ def load_weights(module: nn.Module, path: Path) -> None:
     missing = [name for name in own if name not in state and name not in counters]
     extra = [name for name in state if name not in own]
     if missing or extra:
-        told = [
+        lines = [
             f"{counted(len(names), f'{what} key')} ({_some(names)})"
             for names, what in ((missing, "missing"), (extra, "unknown"))
             if names
         ]
         raise _refused(
             path,
-            f"the weights are of another network: {', '.join(told)}",
+            f"the weights are of another network: {', '.join(lines)}",
             f"The keys of the network that the function returns, such as {_some(list(own))}",
             "Name the file of this network, or correct the function",
         )

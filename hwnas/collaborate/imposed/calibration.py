@@ -49,13 +49,13 @@ class Calibration:
     @property
     def problem(self) -> str:
         """Problem in words: a figure that is not within its tolerance; empty if all are."""
-        wanted, found = self.rtt_ms
-        if abs(found - wanted) > max(RTT_TOLERANCE_MS, RTT_TOLERANCE * wanted):
-            return f"its round trip is {found:.4g} ms for {wanted:.4g}"
+        wanted, measured = self.rtt_ms
+        if abs(measured - wanted) > max(RTT_TOLERANCE_MS, RTT_TOLERANCE * wanted):
+            return f"its round trip is {measured:.4g} ms for {wanted:.4g}"
         for name in ("up", "down"):
-            wanted, found = getattr(self, f"{name}_mbps")
-            if abs(found / wanted - 1) > RATES_TOLERANCE:
-                return f"its rate {name} is {found:.4g} Mbps for {wanted:.4g}"
+            wanted, measured = getattr(self, f"{name}_mbps")
+            if abs(measured / wanted - 1) > RATES_TOLERANCE:
+                return f"its rate {name} is {measured:.4g} Mbps for {wanted:.4g}"
         return ""
 
     def as_dict(self) -> dict[str, Any]:

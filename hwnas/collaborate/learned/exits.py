@@ -48,9 +48,9 @@ def fit_exit(features: Floats, labels: NDArray[Any], classes: int) -> Floats:
         return value
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
-    found = theta.detach().numpy()
-    weights = found[:-1] / spreads[:, None]
-    return np.concatenate([weights, [found[-1] - means @ weights]])
+    solution = theta.detach().numpy()
+    weights = solution[:-1] / spreads[:, None]
+    return np.concatenate([weights, [solution[-1] - means @ weights]])
 
 
 def exit_logits(weights: Floats, features: Floats) -> Floats:

@@ -68,8 +68,8 @@ class RidgeAttack:
 
     def invert(self, boundaries: NDArray[Any]) -> Floats:
         """Return (N, inputs) reconstructions, flat."""
-        found: Floats = ((_flat(boundaries) - self.mean) / self.scale) @ self.weights + self.intercept
-        return np.clip(found, 0.0, 1.0)
+        inverted: Floats = ((_flat(boundaries) - self.mean) / self.scale) @ self.weights + self.intercept
+        return np.clip(inverted, 0.0, 1.0)
 
 
 def similarity(inputs: NDArray[Any], reconstructed: NDArray[Any]) -> Similarity:

@@ -274,17 +274,17 @@ def _why(exchange: Exchange) -> str:
 
 def main() -> int:
     """ClientAnswer the inputs of the command line, a line of JSON for each."""
-    given = _arguments()
+    arguments = _arguments()
     try:
         cloud = None
-        if given.url:
-            token = "" if given.token_file is None else given.token_file.read_text().strip()
-            certificate = tuple(map(str, given.certificate or ()))
-            cloud = Cloud(given.url, token, str(given.ca or ""), certificate)
-        client = Client(cloud, audit=given.audit)
+        if arguments.url:
+            token = "" if arguments.token_file is None else arguments.token_file.read_text().strip()
+            certificate = tuple(map(str, arguments.certificate or ()))
+            cloud = Cloud(arguments.url, token, str(arguments.ca or ""), certificate)
+        client = Client(cloud, audit=arguments.audit)
         names = client.plan["task"]["class_names"]
-        for path in given.inputs:
-            answer = client.infer(read_input(path, client.plan["raw"]), given.deadline_ms)
+        for path in arguments.inputs:
+            answer = client.infer(read_input(path, client.plan["raw"]), arguments.deadline_ms)
             print(json.dumps({"input": str(path), **_shown(answer, names)}))
         client.close()
         if client.audit.count:

@@ -38,11 +38,11 @@ class ExitEnumeration(Enumeration):
         """Return the exits of the network of each front that answers most validation samples right."""
         if self.samples is None or self.edge.model is None or self.cloud.model is None:
             return []
-        found = {}
+        best_points = {}
         for side in (self.cloud, self.edge):
             best = max(side.points.values(), key=lambda point: self._setting_score(side, point))
-            found[best.architecture.key] = side, best
-        return [one for side, point in found.values() for one in self._exits_of(side, point)]
+            best_points[best.architecture.key] = side, best
+        return [one for side, point in best_points.values() for one in self._exits_of(side, point)]
 
     def _setting_score(self, side: Side, point: FrontPoint) -> float:
         assert self.samples is not None

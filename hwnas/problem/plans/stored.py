@@ -72,14 +72,14 @@ def find_plan(run: Workspace, name: str, link: str | None = None) -> StoredPlan:
             do=f"Run `{run.command('plan')} --link {link or 'lte'}`",
         )
     stored = [_read(run, path) for path in paths]
-    found = [one for document in stored if (one := _named(document, name)) is not None]
-    if len(found) == 1:
-        return _checked(run, found[0])
-    if found:
+    candidates = [one for document in stored if (one := _named(document, name)) is not None]
+    if len(candidates) == 1:
+        return _checked(run, candidates[0])
+    if candidates:
         raise ConfigError(
-            f"plans for {len(found)} links are named `{name}`",
+            f"plans for {len(candidates)} links are named `{name}`",
             where="--plan",
-            allowed=f"Links: {', '.join(one.link for one in found)}",
+            allowed=f"Links: {', '.join(one.link for one in candidates)}",
             do="Add `--link NAME`",
         )
     names = [WINNER, *(plan["name"] for one in stored for plan in one.document["plans"])]
