@@ -1,4 +1,4 @@
-"""Files that come with hwnas: at the top level of a checkout, inside the package of a wheel; and the folder of caches."""
+"""Files that come with hwnas: at the top level of a checkout, in the package of a wheel; and the folder of caches."""
 
 from __future__ import annotations
 
