@@ -1,4 +1,4 @@
-# make quickstart: a first search, end to end. make test: the tests. Both set up what they need, and are instant to repeat.
+# make quickstart: a first search, end to end, and plans. make test: the tests. Both set up what they need; repeating is instant.
 # Another Python: make quickstart PYTHON=python3.12
 
 PYTHON ?= python3
@@ -11,7 +11,7 @@ INPUTS := pyproject.toml constraints.txt hwnas/__init__.py
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make quickstart  install into $(VENV) and run experiments/quickstart.yaml"
+	@echo "make quickstart  install into $(VENV), run experiments/quickstart.yaml and plan edge and cloud over Wi-Fi"
 	@echo "make test        install what the tests need and run them"
 	@echo "make test-fast   those that need no server, browser or conversion to TFLite: for use while writing"
 	@echo "make lint        ruff and mypy      make format  ruff's formatter"
@@ -46,6 +46,7 @@ $(VENV)/.installed-dev: $(INPUTS) | $(VENV)/.installed
 
 quickstart: install
 	$(BIN)/hwnas run experiments/quickstart.yaml
+	$(BIN)/hwnas plan runs/quickstart --link wifi
 
 test: dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -310,6 +310,12 @@ def show_edge_cloud_plans(document: Mapping[str, Any]) -> None:
             to.print(sentence)
     for note in document["notes"]:
         to.print(f"{note[:1].upper()}{note[1:]}.")
+    if "measured" in document:
+        from hwnas.report.plans.measured import conditions_sentence, measured_sentence, measured_table
+
+        print_table(to, measured_table(document))
+        to.print(measured_sentence(document))
+        to.print(conditions_sentence(document))
 
 
 def show_shipped(kinds: Mapping[str, Sequence[Shipped]]) -> None:

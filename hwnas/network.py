@@ -164,10 +164,15 @@ def _called(space: FunctionSpace, architecture: Architecture) -> Network:
 def bound_task(space: AnySpace) -> Task:
     """Return the task of a space with the shapes of its smallest network; the ranks are those of all its networks."""
     if isinstance(space, Space):
-        return space.task.at(
-            space.input_shapes({name: options[0] for name, options in space.shared.items()})[0], space.width
-        )
+        return space.task.at(first_shape(space), space.width)
     return lower(space, space.smallest()).task
+
+
+def first_shape(space: AnySpace) -> Shape:
+    """Return the input shape of a space's networks at the first options; named inputs keep their names."""
+    if isinstance(space, Space):
+        return space.input_shapes({name: options[0] for name, options in space.shared.items()})[0]
+    return lower(space, space.smallest()).input_shape
 
 
 def known_operators(*spaces: AnySpace) -> Mapping[str, str]:
@@ -285,15 +290,17 @@ class Placed:
 def operators_by_slot(space: AnySpace) -> dict[str, dict[tuple[Operator, Shape], None]]:
     """Every (operator, input shape) that the space can put into each slot, in a fixed order.
 
-    Exact for spaces of stages, and for functions whose architectures are counted; of larger functions, those of
-    5,000 random architectures, or, where `lower` takes a while because they return modules, in as many as it takes
-    until 300 in a row bring nothing new.
+    Exact for spaces of stages, opened networks, and functions whose architectures are counted; of larger functions,
+    those of 5,000 random architectures, or, where `lower` takes a while because they return modules, in as many as it
+    takes until 300 in a row bring nothing new.
     """
     by_slot: dict[str, dict[tuple[Operator, Shape], None]] = {}
     if isinstance(space, Space):
         for placed in placements(space):
             by_slot.setdefault(placed.slot, {})[placed.link] = None
         return by_slot
+    if (listed := getattr(space.build, "operators_by_slot", None)) is not None:
+        return dict(listed())
     patience = UNFRUITFUL if space.returns_module else SAMPLED_ARCHITECTURES
     for architecture in _looked_through(space):
         network, fruitful = lower(space, architecture), False

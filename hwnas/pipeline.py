@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from hwnas.commands.check_operator import certify as certify
     from hwnas.commands.compare import compare as compare
     from hwnas.commands.cost import cost as cost
+    from hwnas.commands.deploy import export_plan as export_plan
     from hwnas.commands.doctor import doctor as doctor
     from hwnas.commands.export import export as export
     from hwnas.commands.fidelity import fidelity as fidelity
+    from hwnas.commands.open_network import open_network as open_network
     from hwnas.commands.plan import plan as plan
     from hwnas.commands.plan_edge_cloud import plan_edge_cloud as plan_edge_cloud
     from hwnas.commands.report import report as report
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from hwnas.commands.schema import schema_text as schema_text
     from hwnas.commands.score import score as score
     from hwnas.commands.search import search as search
+    from hwnas.commands.serve import serve as serve
     from hwnas.commands.serve_storage import serve_storage as serve_storage
     from hwnas.commands.servers import dashboard as dashboard
     from hwnas.commands.shipped import shipped as shipped
@@ -55,6 +58,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "doctor": "hwnas.commands.doctor:doctor",
     "cost": "hwnas.commands.cost:cost",
     "export": "hwnas.commands.export:export",
+    "export_plan": "hwnas.commands.deploy:export_plan",
     "fidelity": "hwnas.commands.fidelity:fidelity",
     "feasible": "hwnas.problem.feasibility:feasible",
     "fronts": "hwnas.commands.show_fronts:fronts",
@@ -62,6 +66,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "halving": "hwnas.commands.successive_halving:halving",
     "lint": "hwnas.commands.tables:lint",
     "merge": "hwnas.commands.tables:merge",
+    "open_network": "hwnas.commands.open_network:open_network",
     "open_run": "hwnas.workspace.workspace:open_run",
     "open_space": "hwnas.workspace.spaces:open_space",
     "pack": "hwnas.commands.bench_remote:pack",
@@ -72,6 +77,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "schema_text": "hwnas.commands.schema:schema_text",
     "score": "hwnas.commands.score:score",
     "search": "hwnas.commands.search:search",
+    "serve": "hwnas.commands.serve:serve",
     "serve_storage": "hwnas.commands.serve_storage:serve_storage",
     "shipped": "hwnas.commands.shipped:shipped",
     "solve": "hwnas.commands.resolve:solve",

@@ -17,6 +17,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.helpers")  # before any of them is imported
 
+from tests.helpers import durations  # noqa: E402
 from tests.helpers.command_line import hwnas as hwnas  # noqa: E402 - a fixture
 from tests.helpers.repository import REPOSITORY  # noqa: E402
 
@@ -28,8 +29,9 @@ atexit.register(shutil.rmtree, os.environ["HWNAS_LOCKS"], ignore_errors=True)
 # tests measure to see that it works: they need not wait for others on the machine, nor for other test processes
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share their controller's
-    os.environ["HWNAS_TEST_CONVERSIONS"] = tempfile.mkdtemp(prefix="hwnas-conversions-")
-    atexit.register(shutil.rmtree, os.environ["HWNAS_TEST_CONVERSIONS"], ignore_errors=True)
+    for variable in ("HWNAS_TEST_CONVERSIONS", "HWNAS_CACHE"):
+        os.environ[variable] = tempfile.mkdtemp(prefix="hwnas-tests-")
+        atexit.register(shutil.rmtree, os.environ[variable], ignore_errors=True)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -42,21 +44,29 @@ SLOW_SPACES = {path.stem for path in (REPOSITORY / "search_spaces").glob("*.yaml
 """All shipped spaces but one: what holds for each is tried on that one, on small spaces and on each operator too."""
 
 
-LONG = ("test_tutorials", "test_live_on_ray", "test_ray", "test_boards", "test_pipeline", "test_export_files")
-"""Files that take longest, which begin first."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-durations", action="store_true", help="keep in tests/durations.json how long tests take")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--record-durations"):
+        config.pluginmanager.register(durations.Recorder())
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what needs servers or a browser, what converts to TFLite, and all shipped spaces but one."""
+    """Mark as slow what needs servers or a browser, what converts to TFLite, all shipped spaces but one, and what took
+    long when durations were recorded."""
+    taken = durations.known()
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         params = getattr(item, "callspec", None)
         spaces = {value for value in params.params.values() if isinstance(value, str)} if params else set()
         converts = "uncached" in fixtures and "tflite" in item.name.lower()
-        if converts or fixtures & SLOW_FIXTURES or spaces & SLOW_SPACES or item.get_closest_marker("browser"):
+        needs_more = converts or fixtures & SLOW_FIXTURES or spaces & SLOW_SPACES or item.get_closest_marker("browser")
+        if needs_more or item.nodeid in taken:
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: item.path.stem not in LONG)  # a long file that begins last keeps one worker alone
+    durations.longest_first(items, taken)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

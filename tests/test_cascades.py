@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from hwnas.collaborate.guarantee import (
     fixed_thresholds,
     loss_bounds,
 )
+from hwnas.collaborate.learned.deferral import LearnedDeferral, fit_deferral
 from hwnas.problem.plans.drafts import Promise
 from hwnas.tasks.confidence import calibration_error, class_confidences, fit_temperature, log_softmax
 
@@ -49,13 +51,14 @@ def test_the_synthetic_cloud_is_better(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "epsilon", "delta"), [("max_prob", 0.01, 0.1), ("max_prob", 0.02, 0.05), ("noise", 0.01, 0.1)]
+    ("rule", "epsilon", "delta"),
+    [("max_prob", 0.01, 0.1), ("max_prob", 0.02, 0.05), ("noise", 0.01, 0.1), ("learned", 0.01, 0.1)],
 )
 def test_a_thousand_resplits_break_the_promise_no_more_often_than_promised(
     pair: Pair, rule: str, epsilon: float, delta: float
 ) -> None:
     rest = pair.parts.judging
-    confidence = pair.edge.confidences[rule]
+    confidence = pair.confidences[rule]
     losses = pair.cloud.scores - pair.edge.scores
     thresholds = fixed_thresholds(confidence[pair.parts.setting])
     rng = np.random.default_rng(3)
@@ -142,6 +145,56 @@ def test_a_task_with_scores_of_its_own_has_cascades() -> None:
     assert point.accuracy >= cloud[rows].mean() - 0.05
     assert edge[rows].mean() < point.accuracy
     assert 0.1 < point.escalated < 0.9
+
+
+# --- the learned rule ---
+
+
+def test_a_learned_rule_finds_the_coefficients_that_answers_were_made_with() -> None:
+    rng = np.random.default_rng(0)
+    confidences = {"margin": rng.beta(2, 1, 60_000), "entropy": rng.beta(1, 2, 60_000)}
+    made = LearnedDeferral({"margin": 1.5, "entropy": -0.7}, 0.4)
+    keeps = (rng.random(60_000) < made.confidence(confidences)).astype(float)
+    found = fit_deferral(confidences, keeps)
+    assert found is not None
+    assert found.intercept == pytest.approx(made.intercept, abs=0.1)
+    assert found.weights == pytest.approx(made.weights, abs=0.1)
+    stored = json.loads(json.dumps(found.as_dict()))
+    logit = stored["intercept"] + sum(
+        weight * -np.log(1 - confidences[rule] + 1e-4) for rule, weight in stored["weights"].items()
+    )
+    assert 1 / (1 + np.exp(-logit)) == pytest.approx(found.confidence(confidences))
+
+
+def test_a_learned_rule_asks_less_where_the_cloud_does_not_help() -> None:
+    """Of unsure samples, half are noise on which the cloud fails too; the second rule tells them."""
+    rng = np.random.default_rng(1)
+    hard, noise = rng.random(24_000) < 0.4, rng.random(24_000) < 0.5
+    edge = np.where(hard, rng.random(24_000) < 0.3, 1.0)
+    cloud = np.where(hard & noise, edge, 1.0)
+    jitter = rng.uniform(0, 0.05, (2, 24_000))
+    rules = {"sure": np.where(hard, 0.3, 0.9) + jitter[0], "clean": np.where(noise, 0.9, 0.3) + jitter[1]}
+    pair = Pair(Answers(edge, rules, "synthetic"), Answers(cloud, {}, "synthetic"), split_held_out(4_000, 20_000, 0))
+    points = {rule: pair.certified(rule, 0.01, 0.05) for rule in pair.confidences}
+    learned, sure = points["learned"], points["sure"]
+    assert learned is not None
+    assert sure is not None
+    assert learned.escalated < 0.7 * sure.escalated
+    assert Promise().facts(pair, learned)["deferral"] == pair.deferral.as_dict() if pair.deferral else False
+    assert Promise().facts(pair, sure)["deferral"] is None
+
+
+def test_a_learned_rule_looks_at_setting_samples_alone(pair: Pair) -> None:
+    """Other answers to the samples on which its promise is tested, or by which it is judged, change no coefficient."""
+    scores = pair.cloud.scores.copy()
+    scores[SET:] = 1 - scores[SET:]
+    other = replace(pair, cloud=replace(pair.cloud, scores=scores))
+    assert other.deferral == pair.deferral is not None
+
+
+def test_nothing_is_learned_where_there_is_nothing_to_learn(pair: Pair) -> None:
+    assert fit_deferral({"margin": np.array([0.1, 0.9])}, np.array([0.0, 1.0])) is None
+    assert replace(pair, cloud=pair.edge).confidences.keys() == pair.edge.confidences.keys()
 
 
 # --- curves and pairs ---

@@ -6,6 +6,7 @@ import json
 import math
 import random
 import time
+from bisect import insort
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
@@ -18,11 +19,13 @@ import pytest
 from hwnas import read_space
 from hwnas.collaborate.breakeven import BreakEven, energy_bytes, price_per_gb
 from hwnas.collaborate.codecs import BoundaryCodec, InputCodec, has_zstd, input_codecs
-from hwnas.collaborate.cuts import ChainCosts, enumerate_cuts, part_time
+from hwnas.collaborate.cuts import ChainCosts, PartTime, enumerate_cuts, part_time
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.presets import PRESETS
+from hwnas.collaborate.plan import Candidate, PlanAccuracy
 from hwnas.collaborate.population_cuts import CutSetting, population_cuts
-from hwnas.collaborate.queueing import Queue, most_clients
+from hwnas.collaborate.predict import Load
+from hwnas.collaborate.queueing import BatchQueue, Queue, most_clients
 from hwnas.collaborate.wire import HTTP_BYTES, TensorFormat, answer_bytes
 from hwnas.io.resources import find_file
 from hwnas.latency.model import LatencyModel
@@ -152,7 +155,7 @@ def test_all_digits_networks_are_cut_as_each_alone() -> None:
     space = read_space(find_file("digits", "search_spaces"))
     codebook, model = codebook_of(space), model_of(DIGITS_TABLE)
     codes = codebook.every()
-    setting = CutSetting(1, 200, 300, answer_bytes((10,)))
+    setting = CutSetting(lambda shape: elements_of(shape) + 200, 300, answer_bytes((10,)))
     draws = [link.quick_draws(0, 16) for link in LINKS[:5]]
     begun = time.process_time()
     tables = [population_cuts(codebook, codes, model, model, one, setting) for one in draws]
@@ -172,7 +175,7 @@ def test_empty_slots_have_the_cut_before_them() -> None:
     places = np.array([[EMPTY_SLOT, 0, EMPTY_SLOT, 1]])
     codebook: Any = SimpleNamespace(places=lambda codes: places, links=links)
     model: Any = SimpleNamespace(linear=lambda links: (1.0, np.array([5.0, 2.0])))
-    setting = CutSetting(4, 200, 300, answer_bytes((10,)))
+    setting = CutSetting(lambda shape: 4 * elements_of(shape) + 200, 300, answer_bytes((10,)))
     [ms] = population_cuts(codebook, places, model, model, LINKS[0].quick_draws(0, 4), setting).ms
     assert ms[0] == ms[1]
     assert ms[2] == ms[3]
@@ -281,6 +284,59 @@ def test_waits_are_those_of_a_simulation(workers: int, shape: float, load: float
     drawn = queue.wait_ms(np.random.default_rng(0).random(200_000))
     assert drawn.mean() == pytest.approx(waits.mean(), rel=0.1)
     assert np.quantile(drawn, 0.99) == pytest.approx(np.quantile(waits, 0.99), rel=0.15)
+
+
+def simulated_batches(queue: BatchQueue, count: int, seed: int) -> np.ndarray:
+    """Waits in a cloud that is walked through event by event, one request or one worker at a time."""
+    rng = np.random.default_rng(seed)
+    times = np.cumsum(rng.exponential(1e3 / queue.rate_hz, count))
+    waiting, waits, busy_until = list[float](), list[float](), [0.0] * queue.workers
+    events = sorted({*times, *(times + queue.fill_ms)})
+    arrived = 0
+    while events:
+        now = events.pop(0)
+        while arrived < count and times[arrived] <= now:
+            waiting.append(times[arrived])
+            arrived += 1
+        for worker, until in enumerate(busy_until):
+            due = len(waiting) >= queue.batch or (waiting and waiting[0] + queue.fill_ms <= now)
+            if until <= now and due:
+                waits += [now - one for one in waiting[: queue.batch]]
+                waiting = waiting[queue.batch :]
+                busy_until[worker] = now + queue.service_ms
+                insort(events, busy_until[worker])
+    return np.array(waits[count // 10 :])
+
+
+@pytest.mark.parametrize(
+    ("workers", "batch", "fill_ms", "rate_hz"), [(1, 4, 2.0, 250), (2, 4, 5.0, 500), (1, 1, 0.0, 70)]
+)
+def test_waits_for_batches_are_those_of_an_event_by_event_simulation(
+    workers: int, batch: int, fill_ms: float, rate_hz: float
+) -> None:
+    queue = BatchQueue(rate_hz, 10.0, 0.0, workers, batch, fill_ms)
+    waits = np.concatenate([simulated_batches(queue, 6000, seed) for seed in range(2)])
+    drawn = queue.wait_ms(np.random.default_rng(0).random(50_000))
+    assert drawn.mean() == pytest.approx(waits.mean(), rel=0.1)
+    assert np.quantile(drawn, 0.99) == pytest.approx(np.quantile(waits, 0.99), rel=0.15)
+
+
+def test_a_queue_of_batches_of_one_is_the_queue_without_batches() -> None:
+    uniform = np.random.default_rng(1).random(100_000)
+    for variation in (0.0, 0.5):
+        one, plain = BatchQueue(75, 10.0, variation), Queue(75, 10.0, variation)
+        assert one.wait_ms(uniform).mean() == pytest.approx(plain.mean_wait_ms, rel=0.1)
+    assert np.isinf(BatchQueue(401, 10.0, batch=4).wait_ms(uniform)).all()
+
+
+CLOUD_ALONE = Candidate("cloud_only", PlanAccuracy(0.9, None, "made up"), tail=PartTime(10.0, 0.0, 0.0))
+
+
+def test_batches_carry_as_many_clients_more() -> None:
+    def most(load: Load) -> int:
+        return most_clients(lambda clients: load.queue(CLOUD_ALONE, clients).load < 1)
+
+    assert most(Load(rate_hz=1.0, batch=8)) == pytest.approx(8 * most(Load(rate_hz=1.0)), abs=8)
 
 
 def test_the_largest_number_of_clients_is_found() -> None:

@@ -28,9 +28,10 @@ FLOORS = (  # bottom to top
     ("cost_ranges", "export", "measure", "population", "space_checks", "tabular"),
     ("predictors",),
     ("latency", "search", "supernet"),
+    ("opened",),
     ("accuracy", "boards", "collaborate", "config", "report", "testing"),
-    ("workspace",),
-    ("problem",),
+    ("deploy", "workspace"),
+    ("problem", "serve"),
     ("commands",),
     ("console", "pipeline", "results"),
     ("cli",),
@@ -44,6 +45,8 @@ BOARD = (
     "measure/**/*.py",
     "runtimes/*.py",
     *(f"boards/{name}.py" for name in ("__init__", "archive", "reporter", "requirements", "runner", "start")),
+    *(f"collaborate/{name}.py" for name in ("preprocess", "wire")),
+    "deploy/client/*.py",
 )
 TORCH_FREE = (
     *BOARD,
@@ -56,7 +59,7 @@ TORCH_FREE = (
     "space_checks.py",
     "config/*.py",
 )
-TORCH_FREE_ROOMS = ("space", "notation", "population", "predictors", "search", "report", "collaborate")
+TORCH_FREE_ROOMS = ("space", "notation", "population", "predictors", "search", "report", "collaborate", "serve")
 TABLE_ENTRY = re.compile(r"(hwnas(?:\.\w+)+):\w+(?:\.\w+)*")
 
 

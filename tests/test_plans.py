@@ -20,12 +20,13 @@ from hwnas.collaborate.choice import break_even, eligible, regimes, winner_of
 from hwnas.collaborate.codecs import BoundaryCodec
 from hwnas.collaborate.cuts import PartTime
 from hwnas.collaborate.halves import split_module, split_network
+from hwnas.collaborate.learned.exits import exit_features, exit_logits, fit_exit
 from hwnas.collaborate.links.distribution import Quantiles
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.presets import PRESETS
 from hwnas.collaborate.plan import Candidate, PlanAccuracy
 from hwnas.collaborate.predict import Load, Worlds, predict
-from hwnas.commands.plan_edge_cloud import EdgeCloudPlans
+from hwnas.commands.edge_cloud_plans import EdgeCloudPlans
 from hwnas.errors import ConfigError, RunError
 from hwnas.network import build
 from hwnas.problem.plans.candidates import Enumeration
@@ -249,8 +250,8 @@ def test_a_file_answers_in_the_unit_of_its_module(monkeypatch: pytest.MonkeyPatc
     samples.__dict__ |= {
         "run": SimpleNamespace(experiment=experiment),
         "_splits": [SimpleNamespace(fit=lambda own: own)],
-        "_inputs": deviations,
-        "_fitted": lambda network, inputs: inputs,
+        "inputs": deviations,
+        "fitted": lambda network, inputs: inputs,
     }
     side, network = SimpleNamespace(tier="edge"), SimpleNamespace(task=task)
     assert samples._run_file(side, Path("best.onnx"), network) == pytest.approx(deviations.numpy())
@@ -353,7 +354,7 @@ def test_what_spares_a_loaded_cloud_is_kept() -> None:
 
 
 def test_all_cascades_share_what_is_promised() -> None:
-    """Of two edges and three clouds, one of which is an edge's network, with two rules."""
+    """Of two edges and three clouds, one of which is an edge's network, with two rules and a learned one."""
     rng, parts = np.random.default_rng(0), split_held_out(1000, 8000, 0)
     rules = {"max_prob": rng.random(9000), "margin": rng.random(9000)}
     answers = Answers((rules["max_prob"] > 0.2).astype(float), rules, "synthetic")
@@ -364,7 +365,7 @@ def test_all_cascades_share_what_is_promised() -> None:
     alone = candidate("edge_only", 0.9, 1)
     one.__dict__ |= {"_edge_only": lambda point: alone, "_best_input": lambda key: candidate("cloud_only", 0.9, 0, 1)}
     promised = [found.cascade.guarantee for found in one._cascades() if found.cascade is not None]
-    assert {round(1 / each.delta) for each in promised if each is not None} == {5 * 2 * 20}
+    assert {round(1 / each.delta) for each in promised if each is not None} == {5 * 3 * 20}
 
 
 def test_a_quality_of_which_less_is_better_has_no_cascades() -> None:
@@ -440,3 +441,42 @@ def test_a_radio_without_coefficients_is_refused(run: Path) -> None:
 def test_plans_of_a_changed_experiment_are_made_anew(run: Path) -> None:
     edited(run, links={"near": {"preset": "wired"}})
     assert pipeline.plan_edge_cloud(run, "near").path.name == "near.json"
+
+
+def test_an_exit_leaves_its_network_as_it_is_and_is_planned(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hwnas.problem.plans import exits
+
+    seen: list[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]] = []
+    answered = exits.exit_answers
+
+    def watched(samples: HeldOutSamples, side: Side, point: Any) -> dict[int, Answers]:
+        module = samples.module(side, point.architecture)
+        before = {name: value.clone() for name, value in module.state_dict().items()}
+        found = answered(samples, side, point)
+        seen.append((before, module.state_dict()))
+        return found
+
+    monkeypatch.setattr(exits, "exit_answers", watched)
+    planned = pipeline.plan_edge_cloud(run, "wired", epsilon=0.5, exits=True)
+    assert seen
+    assert all(torch.equal(value, after[name]) for before, after in seen for name, value in before.items())
+    cuts = [plan for plan in planned.plans if plan.candidate.kind == "cascade" and plan.candidate.cut is not None]
+    assert cuts
+    for plan in cuts:
+        entry = plan.as_dict()
+        assert entry["edge"] == entry["cloud"]
+        assert entry["exit"]["operators"] == entry["cut"]
+        assert 0 < entry["escalated"] < 1
+        assert entry["codec"] == "int8"
+        assert "an exit after operator" in entry["origins"]["accuracy"]
+
+
+def test_an_exit_learns_what_its_features_tell() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 600)
+    maps = rng.normal(0, 1, (600, 4, 6, 6))
+    maps[np.arange(600), labels, :3] += 1.0  # in the upper half alone
+    features = exit_features(maps)
+    weights = fit_exit(features[:400], labels[:400], 3)
+    assert (exit_logits(weights, features[400:]).argmax(1) == labels[400:]).mean() > 0.95
+    assert features[:, :4] == pytest.approx(maps[:, 0].reshape(600, 2, 3, 2, 3).mean((2, 4)).reshape(600, 4))

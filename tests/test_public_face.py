@@ -20,6 +20,7 @@ import hwnas
 from hwnas import pipeline
 from hwnas.commands import validate_table
 from hwnas.config import TimingConfig
+from tests.helpers import opened_nets
 from tests.helpers.experiments import FEW, written
 
 VERBS = sorted(pipeline._VERBS)
@@ -140,6 +141,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timing={"rounds": 3, "warm_up_ms": 0, "min_sample_ms": 0.1, "validation_networks": 2},
     )
     pipeline.run(top / "mini.yaml", runs=top / "runs")
+    opened_nets.written(top)
     return top
 
 
@@ -156,8 +158,10 @@ def test_examples_of_verbs_run(name: str, folder: Path, monkeypatch: pytest.Monk
     if name == "serve_storage":
         pytest.importorskip("grpc")
         monkeypatch.setattr("optuna.storages.run_grpc_proxy_server", interrupted)
-    if name == "plan_edge_cloud":
+    if name in ("plan_edge_cloud", "export_plan"):
         pair(folder)
+    if name == "export_plan":
+        pipeline.plan_edge_cloud("pair.yaml", "wifi")
     run_example(name)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.errors import ConfigError
+from hwnas import pipeline
+from hwnas.errors import ConfigError, SpaceError
 from hwnas.io.resources import copy_starter, find_file, shipped_folder, shipped_names
 from hwnas.io.yaml import read_yaml
 
@@ -94,3 +95,34 @@ def test_a_folder_that_cannot_be_made_is_an_error(elsewhere: Path) -> None:
     with pytest.raises(ConfigError, match="the starter cannot be written"):
         copy_starter(elsewhere / "file" / "mine")
     assert os.listdir(elsewhere) == ["file"]
+
+
+def test_a_near_file_of_ones_own_is_named_with_its_suffix(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(elsewhere)
+    Path("mine.yaml").write_text("name: mine\n")
+    for typed in ("mine.yml", "mime.yaml"):
+        with pytest.raises(ConfigError, match=r"Did you mean `mine\.yaml`\?"):
+            find_file(typed, "experiments")
+
+
+def test_int8_of_one_named_input_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    stages = "[{name: stem, op: conv1d, width: [4, 8]}, {name: head, op: classifier}]"
+    (tmp_path / "s.yaml").write_text(
+        f"name: s\ninput: {{wave: {{shape: [2, 16]}}}}\nclasses: 3\nstages: {stages}\n", encoding="utf-8"
+    )
+    mine = tmp_path / "e.yaml"
+    setups = "{a: {runtime: onnxruntime, precision: int8}}"
+    data = "{name: arrays, path: a.npz}"
+    mine.write_text(
+        f"name: e\nspace: s.yaml\ndata: {data}\ntrain: {{epochs: 1}}\nsetups: {setups}\ntiers: {{t: {{setup: a}}}}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ConfigError, match="int8 files of networks that take wave 2x16"):
+        pipeline.run(mine)
+
+
+def test_an_experiment_that_is_named_as_a_space_is_told(elsewhere: Path) -> None:
+    own = elsewhere / "twins.yaml"
+    own.write_text("name: twins\nspace: twins\n", encoding="utf-8")
+    with pytest.raises(SpaceError, match="the file is an experiment, no space"):
+        pipeline.open_space(own)

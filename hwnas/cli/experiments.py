@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,7 @@ import typer
 from hwnas.cli.options import RUNS, Front, Json, Reference, Runs, Settings, Trials, edited
 from hwnas.cli.printing import print_fronts, print_result
 from hwnas.console import Terminal
+from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
     from hwnas.commands.plan import PlannedStage
@@ -265,20 +266,59 @@ def export(
         ),
     ] = None,
     front: Front = None,
+    plan: Annotated[
+        str | None, typer.Option("--plan", metavar="NAME", help="Write this plan of `hwnas plan`, or `winner`.")
+    ] = None,
+    link: Annotated[str | None, typer.Option("--link", help="Of --plan: the link that it was planned for.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Of --plan: the folder to write.")] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="Of --plan: what another server loads, triton or kserve. Repeatable."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write the picks of each front as ONNX and TFLite files, run them and compare them with PyTorch."""
+    """Write the picks of each front as ONNX and TFLite files, run them and compare them with PyTorch.
+
+    With --plan, write one plan as a folder for the edge and one for the cloud, which `hwnas serve` serves.
+    """
     from hwnas import pipeline
     from hwnas.export.manifest import read_manifest
 
-    manifests = pipeline.export(
-        edited(experiment, settings), runs=runs, fine_tune=fine_tune, picks=pick, front=front, reporter=Terminal()
+    reference = edited(experiment, settings)
+    if plan is None:
+        _refuse(
+            {"--link": link, "--output": output, "--also": also},
+            "without --plan",
+            "A folder, a link and other servers are those of a plan",
+        )
+        manifests = pipeline.export(
+            reference, runs=runs, fine_tune=fine_tune, picks=pick, front=front, reporter=Terminal()
+        )
+        print_result(
+            {path.parent.name: dict(read_manifest(path).content) for path in manifests},
+            as_json,
+            [f"wrote {path}" for path in manifests],
+        )
+        return
+    _refuse({"--pick": pick}, "with --plan", "A plan names its networks")
+    done = pipeline.export_plan(
+        reference,
+        plan,
+        output=output,
+        link=link,
+        fine_tune=fine_tune,
+        front=front,
+        also=also or (),
+        runs=runs,
+        reporter=Terminal(),
     )
-    print_result(
-        {path.parent.name: dict(read_manifest(path).content) for path in manifests},
-        as_json,
-        [f"wrote {path}" for path in manifests],
-    )
+    print_result(done.document, as_json, [f"wrote {side}" for side in done.sides])
+
+
+def _refuse(options: Mapping[str, object], given: str, allowed: str) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise ConfigError(f"`{option}` is given {given}", where=option, allowed=allowed, do="Leave one of them out")
 
 
 def report(experiment: Reference, runs: Runs = RUNS, settings: Settings = None, as_json: Json = False) -> None:

@@ -1,8 +1,9 @@
-"""`hwnas plan`: an edge, a cloud and a link between them."""
+"""`hwnas plan` and `hwnas serve`: an edge, a cloud and a link between them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,7 +12,7 @@ from hwnas.cli.printing import print_document, print_result
 from hwnas.console import Terminal
 
 if TYPE_CHECKING:
-    from hwnas.commands.plan_edge_cloud import EdgeCloudPlans
+    from hwnas.commands.edge_cloud_plans import EdgeCloudPlans
 
 
 def plan(
@@ -35,7 +36,17 @@ def plan(
         float | None, typer.Option("--p99-ms", help="Tell how many clients are served within this, 99 of 100 times.")
     ] = None,
     samples: Annotated[int, typer.Option(help="Most validation and test samples that networks answer.")] = 4000,
+    exits: Annotated[bool, typer.Option("--exits", help="Train exits at cuts, and plan with them too.")] = False,
     front: Front = None,
+    measure: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Measure the best plans by N requests each, over the link imposed here; as root."
+        ),
+    ] = None,
+    edge_slowdown: Annotated[
+        float, typer.Option(help="Of --measure: how many times slower the edge computes than this machine.")
+    ] = 1.0,
     runs: Runs = RUNS,
     settings: Settings = None,
     as_json: Json = False,
@@ -47,6 +58,7 @@ def plan(
     """
     from hwnas import pipeline
     from hwnas.collaborate.predict import Load
+    from hwnas.commands.measure_plans import PlanMeasurement
 
     planned = pipeline.plan_edge_cloud(
         edited(experiment, settings),
@@ -57,7 +69,9 @@ def plan(
         delta=delta,
         load=Load(clients, rate, workers, p99_ms),
         samples=samples,
+        exits=exits,
         front=front,
+        measure=None if measure is None else PlanMeasurement(measure, edge_slowdown),
         runs=runs,
         reporter=Terminal(),
     )
@@ -72,3 +86,48 @@ def _show(planned: EdgeCloudPlans) -> None:
     from hwnas.console import show_edge_cloud_plans
 
     show_edge_cloud_plans(planned.document)
+
+
+def serve(
+    bundle: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="A deployment, its cloud/, or the folder of one exported network.")
+    ],
+    port: Annotated[int, typer.Option(help="The port to listen at; 0 for a free one.")],
+    host: Annotated[
+        str, typer.Option(help="The address to listen at; one that others reach needs certificates and a token.")
+    ] = "127.0.0.1",
+    engine: Annotated[
+        Literal["uvicorn", "ray"], typer.Option(help="ray: the network runs in replicas, on the machines of a cluster.")
+    ] = "uvicorn",
+    workers: Annotated[int, typer.Option(help="Calls of the network at the same time.")] = 1,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Hashes of tokens; a request must bear one of them.")
+    ] = None,
+    make_token: Annotated[
+        bool, typer.Option("--make-token", help="Make a token and print it once; its hash goes to --token-file.")
+    ] = False,
+    certificates: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of server.pem and server.key, for TLS 1.3.")
+    ] = None,
+    make_certificates: Annotated[
+        bool, typer.Option("--make-certificates", help="Make them where they are missing, with an own authority.")
+    ] = False,
+    client_ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Authority whose certificates clients must show.")
+    ] = None,
+    max_queue: Annotated[int, typer.Option(help="Requests that may wait; more are refused with 503.")] = 64,
+    batch_ms: Annotated[float, typer.Option(help="Longest wait of a request for others to fill a batch.")] = 2.0,
+) -> None:
+    """Serve the cloud's side of a deployment by the Open Inference Protocol, until SIGTERM or Ctrl-C."""
+    from hwnas import pipeline
+    from hwnas.commands.serve import Access, ServiceLimits
+
+    pipeline.serve(
+        bundle,
+        port=port,
+        host=host,
+        engine=engine,
+        access=Access(token_file, make_token, certificates, make_certificates, client_ca),
+        limits=ServiceLimits(workers, max_queue, batch_ms),
+        reporter=Terminal(),
+    )

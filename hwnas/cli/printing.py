@@ -43,8 +43,12 @@ def print_result(document: Any, as_json: bool, lines: list[str]) -> None:
 
 
 def print_fronts(reference: str, runs: Path, pick: str | None = None, front: FrontSource | None = None) -> None:
-    """Print the fronts of a run as tables."""
+    """Print the fronts of a run as tables, and the plans of its pairs."""
     from hwnas import pipeline
-    from hwnas.console import show_fronts
+    from hwnas.commands.show_fronts import pair_plans
+    from hwnas.console import show_edge_cloud_plans, show_fronts
 
     show_fronts(pipeline.fronts(reference, runs=runs, pick=pick, front=front))
+    if pick is None and front != "halving":
+        for document in pair_plans(reference, runs=runs):
+            show_edge_cloud_plans(document)

@@ -40,6 +40,28 @@ def cost(
         show_costs(costs)
 
 
+def open_network(
+    network: Annotated[
+        str, typer.Argument(metavar="FILE.py:FUNCTION", help="A function of yours that returns a torch.nn.Module.")
+    ],
+    weights: Annotated[
+        Path | None, typer.Option(help="Its state dictionary, a file of PyTorch or safetensors.")
+    ] = None,
+    input_shape: Annotated[
+        str | None, typer.Option("--input", help="Shape of one input, such as 3,32,32, if the function states none.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The space's file, FUNCTION.yaml if left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Open a trained network of yours as a space: narrower and shallower versions of it, with its weights."""
+    from hwnas import pipeline
+
+    opened = pipeline.open_network(network, weights=weights, input_shape=input_shape, out=out, reporter=Terminal())
+    print_result(opened.as_dict(), as_json, opened.lines())
+
+
 def shipped(as_json: Json = False) -> None:
     """List the spaces, latency tables and experiments that come with hwnas; commands take them by their names."""
     from hwnas import pipeline

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.collaborate.guarantee import Guarantee, certify_threshold, fixed_thresholds
+from hwnas.collaborate.learned.deferral import RULE, LearnedDeferral, fit_deferral
 from hwnas.latency.posterior import Floats
 from hwnas.words import brief
 
@@ -87,6 +89,24 @@ class Pair:
     parts: Parts
 
     @property
+    def keeps(self) -> Floats:
+        """(N,) 1 where the cloud's answer is not better than the edge's, else 0."""
+        return (self.cloud.scores <= self.edge.scores).astype(float)
+
+    @cached_property
+    def deferral(self) -> LearnedDeferral | None:
+        """The rule that is learned from the pair's answers to setting samples; None if nothing is to be learned."""
+        rows = self.parts.setting
+        own = {rule: values[rows] for rule, values in self.edge.confidences.items()}
+        return fit_deferral(own, self.keeps[rows])
+
+    @cached_property
+    def confidences(self) -> Mapping[str, Floats]:
+        """Confidences in the edge's answers by rule: those of the task, and one that is learned for the pair."""
+        own = self.edge.confidences
+        return own if self.deferral is None else {**own, RULE: self.deferral.confidence(own)}
+
+    @property
     def error_correlation(self) -> float:
         """Correlation of the two networks' faults over the judging samples: 1 if they fail together; 0 where one never
         fails."""
@@ -100,7 +120,7 @@ class Pair:
 
     def certified(self, rule: str, epsilon: float, delta: float) -> CascadePoint | None:
         """Return the cascade with the laxest threshold that is certified; None if none is."""
-        confidence, rows = self.edge.confidences[rule], self.parts.calibration
+        confidence, rows = self.confidences[rule], self.parts.calibration
         losses = self.cloud.scores[rows] - self.edge.scores[rows]
         thresholds = fixed_thresholds(confidence[self.parts.setting])
         guarantee = certify_threshold(confidence[rows], losses, thresholds, epsilon, delta)
@@ -109,7 +129,7 @@ class Pair:
     def empirical(self, rule: str, epsilon: float) -> CascadePoint:
         """Return the cascade with the laxest threshold that loses at most `epsilon` on the calibration samples: it
         carries no promise."""
-        confidence, rows = self.edge.confidences[rule], self.parts.calibration
+        confidence, rows = self.confidences[rule], self.parts.calibration
         curve = cascade_curve(confidence[rows], self.edge.scores[rows], self.cloud.scores[rows])
         fit = curve.accuracy >= self.cloud.scores[rows].mean() - epsilon
         return self.at(rule, float(curve.thresholds[int(np.flatnonzero(fit)[-1])]), None)
@@ -117,7 +137,7 @@ class Pair:
     def at(self, rule: str, threshold: float, guarantee: Guarantee | None) -> CascadePoint:
         """Return the cascade at a threshold."""
         rows = self.parts.judging
-        keeps = self.edge.confidences[rule][rows] >= threshold
+        keeps = self.confidences[rule][rows] >= threshold
         scores = np.where(keeps, self.edge.scores[rows], self.cloud.scores[rows])
         error = float(scores.std() / max(len(rows), 1) ** 0.5)
         return CascadePoint(rule, threshold, float(scores.mean()), error, float(1 - keeps.mean()), guarantee)

@@ -53,6 +53,29 @@ def winner_of(plans: Sequence[Plan], epsilon: float, goal: Goal = "max") -> Plan
     return min(left, key=lambda one: (one.latency.p95, one.candidate.bytes), default=None)
 
 
+def fastest_of_kinds(plans: Sequence[Plan], epsilon: float, goal: Goal = "max") -> list[Plan]:
+    """Return of each kind the plan whose 95 % quantile is least, the winner first: eligible ones, where there are
+    some."""
+    left = eligible(plans, epsilon, goal)
+    winner = winner_of(plans, epsilon, goal)
+    chosen = [] if winner is None else [winner]
+    for kind in dict.fromkeys(one.candidate.kind for one in plans):
+        some = [one for one in left if one.candidate.kind == kind] or [
+            one for one in plans if one.candidate.kind == kind
+        ]
+        best = min(some, key=lambda one: (one.latency.p95, one.candidate.bytes))
+        chosen += [] if best is winner else [best]
+    return chosen
+
+
+def rule_of(epsilon: float) -> str:
+    """Return the rule of the winner, in words."""
+    return (
+        f"the least 95 % quantile of latency among plans whose accuracy is within {epsilon:g} of the best one; of "
+        "cascades, those with a guarantee"
+    )
+
+
 def break_even(plans: Sequence[Plan], link: LinkModel, epsilon: float, goal: Goal = "max") -> dict[str, Any] | None:
     """Return where the best edge-only plan and the best of the cloud are equally fast, and where bytes cost what they
     save, ready for JSON; None where there are not both. Points that do not exist are None."""

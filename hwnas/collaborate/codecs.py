@@ -48,6 +48,11 @@ class BoundaryCodec:
     low: float = 0.0
     high: float = 1.0
 
+    @classmethod
+    def of(cls, scale: float, zero_point: int, packed: bool = False) -> BoundaryCodec:
+        """Return the codec of bytes with a scale and a zero point."""
+        return cls("int8", packed, -zero_point * scale, (BYTE_STEPS - zero_point) * scale)
+
     @property
     def name(self) -> str:
         """As plans and options spell it: `int8`, `int8+zstd`."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +33,44 @@ class PartTime(NamedTuple):
     def draw_ms(self, doubt: Floats, noise: Floats) -> Floats:
         """Return times from standard normal numbers, one of each kind for each request."""
         times: Floats = np.maximum(self.ms + doubt * self.doubt_ms + noise * self.noise_ms, 0.0)
+        return times
+
+
+@dataclass(frozen=True, eq=False)
+class SampledTime:
+    """Time of a part as some calls took it, in ms.
+
+    Args:
+        samples: one for each call.
+
+    Example:
+        >>> SampledTime(np.array([1.0, 2.0, 6.0])).ms
+        3.0
+    """
+
+    samples: Floats
+
+    @property
+    def ms(self) -> float:
+        """Mean time."""
+        return float(self.samples.mean())
+
+    @property
+    def noise_ms(self) -> float:
+        """Standard deviation of one call around it."""
+        return float(self.samples.std())
+
+    @property
+    def doubt_ms(self) -> float:
+        """Standard error of the mean."""
+        return self.noise_ms / math.sqrt(len(self.samples))
+
+    def draw_ms(self, doubt: Floats, noise: Floats) -> Floats:
+        """Return times from standard normal numbers, one of each kind for each request; the spread of calls is that of
+        the samples."""
+        count = len(self.samples)
+        places = np.array([NormalDist().inv_cdf((index + 0.5) / count) for index in range(count)])
+        times: Floats = np.maximum(np.interp(noise, places, np.sort(self.samples)) + doubt * self.doubt_ms, 0.0)
         return times
 
 

@@ -48,7 +48,8 @@ def split_module(module: nn.Module, cut: int) -> tuple[nn.Sequential, nn.Sequent
     """Return the two parts of a network's module, which share its weights and statistics.
 
     Args:
-        module: as `hwnas.network.build` returns it: one child for each operator.
+        module: as `hwnas.network.build` returns it: one child for each operator. Where its outputs are scaled, the
+            tail's are.
         cut: number of operators of the head.
 
     Returns:
@@ -56,6 +57,11 @@ def split_module(module: nn.Module, cut: int) -> tuple[nn.Sequential, nn.Sequent
     """
     from torch import nn
 
+    from hwnas.tasks.output_scale import Scaled
+
+    if isinstance(module, Scaled):
+        head, tail = split_module(module.module, cut)
+        return head, nn.Sequential(Scaled(tail, module.factor, module.shift)).train(module.training)
     children = list(module.named_children())
     head, tail = nn.Sequential(), nn.Sequential()
     for number, (name, child) in enumerate(children):

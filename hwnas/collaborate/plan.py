@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hwnas.collaborate.cascades import CascadePoint
-from hwnas.collaborate.cuts import NO_TIME, PartTime
+from hwnas.collaborate.cuts import NO_TIME, PartTime, SampledTime
 from hwnas.collaborate.links.tcp import wire_bytes
 from hwnas.collaborate.wire import HTTP_BYTES
 from hwnas.latency.posterior import Floats
@@ -59,8 +59,8 @@ class Candidate:
     cloud: str | None = None
     cut: int | None = None
     codec: str | None = None
-    head: PartTime = NO_TIME
-    tail: PartTime = NO_TIME
+    head: PartTime | SampledTime = NO_TIME
+    tail: PartTime | SampledTime = NO_TIME
     encode_ms: float = 0.0
     sent_bytes: Floats = field(default_factory=lambda: NOTHING_SENT)
     answer_bytes: int = 0

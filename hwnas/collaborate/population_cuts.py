@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.collaborate.links.tcp import LinkDraws
-from hwnas.collaborate.wire import HTTP_BYTES
+from hwnas.collaborate.wire import HTTP_BYTES, Shape
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.posterior import Floats
 from hwnas.population import Codebook
 from hwnas.population.codebook import EMPTY_SLOT, Codes, Link
-from hwnas.tasks.ends import elements_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,39 +21,41 @@ class PopulationCuts:
     """Cuts of many networks; cut s lies after slot s - 1, and an empty slot has the cut before it.
 
     Args:
-        ms: (networks, slots + 1) mean latencies: the first of the whole network in the cloud, the last on the edge.
+        ms: (networks, slots + 1) latencies: the first of the whole network in the cloud, the last on the edge.
+        operators: (networks, slots + 1) number of operators before each cut.
     """
 
     ms: Floats
+    operators: NDArray[np.intp]
 
     @property
     def best(self) -> NDArray[np.intp]:
-        """(networks,) the cut with the least mean latency, the first of equals."""
+        """(networks,) the cut with the least latency, the first of equals."""
         cuts: NDArray[np.intp] = self.ms.argmin(axis=1)
         return cuts
 
 
 @dataclass(frozen=True)
 class CutSetting:
-    """How boundaries travel.
+    """How boundaries travel, and which time of their way counts.
 
     Args:
-        element_bytes: of one number of a boundary.
-        header_bytes: of a request's body beside the numbers.
-        input_bytes: of an input as it is sent.
+        boundary_bytes: returns the bytes of a request's body with a boundary of a shape.
+        input_bytes: of a request's body with an input as it is sent.
         answer_bytes: of an answer's body.
+        quantile: of the time on the link, 0 to 1; None for its mean.
     """
 
-    element_bytes: int
-    header_bytes: int
+    boundary_bytes: Callable[[Shape], int]
     input_bytes: int
     answer_bytes: int
+    quantile: float | None = None
 
 
 def population_cuts(
     codebook: Codebook, codes: Codes, edge: LatencyModel, cloud: LatencyModel, draws: LinkDraws, setting: CutSetting
 ) -> PopulationCuts:
-    """Return the mean latency of every cut of every network; the link's state is taken not to change while the cloud
+    """Return the latency of every cut of every network; the link's state is taken not to change while the cloud
     computes.
 
     Args:
@@ -76,16 +77,17 @@ def population_cuts(
     (edge_ms, head), (cloud_ms, tail) = sums
     tails = cloud_ms + tail[:, -1:] - tail
     tails[:, -1] = 0.0
-    elements = np.array([elements_of(operator_costs(*link).output_shape) for link in links])
-    carried = _carried(elements, places)
-    heads = np.where(carried == 0, 0.0, edge_ms + head)  # 0: no operator comes before the cut
-    sizes = np.where(carried == 0, setting.input_bytes, carried * setting.element_bytes + setting.header_bytes)
+    operators = np.cumsum(np.column_stack([np.zeros(len(places), np.intp), places != EMPTY_SLOT]), axis=1)
+    heads = np.where(operators == 0, 0.0, edge_ms + head)
+    bodies = np.array([setting.boundary_bytes(operator_costs(*link).output_shape) for link in links])
+    sizes = _carried(bodies, places, setting.input_bytes)
     unique, inverse = np.unique(sizes, return_inverse=True)
     answer = np.asarray(float(setting.answer_bytes + HTTP_BYTES))
-    ways = draws.transfer((unique + HTTP_BYTES)[:, None].astype(float), answer).total.mean(axis=1)
+    times = draws.transfer((unique + HTTP_BYTES)[:, None].astype(float), answer).total
+    ways = times.mean(axis=1) if setting.quantile is None else np.quantile(times, setting.quantile, axis=1)
     way = ways[inverse.reshape(sizes.shape)]
     way[:, -1] = 0.0
-    return PopulationCuts(np.maximum(heads, 0.0) + way + np.maximum(tails, 0.0))
+    return PopulationCuts(np.maximum(heads, 0.0) + way + np.maximum(tails, 0.0), operators)
 
 
 def _prefix_sums(model: LatencyModel, places: NDArray[np.intp], links: Sequence[Link]) -> tuple[float, Floats]:
@@ -96,10 +98,10 @@ def _prefix_sums(model: LatencyModel, places: NDArray[np.intp], links: Sequence[
     return constant, sums
 
 
-def _carried(elements: NDArray[np.int64], places: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Return (networks, slots + 1) numbers that leave each slot; of an empty one, those that left the one before."""
-    columns = [np.zeros(len(places), dtype=np.int64)]
+def _carried(bodies: NDArray[np.int64], places: NDArray[np.intp], first: int) -> NDArray[np.int64]:
+    """Return (networks, slots + 1) bytes that leave each slot; of an empty one, those that left the one before."""
+    columns = [np.full(len(places), first, dtype=np.int64)]
     for slot in range(places.shape[1]):
         here = places[:, slot]
-        columns.append(np.where(here == EMPTY_SLOT, columns[-1], np.append(elements, 0)[here]))
+        columns.append(np.where(here == EMPTY_SLOT, columns[-1], np.append(bodies, 0)[here]))
     return np.column_stack(columns)

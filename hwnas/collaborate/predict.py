@@ -11,7 +11,7 @@ from hwnas.collaborate.breakeven import BITS_PER_BYTE_MS
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.tcp import LinkDraws, Transfer
 from hwnas.collaborate.plan import Candidate, Plan, PlanLatency
-from hwnas.collaborate.queueing import Queue, most_clients
+from hwnas.collaborate.queueing import BatchQueue, Queue, most_clients
 from hwnas.collaborate.wire import HTTP_BYTES
 from hwnas.latency.posterior import Floats
 
@@ -31,18 +31,24 @@ class Load:
         rate_hz: requests a second of each.
         workers: requests that the cloud serves at the same time.
         p99_ms: limit of which the largest number of clients is asked; None if it is not.
+        batch: requests that the cloud serves at once, of its set-up.
+        fill_ms: longest wait for others to fill a batch, as `hwnas serve --batch-ms` has it.
     """
 
     clients: int = 1
     rate_hz: float = 0.0
     workers: int = 1
     p99_ms: float | None = None
+    batch: int = 1
+    fill_ms: float = 2.0
 
-    def queue(self, candidate: Candidate, clients: int | None = None) -> Queue:
+    def queue(self, candidate: Candidate, clients: int | None = None) -> Queue | BatchQueue:
         """Return the cloud's queue under a candidate."""
         rate = (self.clients if clients is None else clients) * self.rate_hz * candidate.escalated
         tail = candidate.tail
         variation = (tail.noise_ms / tail.ms) ** 2 if tail.ms else 0.0
+        if self.batch > 1:
+            return BatchQueue(rate, tail.ms, variation, self.workers, self.batch, self.fill_ms)
         return Queue(rate, tail.ms, variation, self.workers)
 
 
@@ -115,7 +121,7 @@ def mean_ms(candidate: Candidate, draws: LinkDraws) -> Floats:
     return candidate.head.ms + candidate.escalated * (candidate.encode_ms + way + candidate.tail.ms)
 
 
-def simulate(candidate: Candidate, worlds: Worlds, queue: Queue) -> Requests:
+def simulate(candidate: Candidate, worlds: Worlds, queue: Queue | BatchQueue) -> Requests:
     """Return requests of a candidate as the worlds have them."""
     head = candidate.head.draw_ms(worlds.doubts[0], worlds.noises[0])
     shape = head.shape

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import heapq
 import math
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from hwnas.latency.posterior import Floats
 
 MOST_CLIENTS = 1 << 30
+SIMULATED = 20_000
+"""Requests of a simulated queue; the first tenth, which find an idle cloud, are left out."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,67 @@ class Queue:
         mean = self.mean_wait_ms / self.waiting_share
         waits: Floats = mean * np.log(self.waiting_share / np.maximum(1 - uniform, 1e-300))
         return np.maximum(waits, 0.0)
+
+
+@dataclass(frozen=True)
+class BatchQueue:
+    """Requests that arrive at random (Poisson) at workers that serve batches, which take as long however full they are.
+
+    A free worker takes up to `batch` requests, as soon as so many wait or the first has waited `fill_ms`: as
+    `hwnas serve` does. Waits are those of a simulation from one seed.
+
+    Args:
+        rate_hz: requests a second, of all clients.
+        service_ms: mean time of a batch.
+        variation: squared coefficient of variation of the times of batches.
+        workers: that serve a batch each.
+        batch: most requests of a batch.
+        fill_ms: longest wait of a request for others while a worker is free.
+
+    Example:
+        >>> alone = BatchQueue(0.001, 10.0, batch=8, fill_ms=2.0)
+        >>> round(float(alone.wait_ms(np.array([0.5]))[0]), 3)
+        2.0
+    """
+
+    rate_hz: float
+    service_ms: float
+    variation: float = 0.0
+    workers: int = 1
+    batch: int = 1
+    fill_ms: float = 0.0
+
+    @property
+    def load(self) -> float:
+        """Share of what full batches could serve; from 1 on, the queue grows without end."""
+        return self.rate_hz * self.service_ms / 1e3 / self.workers / self.batch
+
+    def wait_ms(self, uniform: Floats) -> Floats:
+        """Return waits from uniform numbers."""
+        if self.load >= 1:
+            return np.full(np.shape(uniform), math.inf)
+        if not self.rate_hz or not self.service_ms:
+            return np.zeros(np.shape(uniform))
+        waits: Floats = np.interp(uniform, np.linspace(0, 1, len(self._waits)), self._waits)
+        return waits
+
+    @cached_property
+    def _waits(self) -> Floats:
+        """Waits of simulated requests, ascending."""
+        rng = np.random.default_rng(0)
+        arrivals = np.cumsum(rng.exponential(1e3 / self.rate_hz, SIMULATED)).tolist()
+        shape = 1 / max(self.variation, 1e-9)
+        services = rng.gamma(shape, self.service_ms / shape, SIMULATED).tolist()
+        free, starts, begun = [0.0] * self.workers, np.empty(SIMULATED), 0
+        while begun < SIMULATED:
+            full = arrivals[begun + self.batch - 1] if begun + self.batch <= SIMULATED else math.inf
+            start = max(heapq.heappop(free), min(full, arrivals[begun] + self.fill_ms))
+            end = min(bisect_right(arrivals, start, begun + 1), begun + self.batch)
+            starts[begun:end] = start
+            heapq.heappush(free, start + services[begun])
+            begun = end
+        waits: Floats = np.sort((starts - np.asarray(arrivals))[SIMULATED // 10 :])
+        return waits
 
 
 def most_clients(holds: Callable[[int], bool]) -> int:

@@ -6,6 +6,7 @@ One function makes the JSON header for both, so that a plan's bytes are those th
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 
 Shape = tuple[int, ...]
@@ -19,8 +20,11 @@ DATATYPES = {
     "int64": "INT64",
 }
 """The protocol's names of numpy's; a compressed tensor travels as one element of `BYTES`."""
+ELEMENT_BYTES = {"float32": 4, "float16": 2, "float64": 8, "uint8": 1, "int32": 4, "int64": 8}
 LENGTH_BYTES = 4
 """An element of `BYTES` stands behind its length, a little-endian number."""
+MODEL_NAME = "cloud"
+OUTPUT_NAME = "outputs"
 PLAN_DIGITS = 16
 """Digits of the plan's SHA-256 that a request names, so that a tail of another plan refuses it."""
 HTTP_BYTES = 600
@@ -52,10 +56,15 @@ class TensorFormat:
             parameters["content_type"] = self.compression
         document = {
             "inputs": [{**tensor, "parameters": parameters}],
-            "outputs": [{"name": "outputs", "parameters": {"binary_data": True}}],
+            "outputs": [{"name": OUTPUT_NAME, "parameters": {"binary_data": True}}],
             "parameters": {"plan": plan[:PLAN_DIGITS].ljust(PLAN_DIGITS, "0")},
         }
         return json.dumps(document, separators=(",", ":")).encode()
+
+    @property
+    def plain_bytes(self) -> int:
+        """Bytes of the tensor before it is compressed."""
+        return math.prod(self.shape) * ELEMENT_BYTES[self.dtype]
 
     def payload_bytes(self, content_bytes: int) -> int:
         """Return the bytes of the binary part that holds so many bytes of content."""
@@ -76,21 +85,26 @@ def answer_bytes(shape: Shape, dtype: str = "float32") -> int:
     """Return the bytes of an answer's body with one output of this shape, without the batch axis.
 
     >>> answer_bytes((10,))
-    224
+    225
     """
     count = 1
     for size in shape:
         count *= size
-    payload = count * {"float32": 4, "float16": 2, "uint8": 1}[dtype]
-    output = {
-        "name": "outputs",
+    payload = count * ELEMENT_BYTES[dtype]
+    output: dict[str, object] = {
+        "name": OUTPUT_NAME,
         "shape": [1, *shape],
         "datatype": DATATYPES[dtype],
         "parameters": {"binary_data_size": payload},
     }
-    document = {
-        "model_name": "tail",
-        "outputs": [output],
-        "parameters": {"plan": "0" * PLAN_DIGITS, "service_us": 1_000_000},
-    }
-    return len(json.dumps(document, separators=(",", ":")).encode()) + payload
+    return len(answer_header([output], "0" * PLAN_DIGITS, 1_000_000)) + payload
+
+
+def answer_header(outputs: list[dict[str, object]], plan: str, service_us: int, request_id: str = "") -> bytes:
+    """Return the JSON header of an answer; its plan's digits and the request's id are left out where there are none."""
+    document: dict[str, object] = {"model_name": MODEL_NAME}
+    if request_id:
+        document["id"] = request_id
+    named = {"plan": plan} if plan else {}
+    document |= {"outputs": outputs, "parameters": {**named, "service_us": service_us}}
+    return json.dumps(document, separators=(",", ":")).encode()

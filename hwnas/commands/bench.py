@@ -222,11 +222,13 @@ def bench_space(
 
 
 def _reference_in(run: Workspace) -> str:
-    """Return the name of a run's space in its tables. Where the experiment adds plugins to a space of stages, it is the
-    run's copy, which names them all."""
+    """Return the name of a run's space in its tables. Where the experiment adds plugins to a space of stages, or opens
+    a network of the user's, it is the run's copy, which names them all."""
     config = run.experiment
     adds = config.plugins and not isinstance(run.space, FunctionSpace)
-    return str(space_copy(run).absolute()) if adds else reference_of(config.space, run.space_file)
+    if adds or not isinstance(config.space, str):
+        return str(space_copy(run).absolute())
+    return reference_of(config.space, run.space_file)
 
 
 def reference_of(given: str | Path, file: Path) -> str:

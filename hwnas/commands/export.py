@@ -207,7 +207,7 @@ def weights_origin(trained: Trained) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class _Settled:
+class Settled:
     """A network that is about to be written, and PyTorch's outputs for the test samples."""
 
     module: nn.Module
@@ -237,7 +237,7 @@ def _export_point(
 ) -> dict[str, Any]:
     from hwnas.export.bundle import metrics_of
 
-    settled, stem = _settled(run, front, point, trained, show), next(iter(names.values()))
+    settled, stem = settled_network(run, front, point, trained, show), next(iter(names.values()))
     files = [
         _export_file(run, front.tier.name, settled, front.folder / stem, file_format, queue)
         for file_format in run.experiment.export.formats
@@ -271,9 +271,9 @@ def _export_point(
     }
 
 
-def _settled(
+def settled_network(
     run: Workspace, front: LoadedFront, point: FrontPoint, trained: Trained, show: Callable[[int, int], None]
-) -> _Settled:
+) -> Settled:
     import torch
     from torch.utils._pytree import tree_map
 
@@ -300,11 +300,11 @@ def _settled(
     seen = tree_map(lambda *parts: torch.cat(parts)[:count], *scored.calibration)
     inputs, calibration = (tree_map(torch.Tensor.numpy, fitted(some)) for some in (test.every(), seen))
     batch = Batch(inputs, test.targets.numpy())
-    return _Settled(module, weights, network, task, calibration, batch, outputs_of(module, inputs), entry)
+    return Settled(module, weights, network, task, calibration, batch, outputs_of(module, inputs), entry)
 
 
 def _export_file(
-    run: Workspace, tier: str, settled: _Settled, stem: Path, format_name: str, queue: LockWait
+    run: Workspace, tier: str, settled: Settled, stem: Path, format_name: str, queue: LockWait
 ) -> FileRecord:
     """Write one file; run it on the test samples, compare and time it, if there is a runtime for it."""
     from hwnas.export.bundle import FileRecord, write_model
@@ -337,7 +337,7 @@ def _export_file(
 
 
 def _run_file(
-    run: Workspace, tier: str, settled: _Settled, path: Path, runtime: Runtime, queue: LockWait
+    run: Workspace, tier: str, settled: Settled, path: Path, runtime: Runtime, queue: LockWait
 ) -> dict[str, Any]:
     """Return the fields of a file's record that are seen by running it."""
     from hwnas.export.bundle import Criterion, compare

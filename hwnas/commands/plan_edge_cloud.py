@@ -3,67 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import Any
 
 from hwnas import __version__
-from hwnas.collaborate.choice import Goal, break_even, regimes, winner_of, with_front
+from hwnas.collaborate.choice import Goal, break_even, regimes, rule_of, winner_of, with_front
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.plan import Plan
 from hwnas.collaborate.predict import Load, Worlds, predict
+from hwnas.collaborate.sensitivity import sensitivity
+from hwnas.commands.edge_cloud_plans import EdgeCloudPlans
+from hwnas.commands.measure_plans import PlanMeasurement, measure_plans
 from hwnas.errors import ConfigError
 from hwnas.io.atomic import write_file
 from hwnas.problem.fronts.loading import FrontSource, check_front_exists
+from hwnas.problem.pairs.joined import join_pairs
 from hwnas.problem.plans.candidates import Enumeration
 from hwnas.problem.plans.drafts import Promise
+from hwnas.problem.plans.exits import ExitEnumeration
 from hwnas.problem.plans.samples import HeldOutSamples
 from hwnas.problem.plans.sides import Side, open_sides, tier_names
-from hwnas.words import brief
 from hwnas.workspace.folder import locked
 from hwnas.workspace.links import link_of
 from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.workspace import Workspace, open_run
 
+MOST_BARS = 10
+"""Plans of the front whose latencies are told at other links too."""
 MOST_SAMPLES = 4000
 """Most validation samples, and most test samples, that networks answer."""
-
-
-@brief
-@dataclass(frozen=True, eq=False)
-class EdgeCloudPlans:
-    """Plans of a run over a link.
-
-    Args:
-        run: the run.
-        tiers: names of the edge's and the cloud's tier.
-        link: the link.
-        load: clients and workers.
-        promise: what a cascade may lose; its epsilon is also how much less accurate than the best the winner may be.
-        plans: with predictions, the winner first, then the front, each by rising median.
-        winner: the plan to take; None of no plans.
-        enumerated: number of candidates that were compared.
-        notes: what was left out, and why.
-        document: all of it, ready for JSON, as it is written.
-        path: file that holds the document.
-        page: page that shows it.
-    """
-
-    run: Workspace
-    tiers: tuple[str, str]
-    link: LinkModel
-    load: Load
-    promise: Promise
-    plans: tuple[Plan, ...]
-    winner: Plan | None
-    enumerated: int
-    notes: tuple[str, ...]
-    document: Mapping[str, Any]
-    path: Path
-    page: Path
 
 
 def plan_edge_cloud(
@@ -76,7 +48,9 @@ def plan_edge_cloud(
     delta: float = 0.05,
     load: Load | None = None,
     samples: int = MOST_SAMPLES,
+    exits: bool = False,
     front: FrontSource | None = None,
+    measure: PlanMeasurement | None = None,
     runs: Path = Path("runs"),
     reporter: Reporter | None = None,
 ) -> EdgeCloudPlans:
@@ -91,7 +65,9 @@ def plan_edge_cloud(
         delta: probability with which a cascade may lose more.
         load: clients, their requests and the cloud's workers; one client without queueing if left out.
         samples: most validation samples, and most test samples, that networks answer.
+        exits: train exits at cuts and plan with them too.
         front: `search` or `halving`; if left out, that of successive halving only where nothing was searched.
+        measure: measure the winner and the fastest of each kind on this machine, over the link as it is imposed.
         runs: folder of run folders.
         reporter: receives messages and progress; silent if left out.
 
@@ -100,7 +76,7 @@ def plan_edge_cloud(
 
     Raises:
         ConfigError, SpaceError: the experiment or its space is invalid, or there is no such link.
-        RunError: nothing was searched yet.
+        RunError: nothing was searched yet, or the link cannot be imposed.
         TableError: there is no table of a set-up.
 
     Example:
@@ -109,8 +85,12 @@ def plan_edge_cloud(
         >>> {plan.candidate.kind for plan in planned.plans} >= {"edge_only", "cloud_only", "split"}
         True
     """
+    from hwnas.workspace.training.supernets import supernet_of
+
     promise, load = Promise(epsilon, delta), load or Load()
     _check(promise, load, samples)
+    if measure is not None:
+        measure.check()
     opened: list[LinkModel] = []
 
     def check(run: Workspace) -> None:
@@ -121,7 +101,15 @@ def plan_edge_cloud(
     run, reporter = open_run(reference, runs=runs, before=check), default_reporter(reporter)
     with locked(run):
         sides = open_sides(run, edge, cloud, front)
-        return _planned(run, sides, opened[0], load, promise, _held_out(run, sides, samples, reporter), reporter)
+        load = replace(load, batch=sides[1].setup.batch)
+        joined = join_pairs(run, sides, opened[0].name, supernet_of(run, reporter) if run.experiment.pairs else None)
+        known = _held_out(run, joined.sides, samples, reporter)
+        kind = ExitEnumeration if exits else Enumeration
+        draws, judged = opened[0].quick_draws(run.experiment.seed), None if isinstance(known, str) else known
+        notes = [*joined.notes, *([known] if isinstance(known, str) else [])]
+        enumeration = kind(*joined.sides, draws, judged, promise, load, joined.cut_only, notes=notes)
+        planned = _planned(run, opened[0], enumeration, reporter)
+    return planned if measure is None else measure_plans(replace(planned, front=front), measure, reporter)
 
 
 def _check(promise: Promise, load: Load, samples: int) -> None:
@@ -170,20 +158,9 @@ def _held_out(run: Workspace, sides: Sequence[Side], count: int, reporter: Repor
     return samples
 
 
-def _planned(
-    run: Workspace,
-    sides: tuple[Side, Side],
-    link: LinkModel,
-    load: Load,
-    promise: Promise,
-    samples: HeldOutSamples | str,
-    reporter: Reporter,
-) -> EdgeCloudPlans:
-    seed, goal = run.experiment.seed, sides[0].front.tier.quality.goal
-    known = None if isinstance(samples, str) else samples
-    enumeration = Enumeration(*sides, link.quick_draws(seed), known, promise, load)
-    if isinstance(samples, str):
-        enumeration.notes.append(samples)
+def _planned(run: Workspace, link: LinkModel, enumeration: Enumeration, reporter: Reporter) -> EdgeCloudPlans:
+    seed, goal = run.experiment.seed, enumeration.edge.front.tier.quality.goal
+    load, promise = enumeration.load, enumeration.promise
     candidates = enumeration.candidates()
     worlds, plans, overloaded = Worlds.drawn(link, seed), list[Plan](), 0
     with reporter.bar(f"planning over {link.name}") as bar:
@@ -210,7 +187,7 @@ def _written(
     goal: Goal = sides[0].front.tier.quality.goal
     quality, epsilon = run.space.task.quality, promise.epsilon
     tiers = sides[0].tier, sides[1].tier
-    points = {**sides[1].points, **sides[0].points}
+    points = {**enumeration.cut_only, **sides[1].points, **sides[0].points}
     used = dict.fromkeys(key for one in plans for key in (one.candidate.edge, one.candidate.cloud) if key is not None)
     notes = [*enumeration.notes, *_notes(sides)]
     document: dict[str, Any] = {
@@ -227,6 +204,7 @@ def _written(
         "plans": [plan.as_dict() for plan in plans],
         "break_even": break_even(plans, link, epsilon, goal),
         "regimes": regimes(plans, link, epsilon, goal) if plans else None,
+        "sensitivity": _sensitivity(run, link, enumeration, plans, winner) if plans else None,
         "networks": {key: points[key].architecture.as_dict() for key in used},
         "notes": notes,
     }
@@ -247,15 +225,17 @@ def _written(
         document,
         path,
         page,
+        goal,
     )
 
 
-def rule_of(epsilon: float) -> str:
-    """Return the rule of the winner, in words."""
-    return (
-        f"the least 95 % quantile of latency among plans whose accuracy is within {epsilon:g} of the best one; of "
-        "cascades, those with a guarantee"
-    )
+def _sensitivity(
+    run: Workspace, link: LinkModel, enumeration: Enumeration, plans: Sequence[Plan], winner: Plan | None
+) -> dict[str, Any]:
+    goal: Goal = enumeration.edge.front.tier.quality.goal
+    shown = [plan for plan in plans if plan.on_front or plan is winner]
+    shown = sorted(shown, key=lambda plan: (plan is not winner, plan.latency.p50))[:MOST_BARS]
+    return sensitivity(plans, shown, link, enumeration.load, enumeration.promise.epsilon, run.experiment.seed, goal)
 
 
 def _notes(sides: Sequence[Side]) -> list[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.accuracy import Accuracy
+from hwnas.commands.search_pair import search_pair
 from hwnas.errors import EmptyFront, HostAway
 from hwnas.io.locks import RunLock
 from hwnas.pareto import Limit, Tier
@@ -23,24 +23,21 @@ from hwnas.problem.fronts.origins import origin_of_latency, origins_of
 from hwnas.problem.fronts.remeasure import remeasure_front
 from hwnas.problem.live import raise_if_paused
 from hwnas.problem.population_costs import make_surrogate_spec
-from hwnas.problem.studies import _study_name, study_evaluations, study_storage, weights_producer
-from hwnas.problem.warm_start import import_scores, initial_architectures, restore_scores, zero_cost_candidates
-from hwnas.problem.workers import RUNNERS, SearchJob, scorers_of
-from hwnas.report import units
+from hwnas.problem.studies import early_stopping_of, study_evaluations, study_name, study_storage, weights_producer
+from hwnas.problem.warm_start import import_scores, initial_architectures, zero_cost_candidates
+from hwnas.problem.workers import SearchJob, run_study, scorers_of
 from hwnas.rows import frame
-from hwnas.search.early_stopping import EarlyStopping
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint, front_rows, write_front
 from hwnas.search.nearest import nearest
-from hwnas.search.progress import Finished, Progress
+from hwnas.search.progress import Finished
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study, open_study
 from hwnas.search.study_spec import StudySpec
-from hwnas.words import brief, counted
+from hwnas.words import brief
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import Reporter, default_reporter
-from hwnas.workspace.training.tensorboard_log import tensorboard
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
@@ -150,7 +147,7 @@ def search_run(
     trials: int | None = None,
     alone: Callable[[], None] = lambda: None,
 ) -> list[TierSearch]:
-    """Search every tier, time its front again and write it; accuracies are shared between tiers.
+    """Search every tier and pair, time the tiers' fronts again and write all; accuracies are shared between them.
 
     `alone` returns when no other process searches the folder any more: fronts are timed by one at a time.
     """
@@ -166,6 +163,8 @@ def search_run(
         searched = [
             _search_tier(run, name, proxy, cost_models, store, reporter, trials) for name in run.experiment.tiers
         ]
+        for name in run.experiment.pairs:
+            search_pair(run, name, proxy, cost_models, store, reporter, trials)
     alone()
     with adding_elapsed(run.paths.elapsed, "timing the fronts"):
         timed = [_timed_again(run, tier, reporter) for tier in searched]
@@ -219,29 +218,11 @@ def _search_tier(
 ) -> TierSearch:
     tier, config = run.objectives.tier(name), run.experiment.search
     study = _open_study(run, name, proxy, cost_models, store, reporter)
-    kept_as = f"{_study_name(run, name)}-{study.plan.digest}"
+    kept_as = f"{study_name(run, name)}-{study.plan.digest}"
     conditions = conditions_of(run, name, producer=proxy.producer, study=kept_as)
     scorers = scorers_of(run, name, proxy, cost_models, reporter)
     job = SearchJob(run, name, study, scorers, {run.accuracy: proxy.producer}, store, trials or config.trials)
-    for notice in study.notices:
-        reporter.info(notice)
-    if lost := restore_scores(run, study, store, proxy):
-        reporter.info(f"{name}: {lost:,} accuracies that the store had lost are put back from the study")
-    with reporter.bar(f"searching {name}") as bar, tensorboard(run, name) as log:
-
-        def show(progress: Progress) -> None:
-            best = "" if progress.best is None else f", best {run.units.scored(run.accuracy, progress.best)}"
-            pace = "" if progress.per_second is None else f", {units.pace(progress.per_second, progress.left_s or 0.0)}"
-            text = f"front {progress.front_size}, hypervolume {progress.hypervolume:.4g}{best}{pace}"
-            bar.update(progress.trials, progress.total, text)
-            log(progress)
-
-        with closing(study):
-            finished, paused = _until_away(job, show)
-    if paused is None and finished.trials < job.trials:
-        reporter.info(f"{name} ends after {counted(finished.trials, 'trial')}: {finished.stopped}")
-    if paused is not None:
-        reporter.info(f"{name} pauses after {counted(finished.trials, 'trial')}: {paused.where}: {paused.met}")
+    finished, paused = run_study(job, proxy, reporter)
     evaluations = study.evaluations
     errors = errors_of(evaluations, tier.quality.metric, proxy, store)
     front = front_points(run, name, tier, evaluations, cost_models, run.source.origin, errors)
@@ -263,21 +244,6 @@ def front_points(
         replace(point, origin={**point.origin, latency: origin_of_latency(run, name, cost_models, point.architecture)})
         for point in estimated_front(run, tier, evaluations, errors, origins_of(run, tier, accuracy_origin))
     ]
-
-
-def early_stopping_of(run: Workspace) -> EarlyStopping:
-    """Return the conditions that end a tier's search before its number of trials."""
-    config = run.experiment.search
-    rule = config.early_stopping
-    return EarlyStopping(config.max_hours, **({} if rule is None else rule.model_dump()))
-
-
-def _until_away(job: SearchJob, show: Callable[[Progress], None]) -> tuple[Finished, HostAway | None]:
-    """Search until it ends or the tier's device goes away. A trial that it interrupts is asked for again."""
-    try:
-        return RUNNERS[job.run.experiment.search.runner](job, show), None
-    except HostAway as error:
-        return replace(job.study.finished(job.trials), stopped=f"{error.where} did not answer any more"), error
 
 
 def _open_study(
@@ -310,7 +276,7 @@ def _open_study(
         guide=make_surrogate_spec(run, name, cost_models),
         rules=early_stopping_of(run),
     )
-    shared, kept_as = config.is_shared, _study_name(run, name)
+    shared, kept_as = config.is_shared, study_name(run, name)
     return open_study(
         plan, study_storage(run, name), name=kept_as, shared=shared, heartbeat_timeout_s=config.heartbeat_timeout_s
     )

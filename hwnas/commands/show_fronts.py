@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hwnas.accuracy import AccuracySource
 from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_front_exists, load_front
+from hwnas.problem.pairs.stored import stored_pairs
 from hwnas.report import facts
 from hwnas.report.facts import Origin
 from hwnas.search.fronts import FrontPoint
@@ -57,6 +59,16 @@ def fronts(
             loaded = replace(loaded, points=tuple(points[index] for index in taken))
         shown.append(_front_facts(run, loaded))
     return shown
+
+
+def pair_plans(reference: str | Path, *, runs: Path = Path("runs")) -> list[Mapping[str, Any]]:
+    """Return the plans of a run's pairs as its folder holds them, ready for JSON; none of pairs that were not searched.
+
+    Raises:
+        ConfigError, SpaceError: the experiment or its space is invalid.
+        RunError: a file is damaged.
+    """
+    return [document for _, document in stored_pairs(open_run(reference, runs=runs))]
 
 
 def solved_facts(solved: ResolvedFront) -> facts.TierFacts:

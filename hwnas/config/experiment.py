@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from hwnas.config.links import LinkConfig
+from hwnas.config.links import LinkConfig, PairConfig
 from hwnas.config.runners import RayConfig
 from hwnas.config.settings import named_in, with_settings
 from hwnas.config.setups import Few, Positive, SetupConfig, TierConfig
@@ -262,7 +262,9 @@ class Experiment(StrictModel):
 
     name: Name
     title: str = ""
-    space: str
+    space: str | dict[str, Any]
+    """A file, a shipped name, `file.py:function`, or a network of yours: its `network`, and `weights`, `input`,
+    `choices` as they are needed."""
     plugins: tuple[str, ...] = ()
     """Python files with operators of a user's own, by paths from this file."""
     task: str | dict[str, Any] | None = None
@@ -285,13 +287,16 @@ class Experiment(StrictModel):
     tiers: dict[Name, TierConfig] = Field(min_length=1)
     links: dict[Name, LinkConfig] = Field(default_factory=dict)
     """Links between edge and cloud that `hwnas plan --link NAME` may name."""
+    pairs: dict[Name, PairConfig] = Field(default_factory=dict)
+    """Pairs of tiers that are searched together, each by a search of its own beside those of the tiers."""
     search: SearchConfig = SearchConfig()
     timing: TimingConfig = TimingConfig()
     export: ExportConfig = ExportConfig()
 
     def sampler_of(self, tier: str) -> str:
-        """Return the name of the sampler that a tier is searched with."""
-        automatic = "tpe" if self.tiers[tier].measure == "live" else "guided"
+        """Return the name of the sampler that a tier or a pair is searched with."""
+        live = tier in self.tiers and self.tiers[tier].measure == "live"
+        automatic = "tpe" if live else "guided"
         return automatic if self.search.sampler == "auto" else self.search.sampler
 
     @field_validator("device")
@@ -308,6 +313,21 @@ class Experiment(StrictModel):
                 raise ValueError(
                     f"tiers.{name}.setup: `{tier.setup}` is no set-up. {did_you_mean(tier.setup, self.setups)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_join_tiers_that_are_predicted(self) -> Experiment:
+        for name, pair in self.pairs.items():
+            if name in self.tiers:
+                raise ValueError(f"pairs.{name}: there is a tier `{name}` too. A pair has a name of its own")
+            for key, tier in (("edge", pair.edge), ("cloud", pair.cloud)):
+                if tier not in self.tiers:
+                    raise ValueError(f"pairs.{name}.{key}: `{tier}` is no tier. {did_you_mean(tier, self.tiers)}")
+                if self.tiers[tier].measure == "live" or self.setups[self.tiers[tier].setup].latencies:
+                    raise ValueError(
+                        f"pairs.{name}.{key}: the latencies of `{tier}` are those of whole networks. Heads and tails "
+                        "are predicted from a set-up's table"
+                    )
         return self
 
     @model_validator(mode="after")

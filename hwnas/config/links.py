@@ -1,4 +1,4 @@
-"""Links between edge and cloud, as an experiment or a file of their own describes them."""
+"""Links between edge and cloud, as an experiment or a file of their own describes them, and pairs that they join."""
 
 from __future__ import annotations
 
@@ -88,4 +88,30 @@ class LinkConfig(StrictModel):
     def _share_of_a_trace(self) -> LinkConfig:
         if self.up_share is not None and (self.trace is None or self.up_mbps is not None):
             raise ValueError("`up_share` is of a recorded rate: give it with `trace`, and without `up_mbps`")
+        return self
+
+
+class PairConfig(StrictModel):
+    """An edge, a cloud and a link that are searched as one: for networks that are fast with their best cut."""
+
+    edge: str
+    """Tier on whose set-up heads run; networks within its limits may run there whole."""
+    cloud: str
+    """Tier on whose set-up tails run; networks within its limits may run there whole."""
+    link: str
+    """A name under `links`, a preset, or a file."""
+    minimize: Literal["mean", "p50", "p95", "p99"] = "p95"
+    """Latency of a request that is traded against accuracy."""
+    boundary: Literal["fp32", "fp16", "int8"] = "fp32"
+    """Precision in which boundaries are sent. Rounding is taken to change no answer."""
+
+    @property
+    def quantile(self) -> float | None:
+        """Quantile that is minimised; None for the mean."""
+        return None if self.minimize == "mean" else float(self.minimize[1:]) / 100
+
+    @model_validator(mode="after")
+    def _two_tiers(self) -> PairConfig:
+        if self.edge == self.cloud:
+            raise ValueError(f"`edge` and `cloud` are both `{self.edge}`. A pair joins two tiers")
         return self

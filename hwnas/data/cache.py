@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,15 +14,9 @@ from numpy.typing import NDArray
 
 from hwnas.io.atomic import write_atomic
 from hwnas.io.regular import open_regular
+from hwnas.io.resources import cache_folder
 
 Arrays = dict[str, NDArray[Any]]
-
-
-def cache_folder() -> Path:
-    """Return `$HWNAS_CACHE`, else `hwnas` in `$XDG_CACHE_HOME`, else `~/.cache/hwnas`."""
-    if own := os.environ.get("HWNAS_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hwnas"
 
 
 def cached_arrays(name: str, options: Mapping[str, Any], make: Callable[[], Mapping[str, NDArray[Any]]]) -> Arrays:

@@ -1,13 +1,14 @@
-"""Files that come with hwnas: at the top level of a checkout, inside the package of a wheel."""
+"""Files that come with hwnas, at the top level of a checkout or inside the package of a wheel; the folder of caches."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from hwnas.errors import ConfigError, did_you_mean, reason
+from hwnas.errors import ConfigError, did_you_mean, nearest, reason
 
 Folder = Literal["search_spaces", "latency_tables", "experiments"]
 
@@ -59,11 +60,13 @@ def find_file(name: str | Path, folder: Folder, base: Path | None = None) -> Pat
             do="Name the file",
         )
     others = [other for other in _SUFFIX if other != folder and Path(name).stem in shipped_names(other)]
-    local = [path.stem for path in (base or Path()).glob(f"[!.]*{_SUFFIX[folder]}") if path.is_file()]
+    local = [path for path in (base or Path()).glob(f"[!.]*{_SUFFIX[folder]}") if path.is_file()]
+    shown = {name: name for name in shipped_names(folder)} | {path.stem: path.name for path in local}
+    near = nearest(Path(name).stem, shown)
     raise ConfigError(
         f"there is no file `{name}`",
         where=folder.replace("_", " "),
-        allowed=f"{did_you_mean(Path(name).name.removesuffix(_SUFFIX[folder]), {*shipped_names(folder), *local})}. "
+        allowed=f"{did_you_mean(shown[near] if near else name, shown.values())}. "
         f"Looked for {', '.join(map(str, looked))}",
         do=f"Name one of {folder.replace('_', ' ')}: `{name}` is one of {others[0].replace('_', ' ')}"
         if others
@@ -108,3 +111,10 @@ def copy_starter(destination: Path) -> list[Path]:
             do="Name another folder",
         ) from error
     return targets
+
+
+def cache_folder() -> Path:
+    """Return `$HWNAS_CACHE`, else `hwnas` in `$XDG_CACHE_HOME`, else `~/.cache/hwnas`."""
+    if own := os.environ.get("HWNAS_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hwnas"

@@ -47,6 +47,9 @@ class Operator(ABC):
     keeps_shape: ClassVar[bool] = False
     """True if the output always has the shape of the input, so that the module need not run to find out."""
 
+    leading_axes: ClassVar[int] = 2
+    """Axes of a parameter of which a smaller operator has the leading members; of all others it has the centre."""
+
     in_channels: int
     out_channels: int
 

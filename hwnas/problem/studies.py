@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.problem.accuracy import accuracy_of
 from hwnas.search.consistency import stored_studies
+from hwnas.search.early_stopping import EarlyStopping
 from hwnas.search.evaluate import Evaluation
 from hwnas.workspace.workspace import Workspace
 
@@ -30,7 +31,7 @@ def study_evaluations(run: Workspace, name: str, study: str) -> tuple[Evaluation
 
 def trials_done(run: Workspace, tier: str) -> int:
     """Return how many trials of a tier the journal in the run's folder holds; a database is not read."""
-    return 0 if run.experiment.search.storage is not None else len(study_evaluations(run, tier, _study_name(run, tier)))
+    return 0 if run.experiment.search.storage is not None else len(study_evaluations(run, tier, study_name(run, tier)))
 
 
 def study_storage(run: Workspace, tier: str) -> Path | str:
@@ -38,5 +39,13 @@ def study_storage(run: Workspace, tier: str) -> Path | str:
     return run.experiment.search.storage or run.folder / f"study-{tier}.log"
 
 
-def _study_name(run: Workspace, tier: str) -> str:
+def study_name(run: Workspace, tier: str) -> str:
+    """Return the beginning of the names of a tier's or a pair's studies."""
     return f"{run.experiment.name}-{tier}"
+
+
+def early_stopping_of(run: Workspace) -> EarlyStopping:
+    """Return the conditions that end a tier's search before its number of trials."""
+    config = run.experiment.search
+    rule = config.early_stopping
+    return EarlyStopping(config.max_hours, **({} if rule is None else rule.model_dump()))

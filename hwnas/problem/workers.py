@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from hwnas.accuracy import Accuracy
+from hwnas.errors import HostAway
 from hwnas.problem.accuracy import accuracy_of
 from hwnas.problem.cost_models import CostModels, cost_metric_scorers, load_cost_models
 from hwnas.problem.live import live_times
+from hwnas.problem.pairs.problem import PairProblem
+from hwnas.problem.warm_start import restore_scores
+from hwnas.report import units
 from hwnas.search.evaluate import Evaluation, Scorer, evaluate
 from hwnas.search.progress import Finished, Progress
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study
 from hwnas.search.workers.score_cache import ScoreBuffer
 from hwnas.space import Architecture
+from hwnas.words import counted
 from hwnas.workspace.progress import NullReporter, Reporter
 from hwnas.workspace.training.supernets import supernet_of
+from hwnas.workspace.training.tensorboard_log import tensorboard
 from hwnas.workspace.workspace import Workspace, open_run
 
 
@@ -38,7 +45,11 @@ class SearchJob:
 def cost_scorers(
     run: Workspace, tier: str, cost_models: Mapping[str, CostModels], reporter: Reporter
 ) -> dict[str, Scorer]:
-    """Return a tier's scorers except that of accuracy; those that time networks live come last."""
+    """Return a tier's scorers except that of accuracy; those that time networks live come last. Of a pair, the scorer
+    of requests."""
+    if tier in run.experiment.pairs:
+        problem = PairProblem(run, tier, cost_models)
+        return {problem.metric: problem.score}
     known = cost_metric_scorers(run, tier, cost_models)
     if not run.objectives.is_live(tier):
         return known
@@ -85,3 +96,37 @@ RUNNERS: Mapping[str, Callable[[SearchJob, Callable[[Progress], None]], Finished
     "serial": search_in_process,
     "ray": search_on_ray,
 }
+
+
+def run_study(job: SearchJob, proxy: Accuracy, reporter: Reporter) -> tuple[Finished, HostAway | None]:
+    """Score networks until the study ends or the tier's device goes away; a trial that this interrupts is asked for
+    again. What the study, the store and the search have to say is reported."""
+    run, name, study = job.run, job.name, job.study
+    for notice in study.notices:
+        reporter.info(notice)
+    if lost := restore_scores(run, study, job.store, proxy):
+        reporter.info(f"{name}: {lost:,} accuracies that the store had lost are put back from the study")
+    with reporter.bar(f"searching {name}") as bar, tensorboard(run, name) as log:
+
+        def show(progress: Progress) -> None:
+            best = "" if progress.best is None else f", best {run.units.scored(run.accuracy, progress.best)}"
+            pace = "" if progress.per_second is None else f", {units.pace(progress.per_second, progress.left_s or 0.0)}"
+            text = f"front {progress.front_size}, hypervolume {progress.hypervolume:.4g}{best}{pace}"
+            bar.update(progress.trials, progress.total, text)
+            log(progress)
+
+        with closing(study):
+            finished, paused = _until_away(job, show)
+    if paused is None and finished.trials < job.trials:
+        reporter.info(f"{name} ends after {counted(finished.trials, 'trial')}: {finished.stopped}")
+    if paused is not None:
+        reporter.info(f"{name} pauses after {counted(finished.trials, 'trial')}: {paused.where}: {paused.met}")
+    return finished, paused
+
+
+def _until_away(job: SearchJob, show: Callable[[Progress], None]) -> tuple[Finished, HostAway | None]:
+    """Search until it ends or the tier's device goes away."""
+    try:
+        return RUNNERS[job.run.experiment.search.runner](job, show), None
+    except HostAway as error:
+        return replace(job.study.finished(job.trials), stopped=f"{error.where} did not answer any more"), error

@@ -1,6 +1,6 @@
 "use strict";
-// Shows what a point is on hover and tap, hides what a legend names, sorts tables, stacks those that are too wide, and
-// saves charts as files.
+// Shows what a point is on hover and tap, hides what a legend names, sorts tables, stacks those that are too wide, saves
+// charts as files, and moves links by sliders.
 (() => {
   const touch = matchMedia("(pointer: coarse)");
 
@@ -173,8 +173,38 @@
     body.append(...[...body.rows].sort((a, b) => compare(value(a), value(b))));
   };
 
+  // Sliders of a link: the winner, and each plan's quantiles and steps, are looked up at both positions.
+  const relink = (card) => {
+    const { texts, planned, titles, winners, quantiles, steps } = JSON.parse(card.querySelector("script").textContent);
+    const controls = [...card.querySelectorAll("input")];
+    const rows = [...card.querySelectorAll(".bars li")];
+    const draw = () => {
+      const [i, j] = controls.map((control) => Number(control.value));
+      controls.forEach((control, axis) => {
+        const text = texts[axis][control.value] + (Number(control.value) === planned[axis] ? ", as planned" : "");
+        control.previousElementSibling.textContent = text;
+        control.setAttribute("aria-valuetext", text);
+      });
+      const winner = winners[i][j];
+      card.querySelector(".winner b").textContent = titles[winner] ?? "no plan";
+      const times = steps.map((plan) => plan.map((step) => step[i][j]));
+      const longest = Math.max(...times.map((own) => own.reduce((sum, one) => sum + one, 0)));
+      rows.forEach((row, plan) => {
+        row.classList.toggle("won", plan === winner);
+        row.querySelector(".quantiles").textContent = quantiles[plan][i][j];
+        row.querySelectorAll("i").forEach((part, step) => {
+          part.style.width = `${longest ? (100 * times[plan][step]) / longest : 0}%`;
+        });
+      });
+    };
+    for (const control of controls) control.addEventListener("input", draw);
+    card.querySelector(".sliders").hidden = false;
+    draw();
+  };
+
   const plots = [...document.querySelectorAll(".plot")];
   plots.forEach(follow);
+  document.querySelectorAll(".links").forEach(relink);
   plots.forEach(offer);
   document.querySelectorAll(".legend").forEach(toggles);
   const stackAll = () => document.querySelectorAll(".scroll").forEach(stack);

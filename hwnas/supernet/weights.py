@@ -120,6 +120,7 @@ class _Template:
     ) -> None:
         with torch.random.fork_rng(devices=[]):
             self.module = new_module(operator)
+        self._leading = operator.leading_axes
         self._wires: list[tuple[dict[str, Any], str, str, str, Size, Steps]] = []
         named: dict[int, str] = {}  # a tied parameter goes by the first of its names
         for prefix, child in self.module.named_modules():
@@ -154,26 +155,26 @@ class _Template:
             self._device = device
         try:
             for store, name, _, key, size, steps in self._wires:
-                store[name] = _slice(weights, key, size, steps)
+                store[name] = _slice(weights, key, size, steps, self._leading)
             out = call(self.module, x)
         finally:
             self._unwire()
         return out
 
     def slices(self, weights: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
-        return {full: _slice(weights, key, size, steps) for _, _, full, key, size, steps in self._wires}
+        return {full: _slice(weights, key, size, steps, self._leading) for *_, full, key, size, steps in self._wires}
 
     def _unwire(self) -> None:
         for store, name, *_ in self._wires:
             store[name] = None
 
 
-def _slice(weights: Mapping[str, Tensor | None], key: str, size: Size, steps: Steps) -> Tensor:
+def _slice(weights: Mapping[str, Tensor | None], key: str, size: Size, steps: Steps, leading: int) -> Tensor:
     value = weights[key]
     assert value is not None
     if steps:
         return transformed(value, size, steps, weights)
-    return value if value.shape == size else center_crop(value, size)
+    return value if value.shape == size else center_crop(value, size, leading)
 
 
 def _check_fits(key: str, size: Size, weights: Mapping[str, Tensor | None], operator: Operator) -> None:
@@ -233,7 +234,8 @@ def _largest(scope: str, operators: Iterable[Operator]) -> Iterator[tuple[str, T
                 initial[index] = {
                     key_of(scope, n): p.detach() for n, p in new_module(forms[index][0]).named_parameters()
                 }
-            center_crop(value, sizes_by_form[index]).copy_(initial[index][key])
+            leading = forms[index][0].leading_axes
+            center_crop(value, sizes_by_form[index], leading).copy_(initial[index][key])
         yield key, value
 
 

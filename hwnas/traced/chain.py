@@ -34,7 +34,7 @@ def chain_of(space: FunctionSpace, architecture: Architecture, shape: Shape, bui
     """
     root = module_in(built)
     materialise(root, shape, space)
-    _refuse_recurrent(root, space)
+    refuse_recurrent(root, space)
     try:
         graphs = {mode: graph.graph_of(root, training=mode) for mode in MODES}
     except Untraceable as error:
@@ -45,48 +45,48 @@ def chain_of(space: FunctionSpace, architecture: Architecture, shape: Shape, bui
             passes = {mode: graph.run(root, graphs[mode], shape, digests, training=mode) for mode in MODES}
     except Exception as error:
         raise does_not_run(space, shape, error) from error
-    _check_outputs({mode: passes[mode].output for mode in MODES}, space)
-    spans = {mode: list(_spans(root, passes[mode])) for mode in MODES}
-    if [_children(passes[False], *span) for span in spans[False]] != [
-        _children(passes[True], *span) for span in spans[True]
+    check_outputs({mode: passes[mode].output for mode in MODES}, space)
+    spans = {mode: list(spans_of(root, passes[mode])) for mode in MODES}
+    if [children_of(passes[False], *span) for span in spans[False]] != [
+        children_of(passes[True], *span) for span in spans[True]
     ]:
         return _whole(space, architecture, shape, root, "in training its forward calls other children")
     if not spans[False]:
         return _whole(space, architecture, shape, root, "its forward calls no child")
     chain: dict[str, Traced] = {}
     for evaluated, trained in zip(spans[False], spans[True], strict=True):
-        piece = _Piece(root, passes[False], evaluated)
+        piece = Piece(root, passes[False], evaluated)
         parts = {False: part_of(graphs[False], *evaluated), True: part_of(graphs[True], *trained)}
         origin = SegmentOrigin(space, architecture, shape, (evaluated, trained))
-        channels = _channels(piece.entering), _channels(piece.leaving)
+        channels = channels_of(piece.entering), channels_of(piece.leaving)
         operator = Traced(*channels, piece.classes, digest(root, parts, digests), origin)
-        chain[_free(piece.slot, chain)] = operator
+        chain[free_slot(piece.slot, chain)] = operator
     return chain
 
 
 @dataclass(frozen=True)
-class _Piece:
+class Piece:
     """One segment: the children that a pass calls between two positions."""
 
     root: nn.Module
-    found: Pass
+    traced_pass: Pass
     span: tuple[int, int]
 
     @property
     def classes(self) -> str:
-        names = _children(self.found, *self.span)
+        names = children_of(self.traced_pass, *self.span)
         kinds = [type(self.root.get_submodule(name)).__name__ for name in names]
         return _short(" ".join(kind if n == 1 else f"{n}x{kind}" for kind, n in _runs(kinds)))
 
     @property
     def slot(self) -> str:
         """Name of the children with parameters, so that equal operators of one slot name their parameters alike."""
-        body = self.found.body[slice(*self.span)]
+        body = self.traced_pass.body[slice(*self.span)]
         tensors_by_child = {str(node.target): graph.state_of(self.root, node) for node in body}
         holders = [
             name for name, tensors in tensors_by_child.items() if any(isinstance(t, nn.Parameter) for t in tensors)
         ]
-        names = holders or _children(self.found, *self.span)[:1]
+        names = holders or children_of(self.traced_pass, *self.span)[:1]
         return _short("-".join(names).replace(".", "_"))
 
     @property
@@ -98,20 +98,21 @@ class _Piece:
         return self._shape(self.span[1])
 
     def _shape(self, position: int) -> Shape:
-        (node,) = graph.crossing(self.found, position)
-        return tuple(self.found.values[node].shape[1:])
+        (node,) = graph.crossing(self.traced_pass, position)
+        return tuple(self.traced_pass.values[node].shape[1:])
 
 
-def _spans(root: nn.Module, traced_pass: Pass) -> Iterator[tuple[int, int]]:
+def spans_of(root: nn.Module, traced_pass: Pass, *, blocks: bool = False) -> Iterator[tuple[int, int]]:
+    """Yield the first node and the end of each segment; `blocks` as of `graph.cuts`."""
     if not any(node.op == "call_module" for node in traced_pass.body):
         return
     start = 0
-    for position in [*graph.cuts(root, traced_pass), len(traced_pass.body)]:
+    for position in [*graph.cuts(root, traced_pass, blocks=blocks), len(traced_pass.body)]:
         yield start, position
         start = position
 
 
-def _children(traced_pass: Pass, start: int, stop: int) -> list[str]:
+def children_of(traced_pass: Pass, start: int, stop: int) -> list[str]:
     """Return the names of the children that a segment calls, each once."""
     nodes = traced_pass.body[start:stop]
     return list(dict.fromkeys(str(node.target) for node in nodes if node.op == "call_module"))
@@ -126,13 +127,13 @@ def _whole(
             outputs = {mode: graph.run_whole(root, shape, training=mode) for mode in MODES}
     except Exception as error:
         raise does_not_run(space, shape, error) from error
-    _check_outputs(outputs, space)
-    channels = _channels(shape), _channels(tuple(outputs[False].shape[1:]))
+    check_outputs(outputs, space)
+    channels = channels_of(shape), channels_of(tuple(outputs[False].shape[1:]))
     origin = SegmentOrigin(space, architecture, shape, None)
     return {UNCUT: Traced(*channels, _short(type(root).__name__), module_digest, origin, uncut=why)}
 
 
-def _check_outputs(outputs: Mapping[bool, Any], space: FunctionSpace) -> None:
+def check_outputs(outputs: Mapping[bool, Any], space: FunctionSpace) -> None:
     for training, output in outputs.items():
         if not isinstance(output, Tensor) or output.ndim < 2 or len(output) != graph.TRACE_BATCH:
             what = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
@@ -144,7 +145,7 @@ def _check_outputs(outputs: Mapping[bool, Any], space: FunctionSpace) -> None:
             )
 
 
-def _refuse_recurrent(root: nn.Module, space: FunctionSpace) -> None:
+def refuse_recurrent(root: nn.Module, space: FunctionSpace) -> None:
     for name, child in root.named_modules():
         if isinstance(child, nn.RNNBase):
             raise SpaceError(
@@ -155,12 +156,12 @@ def _refuse_recurrent(root: nn.Module, space: FunctionSpace) -> None:
             )
 
 
-def _channels(shape: Shape) -> int:
+def channels_of(shape: Shape) -> int:
     """Return channels of a map (channels, height, width), width of tokens (tokens, width), or length of a vector."""
     return int(shape[-1] if len(shape) == 2 else shape[0])
 
 
-def _free(slot: str, taken: Iterable[str]) -> str:
+def free_slot(slot: str, taken: Iterable[str]) -> str:
     names, number = {*taken}, 2
     while (named := slot if number == 2 else f"{slot}-{number - 1}") in names:
         number += 1

@@ -132,11 +132,13 @@ def run_whole(root: nn.Module, shape: Shape, *, training: bool) -> Any:
         return root.train(training)(torch.empty(TRACE_BATCH, *shape, device="meta"))
 
 
-def cuts(root: nn.Module, traced: Pass) -> list[int]:
+def cuts(root: nn.Module, traced: Pass, *, blocks: bool = False) -> list[int]:
     """Return the positions of the cuts in the body, in order: a segment ends before each.
 
     A cut lies between two children, as late as possible, where one tensor is all that is still needed of what was
-    computed, and where no parameter or buffer is used on both sides.
+    computed, and where no parameter or buffer is used on both sides. With `blocks` it lies right after a child that has
+    children and what a runtime computes with it, so that a block is not joined to what is done with the last one's
+    output.
     """
     open_at = set(_narrow(traced)) - set(_held_together(root, traced.body))
     starts = [position for position, node in enumerate(traced.body) if node.op == "call_module"]
@@ -144,8 +146,22 @@ def cuts(root: nn.Module, traced: Pass) -> list[int]:
     places_found = []
     for before, after in pairwise(starts):
         places = [position for position in range(before + 1, after + 1) if position in open_at]
+        if blocks and places and any(True for _ in root.get_submodule(str(traced.body[before].target)).children()):
+            ends = [position for position in places if not _activates(root, traced.body[position])]
+            places = ends[:1] or places
         places_found += places[-1:]
     return places_found
+
+
+FUSED_FUNCTIONS = frozenset(
+    ("relu", "relu_", "relu6", "gelu", "silu", "hardtanh", "hardswish", "leaky_relu", "elu", "mish")
+)
+
+
+def _activates(root: nn.Module, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return _follows(root, node)
+    return (node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")) in FUSED_FUNCTIONS
 
 
 def crossing(traced: Pass, place: int) -> list[fx.Node]:
@@ -160,7 +176,7 @@ def _narrow(traced_pass: Pass) -> Iterator[int]:
     for position in range(len(traced_pass.body)):
         alive = crossing(traced_pass, position)
         if len(alive) == 1:
-            value = traced_pass.values[alive[0]]
+            value = traced_pass.values.get(alive[0])
             if isinstance(value, Tensor) and value.ndim > 1 and len(value) == TRACE_BATCH and value.is_floating_point():
                 yield position
 

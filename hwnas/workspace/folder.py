@@ -14,12 +14,17 @@ from hwnas.io.locks import RunLock
 from hwnas.io.regular import read_regular
 from hwnas.io.storage_url import mode_of
 from hwnas.io.yaml import dump_yaml, read_yaml
+from hwnas.opened.build import OpenedBuild
+from hwnas.opened.source import NetworkSource
+from hwnas.opened.space_file import content_of
 from hwnas.registry import SourceFile, source_of
 from hwnas.space import FunctionSpace, Space
 from hwnas.tasks import Task
 from hwnas.tasks.options import options_of
 from hwnas.workspace.workspace import Workspace
 
+NETWORK_FOLDER = "network"
+"""Folder of a run that holds the file of a user's network and its weights."""
 TASK_FOLDER = "task"
 """Folder of a run that holds the file of a user's task."""
 
@@ -50,13 +55,13 @@ def locked(run: Workspace, lock: RunLock | None = None) -> Iterator[None]:
 
 def space_copy(run: Workspace) -> Path:
     """Return the folder's copy of the space."""
-    return run.folder / f"space{run.space_file.suffix}"
+    return run.folder / f"space{'.yaml' if _opened(run) else run.space_file.suffix}"
 
 
 def resolved_experiment(run: Workspace) -> Experiment:
     """Return the experiment that is kept in the folder: it means the same when it is read from there."""
     name = space_copy(run).name
-    space = name if not isinstance(run.space, FunctionSpace) else f"{name}:{run.space.name}"
+    space = name if not isinstance(run.space, FunctionSpace) or _opened(run) else f"{name}:{run.space.name}"
     setups = {
         name: setup.model_copy(update={"table": str(run.paths.table(name).absolute())} if setup.table else {})
         for name, setup in run.experiment.setups.items()
@@ -84,6 +89,9 @@ def _copy_space(run: Workspace) -> None:
     if (source := source_of(type(run.space.task))) is not None:
         _copy(source.path, run.folder / TASK_FOLDER / source.path.name)
     copied = space_copy(run)
+    if (opened := _opened(run)) is not None:
+        _copy_network(run, opened.source)
+        return
     if copied.exists() and copied.samefile(run.space_file):
         return
     for plugin, name in zip(run.space.plugins, _plugin_copies(run), strict=True):
@@ -93,6 +101,27 @@ def _copy_space(run: Workspace) -> None:
         write_file(copied, dump_yaml(raw))
     else:
         _copy(run.space_file, copied)
+
+
+def _opened(run: Workspace) -> OpenedBuild | None:
+    """Return the function of a space that is a network of the user's; None for other spaces."""
+    build = run.space.build if isinstance(run.space, FunctionSpace) else None
+    return build if isinstance(build, OpenedBuild) else None
+
+
+def _copy_network(run: Workspace, source: NetworkSource) -> None:
+    """Copy the file of a network, that of its weights, and the space that names them."""
+    network, weights = run.folder / NETWORK_FOLDER / source.file.path.name, None
+    _copy(source.file.path, network)
+    if source.weights is not None:
+        weights = run.folder / NETWORK_FOLDER / f"weights{source.weights.suffix}"
+        _copy(source.weights, weights)
+    content = content_of(
+        run.space,  # type: ignore[arg-type]
+        f"{network.relative_to(run.folder)}:{source.function}",
+        None if weights is None else str(weights.relative_to(run.folder)),
+    )
+    write_file(space_copy(run), dump_yaml(content))
 
 
 def _plugin_copies(run: Workspace) -> list[str]:

@@ -25,7 +25,7 @@ OF_RATES, OF_ROUND_TRIPS = "lte", "5g"
 """Presets that complete a trace of rates and one of round trips."""
 
 
-def link_of(name: str, experiment: Experiment, base: Path) -> LinkModel:
+def link_of(name: str, experiment: Experiment, base: Path, *, where: str = "--link") -> LinkModel:
     """Return the link of a name: a link of the experiment, a YAML file, a trace, or a preset.
 
     Raises:
@@ -42,7 +42,7 @@ def link_of(name: str, experiment: Experiment, base: Path) -> LinkModel:
         return LinkModel.of_preset(name, PRESETS[name])
     raise ConfigError(
         f"there is no link `{name}`",
-        where="--link",
+        where=where,
         allowed=f"{did_you_mean(name, {*experiment.links, *PRESETS})}; or a YAML file, or a trace",
         do="Name one of them, or add it to `links` of the experiment",
     )

@@ -8,7 +8,7 @@ from hwnas.accuracy import AccuracySource
 from hwnas.config import Experiment, LimitsConfig
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.pareto import Limit, Objective, Tier
-from hwnas.quantities import LATENCY, QUANTITIES, Quantity, quantity_of
+from hwnas.quantities import LATENCY, QUANTITIES, Metric, Quantity, quantity_of
 from hwnas.quantities.quantity import Goal
 from hwnas.tasks import Task
 
@@ -26,10 +26,13 @@ class Objectives:
     """Metrics of the task, one of which may be limited."""
 
     def tier(self, name: str, *, measured: bool = False) -> Tier:
-        """Return a tier's objectives and limits over metrics.
+        """Return a tier's objectives and limits over metrics; of a pair, accuracy and the latency of a request.
 
         A limit with a confidence is on that quantile of the predicted latency; once `measured`, the latency itself is.
         """
+        if (pair := self.experiment.pairs.get(name)) is not None:
+            request = str(Metric("request_ms", name, pair.quantile))
+            return Tier(name, (Objective(self.accuracy, self.goal), Objective(request, "min")))
         config, limits = self.experiment.tiers[name], list[Limit]()
         for quantity, bound, side in config.limits.bounds(self.metrics):
             surely = quantity is LATENCY and side == "most" and not measured

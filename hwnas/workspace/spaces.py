@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -13,6 +13,7 @@ from hwnas.config import Experiment
 from hwnas.errors import ConfigError, SpaceError
 from hwnas.io.resources import Folder, find_file
 from hwnas.io.yaml import read_yaml
+from hwnas.opened.space_file import parse_opened
 from hwnas.registry import SourceFile, load_source, named, read_source
 from hwnas.space import AnySpace, FunctionSpace, read_space
 from hwnas.space.function import FORM, Choose
@@ -51,7 +52,7 @@ def _reopened(file: SourceFile, name: str) -> UserFunction:
 
 
 def open_space(
-    reference: str | Path,
+    reference: str | Path | Mapping[str, Any],
     *,
     base: Path | None = None,
     plugins: Sequence[SourceFile] = (),
@@ -61,7 +62,8 @@ def open_space(
     """Return the checked space that a reference names, and its file.
 
     Args:
-        reference: a YAML file, a shipped name, or `file.py:function`.
+        reference: a YAML file, a shipped name, `file.py:function`, or a network of yours to be opened as a mapping,
+            `{"network": "file.py:function", "weights": "file.pth"}`.
         base: folder that the path may begin at, beside the current one.
         plugins: files with operators, beside those that the space itself names.
         task: takes the place of the space's own.
@@ -85,7 +87,7 @@ def open_space(
 
 
 def unchecked_space(
-    reference: str | Path,
+    reference: str | Path | Mapping[str, Any],
     *,
     base: Path | None = None,
     plugins: Sequence[SourceFile] = (),
@@ -96,15 +98,39 @@ def unchecked_space(
     Raises:
         ConfigError, SpaceError: it is missing or malformed.
     """
+    if isinstance(reference, Mapping):
+        return _opened(reference, where="space", base=base or Path(), task=task)
     name, function = split_reference(reference)
     path = find_file(name, "search_spaces", base)
+    if function is None and path.suffix != ".py" and "network" in (raw := read_yaml(path)):
+        return _opened(raw, where=str(path), base=path.parent, task=task)[0], path
     if path.suffix == ".py" and function is None:
         raise SpaceError(
             "the file's function is not named", where=str(path), allowed=FORM, do=f"Write `{name}:FUNCTION`"
         )
+    if function is None and "space" in read_yaml(path):
+        raise SpaceError(
+            "the file is an experiment, no space",
+            where=str(path),
+            allowed="`space` names the file of a space; a file beside the experiment is found before one of hwnas",
+            do="Name the space's own file, or give the two files different names",
+        )
     space: AnySpace = read_space(path, task=task) if function is None else _function_space(path, function, task)
     plugins = tuple(dict.fromkeys([*space.plugins, *plugins]))
     return replace(space, plugins=plugins), path
+
+
+def _opened(raw: Mapping[str, Any], *, where: str, base: Path, task: Task | None) -> tuple[FunctionSpace, Path]:
+    """Return the space of a network of the user's, and the network's file."""
+    if "network" not in raw:
+        raise SpaceError(
+            "the key `network` is missing",
+            where=where,
+            allowed="A space is a file's path, a shipped name, or `{network: FILE.py:FUNCTION, weights: FILE}`",
+            do="Add it",
+        )
+    space = parse_opened(raw, where=where, base=base, task=task)
+    return space, space.build.source.file.path  # type: ignore[attr-defined]
 
 
 def task_in(experiment: Experiment, *, base: Path, where: str) -> Task | None:

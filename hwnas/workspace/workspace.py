@@ -13,15 +13,15 @@ from hwnas.accuracy import AccuracySource, accuracy_metric, check_training_free,
 from hwnas.config import Experiment
 from hwnas.errors import ConfigError
 from hwnas.export import check_input
-from hwnas.network import Network, bound_task, lower
+from hwnas.network import Network, bound_task, first_shape, lower
 from hwnas.registry import plugin_files
 from hwnas.report.units import Units
 from hwnas.selection import check_rule
 from hwnas.space import AnySpace, Architecture
 from hwnas.tasks import Task
-from hwnas.tasks.ends import shape_of
 from hwnas.words import brief
 from hwnas.workspace.datasets import check_augmentation
+from hwnas.workspace.links import link_of
 from hwnas.workspace.objectives import Objectives, check_limited
 from hwnas.workspace.paths import RunPaths
 from hwnas.workspace.progress import Reporter
@@ -166,10 +166,11 @@ def open_run(
     reference_path, (path, experiment) = Path(reference), experiment_of(reference)
     inside = path == reference_path / "experiment.yaml"
     base = path.parent / Path(experiment.base or "").expanduser()
-    # a run's own space counts, even where the current folder holds one of that name
-    own = inside and (path.parent / split_reference(experiment.space)[0]).is_file()
     plugins = plugin_files(experiment.plugins, base=path.parent, where=str(path))
-    named = path.parent / experiment.space if own else experiment.space
+    named = experiment.space
+    # a run's own space counts, even where the current folder holds one of that name
+    if inside and isinstance(named, str) and (path.parent / split_reference(named)[0]).is_file():
+        named = str(path.parent / named)
     task = task_in(experiment, base=path.parent, where=str(path))
     space, space_file = unchecked_space(named, base=path.parent, plugins=plugins, task=task)
     folder = reference_path if inside else runs / experiment.name
@@ -184,7 +185,9 @@ def open_run(
     check_augmentation(experiment, space)
     for name, setup in experiment.setups.items():
         where = f"experiment `{experiment.name}`: setups.{name}"
-        check_input(setup.precision, shape_of(bound_task(space).inputs), where=where)
+        check_input(setup.precision, first_shape(space), where=where)
+    for name, pair in experiment.pairs.items():
+        link_of(pair.link, experiment, base, where=f"experiment `{experiment.name}`: pairs.{name}.link")
     before(run)
     check_opened(space, space_file, reporter)
     return run

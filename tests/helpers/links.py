@@ -64,21 +64,29 @@ def slow_transfer_ms(link: LinkModel, start: float, sent: float, answer: float, 
             return link.rtt_ms.p50
         return float(steps.values[bisect_right(steps.starts_ms, now % steps.period_ms) - 1])
 
+    def way(key: str, now: float) -> float:
+        steps = link.series.records.get("rtt")
+        back = rtt(now) / 2 if steps is None else min(steps.values) / 2
+        return back if key == "down" else rtt(now) - back
+
     def arrives(key: str, now: float, size: float) -> float:
-        left, window = size, INITIAL_WINDOW * PACKET_BYTES
+        left, window, other, arrived = size, INITIAL_WINDOW * PACKET_BYTES, {"up": "down", "down": "up"}[key], 0.0
         if link.connection == "warm":
             window = 10**12
         while True:
             flight = min(left, window)
-            end = leaves(key, now, flight)
+            end, first = leaves(key, now, flight), leaves(key, now, min(flight, 3000))
+            first += way(key, first)
+            arrived = max(arrived, first, end + way(key, end))
             left -= flight
             if left <= 0:
-                return end + rtt(end) / 2
-            now, window = max(end, now + rtt(now)), 2 * window
+                return arrived
+            now, window = max(end, first + way(other, first)), 2 * window
 
     now = start + (link.promotion_ms if link.connection != "warm" else 0.0)
     for _ in range(HANDSHAKES[link.connection]):
-        now += rtt(now)
+        now += way("up", now)
+        now += way("down", now)
     return arrives("down", arrives("up", now, on_wire(sent)) + server, on_wire(answer)) - start
 
 

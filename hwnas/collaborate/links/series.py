@@ -20,12 +20,24 @@ class Capacity(Protocol):
     def finish_ms(self, start_ms: Floats, size: Floats) -> Floats:
         """Return when the last of so many bytes has left that begin to leave at `start_ms`."""
 
+    def scaled(self, factor: float) -> Capacity:
+        """Return so many times the rate."""
+
 
 class Delay(Protocol):
     """Round trips of a link."""
 
     def at_ms(self, time_ms: Floats) -> Floats:
         """Return the round trip that begins at these times."""
+
+    def up_ms(self, time_ms: Floats) -> Floats:
+        """Return the way to the cloud that begins at these times."""
+
+    def down_ms(self, time_ms: Floats) -> Floats:
+        """Return the way back that begins at these times."""
+
+    def scaled(self, factor: float) -> Delay:
+        """Return round trips so many times as long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +50,9 @@ class ConstantRate:
         ends: Floats = start_ms + size / (self.mbps * BYTES_PER_MS)
         return ends
 
+    def scaled(self, factor: float) -> ConstantRate:
+        return ConstantRate(self.mbps * factor)
+
 
 @dataclass(frozen=True, eq=False)
 class ConstantDelay:
@@ -47,6 +62,15 @@ class ConstantDelay:
 
     def at_ms(self, time_ms: Floats) -> Floats:
         return np.broadcast_to(self.ms, np.broadcast_shapes(np.shape(self.ms), np.shape(time_ms)))
+
+    def up_ms(self, time_ms: Floats) -> Floats:
+        return self.at_ms(time_ms) / 2
+
+    def down_ms(self, time_ms: Floats) -> Floats:
+        return self.at_ms(time_ms) / 2
+
+    def scaled(self, factor: float) -> ConstantDelay:
+        return ConstantDelay(self.ms * factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,15 +140,35 @@ class RateSeries:
         ends: Floats = (rounds + more) * self.steps.period_ms + times[index] + lasts
         return np.where(size > 0, np.maximum(ends, start_ms), start_ms)
 
+    def scaled(self, factor: float) -> RateSeries:
+        return RateSeries(replace(self.steps, values=self.steps.values * factor))
+
 
 @dataclass(frozen=True, eq=False)
 class DelaySeries:
-    """Recorded round trips in ms. A packet that an outage holds back has a long one."""
+    """Recorded round trips in ms. A packet that an outage holds back has a long one.
+
+    The way back always takes half of the shortest one, and the way there the rest: what leaves at any time returns as
+    the record has it, and nothing passes within an outage.
+    """
 
     steps: Steps
 
     def at_ms(self, time_ms: Floats) -> Floats:
         return self.steps.at(time_ms)
+
+    def up_ms(self, time_ms: Floats) -> Floats:
+        return self.at_ms(time_ms) - self._back_ms
+
+    def down_ms(self, time_ms: Floats) -> Floats:
+        return np.full(np.shape(time_ms), self._back_ms)
+
+    @cached_property
+    def _back_ms(self) -> float:
+        return float(self.steps.values.min()) / 2
+
+    def scaled(self, factor: float) -> DelaySeries:
+        return DelaySeries(replace(self.steps, values=self.steps.values * factor))
 
 
 @dataclass(frozen=True, eq=False)

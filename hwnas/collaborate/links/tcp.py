@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from hwnas.collaborate.links.series import Capacity, Delay
 from hwnas.latency.posterior import Floats
 
+Way = Callable[[Floats], Floats]
 Connection = Literal["cold", "idle", "warm"]
 """`cold`: a new connection, with the handshakes of TCP and TLS 1.3. `idle`: an open one whose window fell back to the
 initial one. `warm`: an open one in steady use, whose window does not limit it."""
@@ -19,6 +21,8 @@ INITIAL_WINDOW = 10
 SEGMENT_BYTES = 1448
 """Bytes that a segment carries at an MTU of 1,500, with IPv4 and timestamps."""
 PACKET_BYTES = 1500
+ACKNOWLEDGED_BYTES = 2 * PACKET_BYTES
+"""Every second segment is acknowledged (RFC 5681), so the first acknowledgement of a flight tells of two."""
 HANDSHAKES = {"cold": 2, "idle": 0, "warm": 0}
 """Round trips before the first byte: one of TCP, one of TLS 1.3."""
 RECORD_BYTES, RECORD_OVERHEAD = 16_384, 22
@@ -71,34 +75,46 @@ class LinkDraws:
     luck: Floats | None = None
     held_ms: Floats | float = 0.0
 
+    def scaled(self, rate: float, rtt: float) -> LinkDraws:
+        """Return the link with both rates times one factor, and round trips times another."""
+        up, down, delay = self.up.scaled(rate), self.down.scaled(rate), self.delay.scaled(rtt)
+        return replace(self, up=up, down=down, delay=delay)
+
     def transfer(self, up_bytes: Floats, down_bytes: Floats, server_ms: Floats | float = 0.0) -> Transfer:
         """Return the times of requests of `up_bytes` whose answers have `down_bytes`; the cloud takes `server_ms`."""
         start = self.start_ms
         begun = start + self.held_ms + (self.promotion_ms if self.connection != "warm" else 0.0)
+        ways = self.delay.up_ms, self.delay.down_ms
         for _ in range(HANDSHAKES[self.connection]):
-            begun = begun + self.delay.at_ms(begun)
+            there = begun + ways[0](begun)
+            begun = there + ways[1](there)
         up_luck, down_luck = (None, None) if self.luck is None else self.luck
-        arrived = self._delivered(self.up, begun, wire_bytes(up_bytes), up_luck)
+        arrived = self._delivered(self.up, ways, begun, wire_bytes(up_bytes), up_luck)
         answered = arrived + server_ms
-        back = self._delivered(self.down, answered, wire_bytes(down_bytes), down_luck)
+        back = self._delivered(self.down, ways[::-1], answered, wire_bytes(down_bytes), down_luck)
         return Transfer(begun - start, arrived - begun, back - answered)
 
-    def _delivered(self, capacity: Capacity, start_ms: Floats, size: Floats, luck: Floats | None) -> Floats:
-        """Return when the last byte arrives: flights that double, each a round trip after the one before or as soon as
-        the link has taken that one, then half a round trip on the way."""
+    def _delivered(
+        self, capacity: Capacity, ways: tuple[Way, Way], start_ms: Floats, size: Floats, luck: Floats | None
+    ) -> Floats:
+        """Return when the last byte arrives: flights that double, each when the first segments of the one before are
+        acknowledged or as soon as the link has taken that one. Nothing overtakes what left before it."""
+        there, back = ways
         window = float("inf") if self.connection == "warm" else INITIAL_WINDOW * PACKET_BYTES
         begins, left = np.broadcast_arrays(np.asarray(start_ms, dtype=float), np.asarray(size, dtype=float))
-        ends = begins
+        ends = arrived = begins
         for _ in range(MOST_FLIGHTS):
             sent = np.minimum(left, window)
+            first_ends = capacity.finish_ms(begins, np.minimum(sent, ACKNOWLEDGED_BYTES))
+            first = first_ends + there(first_ends)
             ends = np.where(left > 0, capacity.finish_ms(begins, sent), ends)
+            arrived = np.where(left > 0, np.maximum(np.maximum(arrived, first), ends + there(ends)), arrived)
             left = left - sent
             if not (left > 0).any():
                 break
-            begins = np.where(left > 0, np.maximum(ends, begins + self.delay.at_ms(begins)), begins)
+            begins = np.where(left > 0, np.maximum(ends, first + back(first)), begins)
             window *= 2
-        arrived: Floats = ends + self.delay.at_ms(ends) / 2 + self._repaired(ends, size, luck)
-        return arrived
+        return arrived + self._repaired(ends, size, luck)
 
     def _repaired(self, time_ms: Floats, size: Floats, luck: Floats | None) -> Floats | float:
         """Return the time in which a lost segment is noticed and sent again."""

@@ -42,6 +42,7 @@ class Enumeration:
         samples: held-out samples; None where the run has no data or no weights.
         promise: of cascades.
         load: of the cloud.
+        cut_only: networks that are on neither side as they are whole, by key.
     """
 
     edge: Side
@@ -50,6 +51,7 @@ class Enumeration:
     samples: HeldOutSamples | None
     promise: Promise = field(default_factory=Promise)
     load: Load = field(default_factory=Load)
+    cut_only: Mapping[str, FrontPoint] = field(default_factory=dict)
     enumerated: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -142,7 +144,7 @@ class Enumeration:
         if self.edge.model is None or self.cloud.model is None:
             self._note("networks are not cut: the latencies of a tier are published, of whole networks alone")
             return
-        points = {**self.cloud.points, **self.edge.points}
+        points = {**self.cut_only, **self.cloud.points, **self.edge.points}
         for key, point in points.items():
             side = self.edge if key in self.edge.points else self.cloud
             yield from self._cuts_of(side, point)
@@ -247,7 +249,10 @@ class Enumeration:
         if not rules:
             self._note("there are no cascades: the task has no deferral score")
             return
-        promise = self.promise.shared(len(rules) * sum(one != key for one in own for key in other))
+        further, tested = self.further_pairs(), len(rules) + (len(rules) > 1)  # one is learned from the others
+        promise = self.promise.shared(tested * (len(further) + sum(one != key for one in own for key in other)))
+        for pair, alone, sent in further:
+            yield from self._cascades_of(pair, promise, alone, sent)
         inputs = {key: self._best_input(key) for key in other}
         for edge_key, edge in own.items():
             alone = self._edge_only(self.edge.points[edge_key])
@@ -255,6 +260,11 @@ class Enumeration:
                 if edge_key != cloud_key:
                     pair = Pair(edge, cloud, self.samples.parts)
                     yield from self._cascades_of(pair, promise, alone, inputs[cloud_key])
+
+    def further_pairs(self) -> list[tuple[Pair, Candidate, Candidate]]:
+        """Return pairs that are not two networks of the fronts: with the plan that answers on the edge alone, and the
+        one that always sends."""
+        return []
 
     def _best_input(self, key: str) -> Candidate:
         """Return the cloud-only plan of a network with the lossless input that arrives first."""
@@ -264,7 +274,7 @@ class Enumeration:
 
     def _cascades_of(self, pair: Pair, promise: Promise, alone: Candidate, sent: Candidate) -> Iterator[Candidate]:
         """Yield the cascades of a pair, one for each rule; those that no promise covers say why."""
-        for rule in pair.edge.confidences:
+        for rule in pair.confidences:
             point = pair.certified(rule, promise.epsilon, promise.delta) or pair.empirical(rule, promise.epsilon)
             if 0 < point.escalated < 1:
                 yield self._cascade(pair, point, promise, alone, sent)
@@ -284,7 +294,7 @@ class Enumeration:
             cascade=point,
             head_mj=alone.head_mj,
             origins={**sent.origins, "latency": f"edge {self.edge.latency_origin}; cloud {self.cloud.latency_origin}"},
-            extras=promise.facts(pair, point),
+            extras={**sent.extras, **promise.facts(pair, point)},
         )
 
     # --- parts ---

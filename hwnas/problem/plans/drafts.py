@@ -10,6 +10,7 @@ import numpy as np
 
 from hwnas.collaborate.cascades import CascadePoint, Pair
 from hwnas.collaborate.codecs import BoundaryCodec
+from hwnas.collaborate.learned.deferral import RULE
 from hwnas.collaborate.plan import Candidate
 from hwnas.collaborate.wire import answer_bytes
 from hwnas.latency.posterior import Floats
@@ -34,7 +35,7 @@ class Promise:
 
     def facts(self, pair: Pair, point: CascadePoint) -> dict[str, Any]:
         """Return the entries of a cascade under this promise, ready for JSON."""
-        rows, why = pair.parts.judging, None
+        rows, why, learned = pair.parts.judging, None, pair.deferral if point.rule == RULE else None
         if point.guarantee is None:
             samples = len(pair.parts.calibration)
             why = (
@@ -46,7 +47,10 @@ class Promise:
             "edge_accuracy": float(pair.edge.scores[rows].mean()),
             "cloud_accuracy": float(pair.cloud.scores[rows].mean()),
             "temperature": pair.edge.temperature,
-            "calibration_error": calibration_error(pair.edge.confidences[point.rule][rows], pair.edge.scores[rows]),
+            "deferral": None if learned is None else learned.as_dict(),
+            "calibration_error": calibration_error(
+                pair.confidences[point.rule][rows], (pair.edge.scores if learned is None else pair.keeps)[rows]
+            ),
             "no_guarantee": why,
         }
 

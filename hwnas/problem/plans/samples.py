@@ -133,15 +133,15 @@ class HeldOutSamples:
                 "" if precision == "fp32" else f"; the set-up computes in {precision}, and no file of it is exported"
             )
             origin = f"PyTorch in fp32{other}"
-            name = f"{architecture.key}-{self._digest(side)}"
-            outputs = self._kept(name, lambda: self._whole(side, architecture, self._inputs))
-        return self._answers(network, outputs, origin)
+            name = f"{architecture.key}-{self.digest(side)}"
+            outputs = self._kept(name, lambda: self._whole(side, architecture, self.inputs))
+        return self.judged(network, outputs, origin)
 
     def compressed(self, side: Side, architecture: Architecture, codec: InputCodec) -> Answers:
         """Return the answers of a network to inputs as a codec that loses something leaves them."""
         import torch
 
-        name, seen = f"{architecture.key}-{self._digest(side)}-{codec.name}", self.coded(codec).seen
+        name, seen = f"{architecture.key}-{self.digest(side)}-{codec.name}", self.coded(codec).seen
         assert seen is not None
 
         def answer() -> Array:
@@ -149,7 +149,7 @@ class HeldOutSamples:
 
         outputs = self._kept(name, answer)
         origin = f"PyTorch in fp32, on decoded images ({codec.name})"
-        return self._answers(self.run.network(architecture), outputs, origin)
+        return self.judged(self.run.network(architecture), outputs, origin)
 
     def coded(self, codec: InputCodec) -> CodedInputs:
         """Return the inputs as a codec leaves them; each is encoded once for all networks."""
@@ -179,30 +179,30 @@ class HeldOutSamples:
         import torch
 
         network = self.run.network(architecture)
-        head, tail = split_module(self._module(side, architecture), cut)
+        head, tail = split_module(self.module(side, architecture), cut)
 
         def answer() -> Array:
             outputs = []
             with torch.no_grad():
-                for some in torch.split(self._inputs, BATCH):
-                    boundary = head(self._fitted(network, some)).numpy()
+                for some in torch.split(self.inputs, BATCH):
+                    boundary = head(self.fitted(network, some)).numpy()
                     seen = codec.restored(codec.rounded(boundary))
                     outputs.append(tail(torch.from_numpy(seen)).numpy())
             return np.concatenate(outputs)
 
         with torch.no_grad():
-            first = self._fitted(network, self._inputs[self.parts.judging[:SIZED_SAMPLES]])
+            first = self.fitted(network, self.inputs[self.parts.judging[:SIZED_SAMPLES]])
             boundaries = list(head(first).numpy())
         sizes = np.array([len(codec.encode(one)) for one in (boundaries if codec.packed else boundaries[:1])])
-        outputs = self._kept(f"{architecture.key}-{self._digest(side)}-after-{cut}-{codec.precision}", answer)
+        outputs = self._kept(f"{architecture.key}-{self.digest(side)}-after-{cut}-{codec.precision}", answer)
         origin = f"PyTorch in fp32, cut after operator {cut} with the boundary in {codec.precision}"
-        return Judged(self._answers(network, outputs, origin), sizes, encode_ms(codec, boundaries))
+        return Judged(self.judged(network, outputs, origin), sizes, encode_ms(codec, boundaries))
 
     def packed_bytes(self, side: Side, architecture: Architecture, precision: Precision) -> list[float]:
         """Return the mean packed size of every boundary, from cut 0 on, over some samples."""
         sizes = []
         for cut, boundary in enumerate(
-            self._boundaries(side, architecture, self._inputs[self.parts.judging[:SIZED_SAMPLES]])
+            self.boundaries(side, architecture, self.inputs[self.parts.judging[:SIZED_SAMPLES]])
         ):
             codec = self.fitted_codec(side, architecture, cut, BoundaryCodec(precision, True))
             sizes.append(float(np.mean([len(codec.encode(one)) for one in boundary.numpy()])))
@@ -212,27 +212,27 @@ class HeldOutSamples:
         """Return the least and the largest value at every cut over training inputs."""
         import torch
 
-        key = f"{architecture.key}-{self._digest(side)}"
+        key = f"{architecture.key}-{self.digest(side)}"
         if key not in self._ranges_of:
-            boundaries = self._boundaries(side, architecture, torch.cat(self._scored.calibration)[:BATCH])
+            boundaries = self.boundaries(side, architecture, torch.cat(self._scored.calibration)[:BATCH])
             self._ranges_of[key] = [(float(boundary.min()), float(boundary.max())) for boundary in boundaries]
         return self._ranges_of[key]
 
-    def _boundaries(self, side: Side, architecture: Architecture, inputs: Tensor) -> Iterator[Tensor]:
+    def boundaries(self, side: Side, architecture: Architecture, inputs: Tensor) -> Iterator[Tensor]:
         """Yield what leaves each operator, from cut 0, the input as the network takes it, on."""
         import torch
 
-        boundary = self._fitted(self.run.network(architecture), inputs)
+        boundary = self.fitted(self.run.network(architecture), inputs)
         yield boundary
-        for child in self._module(side, architecture).children():
+        for child in self.module(side, architecture).children():
             with torch.no_grad():
                 boundary = child(boundary)
             yield boundary
 
     # --- networks ---
 
-    def _module(self, side: Side, architecture: Architecture) -> nn.Module:
-        key = f"{architecture.key}-{self._digest(side)}"
+    def module(self, side: Side, architecture: Architecture) -> nn.Module:
+        key = f"{architecture.key}-{self.digest(side)}"
         if key not in self._modules:
             from hwnas.supernet.weights_file import load_module
 
@@ -245,7 +245,7 @@ class HeldOutSamples:
         from hwnas.export.bundle import outputs_of
 
         network = self.run.network(architecture)
-        outputs: Array = outputs_of(self._module(side, architecture), self._fitted(network, inputs).numpy())
+        outputs: Array = outputs_of(self.module(side, architecture), self.fitted(network, inputs).numpy())
         return outputs
 
     def _run_file(self, side: Side, path: Path, network: Network) -> Array:
@@ -255,33 +255,33 @@ class HeldOutSamples:
         from hwnas.workspace.measuring.setups import runtime_of
 
         config = self.run.experiment.setups[self.run.experiment.tiers[side.tier].setup]
-        outputs = np.asarray(runtime_of(config).load(path).run(self._fitted(network, self._inputs).numpy()))
+        outputs = np.asarray(runtime_of(config).load(path).run(self.fitted(network, self.inputs).numpy()))
         own: Array = self._splits[0].fit(network.task).from_unit(torch.from_numpy(outputs)).numpy()
         return own
 
-    def _digest(self, side: Side) -> str:
+    def digest(self, side: Side) -> str:
         made_of = side.front.producer or self._scored.producer
         return hashlib.sha256(made_of.encode()).hexdigest()[:12]
 
     # --- samples ---
 
     @cached_property
-    def _inputs(self) -> Tensor:
+    def inputs(self) -> Tensor:
         import torch
 
         return torch.cat([split.every() for split in self._splits])
 
-    def _fitted(self, network: Network, inputs: Tensor) -> Tensor:
+    def fitted(self, network: Network, inputs: Tensor) -> Tensor:
         fitted: Tensor = network.task.fitted(inputs, network.input_shape)
         return fitted
 
     # --- answers ---
 
-    def _answers(self, network: Network, outputs: Array, origin: str) -> Answers:
+    def judged(self, network: Network, outputs: Array, origin: str) -> Answers:
         import torch
 
         task, rows = self._splits[0].fit(network.task), self.parts.setting
-        batch = Batch(self._inputs, self._targets)
+        batch = Batch(self.inputs, self._targets)
         scores = task.sample_scores(task.to_unit(torch.from_numpy(outputs)), batch)
         temperature = task.fitted_temperature(outputs[rows], self._targets.numpy()[rows])
         return Answers(scores, task.deferral_scores(outputs, temperature), origin, temperature)

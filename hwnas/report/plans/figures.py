@@ -1,9 +1,9 @@
-"""Charts of plans: who wins at which link, where a request's time goes, accuracy against latency."""
+"""Charts of plans: who wins at which link, accuracy against latency."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from hwnas.report import units
@@ -11,18 +11,6 @@ from hwnas.report.charts.chart import ChartAxis, Figure, Marks, Tint, Tip, aroun
 from hwnas.report.plans.table import KIND_NAMES, networks_of, plan_title, quality_text
 
 KIND_COLORS = {"edge_only": "--tier-0", "cloud_only": "--tier-1", "split": "--tier-2", "cascade": "--tier-3"}
-STEP_COLORS = {
-    "edge": "--tier-0",
-    "encode": "--tier-4",
-    "set_up": "--muted",
-    "up": "--tier-2",
-    "queue": "--warn",
-    "tail": "--tier-1",
-    "down": "--tier-3",
-}
-"""Steps of a request in their order."""
-STEP_NAMES = {"set_up": "handshakes", "tail": "cloud"}
-HALF_BAR = 0.32
 
 
 def regime_figure(document: Mapping[str, Any]) -> Figure:
@@ -59,38 +47,6 @@ def _regime_tip(regimes: Mapping[str, Any], i: int, j: int, plan: Mapping[str, A
         ("Rate up", f"{regimes['up_mbps'][i]:.3g} Mbps", ""),
         ("Round trip", units.milliseconds(regimes["rtt_ms"][j]), ""),
         ("Mean latency", units.milliseconds(regimes["mean_ms"][i][j]), "predicted"),
-    )
-    return Tip(plan_title(plan), rows, (networks_of(plan),))
-
-
-def waterfall_figure(plans: Sequence[Mapping[str, Any]]) -> Figure:
-    """Mean time of each step of a request, a bar for each plan; the first plan on top."""
-    tints, x, y, tips = list[Tint](), list[float](), list[float](), list[Tip]()
-    for row, plan in enumerate(reversed(plans)):
-        begin = 0.0
-        for step, color in STEP_COLORS.items():
-            end = begin + plan["waterfall_ms"][step]
-            low, high = row - HALF_BAR, row + HALF_BAR
-            tints.append(Tint([(begin, low), (end, low), (end, high), (begin, high)], color, 0.75))
-            begin = end
-        x.append(begin)
-        y.append(float(row))
-        tips.append(_waterfall_tip(plan))
-    names = tuple(f"{number}" for number in range(len(plans), 0, -1))
-    return Figure(
-        (Marks("plans", x, y, "--ink", tips, radius=3.0),),
-        ChartAxis((0.0, 1.05 * max(x)), "ms"),
-        ChartAxis((-0.6, len(plans) - 0.4), names=names),
-        70 + 26 * len(plans),
-        "Mean time of a request by step",
-        tints=tuple(tints),
-    )
-
-
-def _waterfall_tip(plan: Mapping[str, Any]) -> Tip:
-    rows = tuple(
-        (STEP_NAMES.get(step, step), units.milliseconds(value), "predicted")
-        for step, value in plan["waterfall_ms"].items()
     )
     return Tip(plan_title(plan), rows, (networks_of(plan),))
 

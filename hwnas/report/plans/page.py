@@ -9,14 +9,9 @@ from hwnas.report import units
 from hwnas.report.document import framed
 from hwnas.report.markup import Html, el, join
 from hwnas.report.parts import Header, TableCell, legend, plot, section, table
-from hwnas.report.plans.figures import (
-    KIND_COLORS,
-    STEP_COLORS,
-    STEP_NAMES,
-    latency_figure,
-    regime_figure,
-    waterfall_figure,
-)
+from hwnas.report.plans.figures import KIND_COLORS, latency_figure, regime_figure
+from hwnas.report.plans.measured import measured_section
+from hwnas.report.plans.sliders import sliders
 from hwnas.report.plans.table import (
     KIND_NAMES,
     break_even_sentence,
@@ -24,25 +19,25 @@ from hwnas.report.plans.table import (
     networks_of,
     plan_title,
     quality_text,
-    shown_plans,
     winner_sentence,
 )
-
-MOST_BARS = 12
 
 
 def plans_page(document: Mapping[str, Any], *, created_at: str) -> str:
     """Return the page as text; `document` is what `hwnas plan` writes."""
     link, plans = document["link"], document["plans"]
     sections = {"Winner": _winner(document)}
+    measured = "measured" in document
+    if measured:
+        sections["Measured"] = measured_section(document)
     if plans:
-        sections |= {"Regimes": _regimes(document), "Request": _waterfall(document), "Plans": _plans(document)}
+        sections |= {"Regimes": _regimes(document), "Request": _request(document), "Plans": _plans(document)}
     return framed(
         "plan",
         f"Plans of {document['run']} over {link['name']}",
         f"{document['run']} over {link['name']}",
-        f"{document['enumerated']:,} plans of tiers {document['tiers']['edge']} and {document['tiers']['cloud']}; all "
-        "latencies are predicted",
+        f"{document['enumerated']:,} plans of tiers {document['tiers']['edge']} and {document['tiers']['cloud']}; "
+        f"latencies are predicted{', and those of some plans measured' if measured else ''}",
         sections,
         hwnas_version=document["hwnas"],
         created_at=created_at,
@@ -63,13 +58,14 @@ def _regimes(document: Mapping[str, Any]) -> Html:
     return section("Regimes", "At other links", shown, say=say)
 
 
-def _waterfall(document: Mapping[str, Any]) -> Html:
-    plans = shown_plans(document)[:MOST_BARS]
-    entries = [("network", color, STEP_NAMES.get(step, step)) for step, color in STEP_COLORS.items()]
-    names = el("ol", *(el("li", f"{plan_title(plan)}: {networks_of(plan)}") for plan in plans))
-    shown = el("article", plot(waterfall_figure(plans)), legend(entries), names, class_="card")
-    say = "Mean time of each step; steps that only some requests take count with their share."
-    return section("Request", "Where a request's time goes", shown, say=say)
+def _request(document: Mapping[str, Any]) -> Html:
+    requests = document["sensitivity"]["requests"]
+    say = (
+        "Mean time of each step; steps that only some requests take count with their share. The sliders move "
+        "the medians and all that varies with them, both rates by one factor; outages stay. Away from the planned "
+        f"link, {requests:,} requests of each plan are simulated, and the winner is one of these plans."
+    )
+    return section("Request", "Where a request's time goes", sliders(document), say=say)
 
 
 def _plans(document: Mapping[str, Any]) -> Html:

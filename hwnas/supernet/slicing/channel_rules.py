@@ -25,9 +25,13 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Set the labels of a tensor; the tensor is kept, so that no other one gets its `id`."""
         self._held[id(tensor)] = tensor, labels
 
+    def knows(self, tensor: Tensor) -> bool:
+        """Return whether a tensor has labels."""
+        return id(tensor) in self._held
+
     def labels(self, tensor: Tensor) -> Labels:
         """Return the labels of a tensor; those of an unknown tensor, such as a constant, have an order that stays."""
-        return self._held[id(tensor)][1] if id(tensor) in self._held else inert(tensor.shape)
+        return self._held[id(tensor)][1] if self.knows(tensor) else inert(tensor.shape)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
@@ -115,9 +119,11 @@ def _convolution(following: Following, args: list[Any], out: Tensor) -> Labels |
 
 
 def _channel_norm(following: Following, args: list[Any], out: Tensor) -> Labels:
-    """Return the labels of a norm over channels; running statistics are ignored: no two networks share them."""
+    """Return the labels of a norm over channels; running statistics count where they are labelled: a supernet's are
+    not, as no two networks share them."""
     labels = following.labels(args[0])
-    for value in args[1:3]:
+    statistics = [value for value in args[3:5] if isinstance(value, Tensor) and following.knows(value)]
+    for value in [*args[1:3], *statistics]:
         if value is not None:
             unite(labels[1], following.labels(value)[0])
     return labels
@@ -189,6 +195,18 @@ def _reduced(following: Following, args: list[Any], out: Tensor) -> Labels:
     return tuple(kept) if out.ndim == len(labels) else tuple(k for axis, k in enumerate(kept) if axis not in over)
 
 
+def _normed(following: Following, args: list[Any], out: Tensor) -> Labels:
+    """Return the labels of a vector norm, whose axes are its third argument."""
+    return _reduced(following, [args[0], *args[2:3]], out)
+
+
+def _rolled(following: Following, args: list[Any], out: Tensor) -> Labels:
+    labels = following.labels(args[0])
+    for axis in args[2] if len(args) > 2 and args[2] else range(out.ndim):
+        fix(labels[axis], "it is rolled")
+    return labels
+
+
 def _pooled(following: Following, args: list[Any], out: Tensor, *, axes: int = 2) -> Labels:
     labels = following.labels(args[0])
     for label in labels[-axes:]:
@@ -203,7 +221,7 @@ def _padded(following: Following, args: list[Any], out: Tensor) -> Labels:
 def _cut(following: Following, args: list[Any], out: Tensor) -> Labels | None:
     """Return the labels of a slice; one of full length changes nothing."""
     if len(args) > 4 and args[4] != 1:
-        return None
+        fix(following.labels(args[0])[args[1]], "every so many of its members are taken")
     return _fixed_where_it_changes(following.labels(args[0]), out, "a part of it is taken")
 
 
@@ -257,13 +275,15 @@ CHANNEL_RULES: Mapping[str, Rule] = {  # an operation of ATen -> its rule; point
     "constant_pad_nd": _padded,
     "expand": _expanded,
     "index": _indexed,
+    "linalg_vector_norm": _normed,
     "permute": _permuted,
+    "roll": _rolled,
     "select": _selected,
     "slice": _cut,
     **_over(["mm", "bmm"], _product),
     **_over(["t", "transpose"], _transposed),
     **_over(["view", "_unsafe_view", "reshape", "unsqueeze", "squeeze"], _view),
-    **_over(["clone", "detach", "alias", "_to_copy", "lift_fresh", "_softmax", "_log_softmax"], _same),
+    **_over(["clone", "detach", "alias", "_to_copy", "lift_fresh", "_softmax", "_safe_softmax", "_log_softmax"], _same),
     **_over(["mean", "sum", "amax", "amin"], _reduced),
     **_over(NORMS, _channel_norm),
     **_over(["hardswish", "hardswish_"], _pointwise),

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hwnas.supernet.slicing.channel_groups import Group, ParameterAxis
-from hwnas.supernet.weights import Supernet
 
 
 @dataclass(frozen=True)
@@ -21,13 +20,14 @@ class Sorting:
 
 
 def sort_channels(
-    supernet: Supernet,
+    supernet: nn.Module,
     groups: Sequence[Group],
     optimizer: torch.optim.Optimizer | None = None,
     *,
-    twins: Sequence[Supernet] = (),
+    twins: Sequence[nn.Module] = (),
 ) -> Sorting:
-    """Reorder shared channels, heads and hidden units in place by falling importance; `elastic_groups` lists them.
+    """Reorder channels, heads and hidden units of a supernet, or of any module whose tensors the groups name, in place
+    by falling importance; `elastic_groups` lists those of a supernet.
 
     The largest network computes what it did before; narrower ones get other members. The state of the optimizer for
     each weight, such as momentum, moves along, and so do the weights of `twins`, such as a moving average. Equals keep
@@ -37,25 +37,32 @@ def sort_channels(
     for group in free:
         order = torch.argsort(importance(supernet, group), descending=True, stable=True)
         for place in group.places:
-            also = (twin.get_parameter(place.parameter).detach() for twin in twins)
-            for tensor in (*_alike(supernet.get_parameter(place.parameter), optimizer), *also):
+            also = (_tensor(twin, place.parameter).detach() for twin in twins)
+            for tensor in (*_alike(_tensor(supernet, place.parameter), optimizer), *also):
                 tensor.copy_(_moved(tensor, place, group.size, order.to(tensor.device)))
     return Sorting(free, tuple(group for group in groups if group.fixed is not None))
 
 
-def importance(supernet: Supernet, group: Group) -> Tensor:
+def importance(supernet: nn.Module, group: Group) -> Tensor:
     """Return the importance of each member of a group: the L1 norm of weights that read it, as in once-for-all.
 
     A weight reads along its axis 1. Members that no weight reads are judged by the weights that make them, along
     axis 0.
     """
-    matrices = [place for place in group.places if supernet.get_parameter(place.parameter).ndim > 1]
+    matrices = [place for place in group.places if _tensor(supernet, place.parameter).ndim > 1]
     reading = [place for place in matrices if place.axis == 1] or matrices or list(group.places)
     total = torch.zeros(group.size, dtype=torch.float64)
     for place in reading:
-        value = supernet.get_parameter(place.parameter).detach().cpu().double().abs()
+        value = _tensor(supernet, place.parameter).detach().cpu().double().abs()
         total += _apart(value, place, group.size).movedim(place.axis + 1, 0).flatten(1).sum(1)
     return total
+
+
+def _tensor(module: nn.Module, name: str) -> Tensor:
+    """Return a parameter or, of a network that keeps them, statistics and other buffers."""
+    holder, _, own = name.rpartition(".")
+    value: Tensor = getattr(module.get_submodule(holder), own)
+    return value
 
 
 def _alike(value: Tensor, optimizer: torch.optim.Optimizer | None) -> Iterable[Tensor]:

@@ -19,17 +19,17 @@ from hwnas.errors import SpaceError
 Size = tuple[int, ...]
 
 
-def center_crop(largest: Tensor, size: Size) -> Tensor:
+def center_crop(largest: Tensor, size: Size, leading: int = 2) -> Tensor:
     """Return the part of a shared tensor that a tensor of `size` uses: leading channels, and the centre of a kernel.
 
-    The first two axes are (output, input) channels and are cut at the end; any further axis is spatial and is cut on
-    both sides. A tensor of full size is returned as it is. One view of all axes, because one after the other each would
-    fill a tensor with zeros on the way back.
+    The first axes, `leading` of them, are (output, input) channels and are cut at the end; any further axis is spatial
+    and is cut on both sides. A tensor of full size is returned as it is. One view of all axes, because one after the
+    other each would fill a tensor with zeros on the way back.
     """
     if largest.shape == size:
         return largest
     strides, begin = largest.stride(), largest.storage_offset()
-    for whole, part, stride in list(zip(largest.shape, size, strides, strict=True))[2:]:
+    for whole, part, stride in list(zip(largest.shape, size, strides, strict=True))[leading:]:
         begin += (whole - part) // 2 * stride
     return largest.as_strided(size, strides, begin)
 

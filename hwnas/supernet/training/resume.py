@@ -54,7 +54,9 @@ class Epoch:
 def identity_of(space: AnySpace, dataset: Dataset, recipe: Recipe, seed: int) -> Identity:
     """Return the identity that is kept in every checkpoint."""
     identity = {"space": space.name, "dataset": dataset.name, "seed": seed, "recipe": identity_dict(recipe)}
-    return {**identity, **task_identity(space.task, dataset)}
+    network = getattr(getattr(space, "build", None), "identity", None)  # of a network that came with weights
+    opened = {} if network is None else {"network": network}
+    return {**identity, **task_identity(space.task, dataset), **opened}
 
 
 def task_identity(task: Task, dataset: Dataset) -> Identity:
@@ -236,7 +238,7 @@ def differences(was: Identity, now: Identity, path: Path) -> list[str]:
             f"{name}: {before!r} then, {after!r} now"
             for name, before, after in [
                 *((key, was[key], now[key]) for key in ("space", "dataset", "seed")),
-                *((key, was.get(key), now.get(key)) for key in ("task", "targets")),
+                *((key, was.get(key), now.get(key)) for key in ("task", "targets", "network")),
                 *((f"train.{TRAIN.get(key, key)}", begun[key], value) for key, value in now["recipe"].items()),
             ]
             if before != after
