@@ -231,6 +231,7 @@ def test_picks_of_its_front_are_shown(
     assert "Front of cloud, halving" in printed("show", str(halved), monkeypatch=monkeypatch, capfd=capfd)
 
 
+@pytest.mark.slow  # what it counts is left by the test of a training that fails, which is slow
 def test_other_limits_are_solved_for_with_its_scores(halved: Path) -> None:
     solved = pipeline.solve(halved, front="halving", limits=["params=3000"])
     assert {point.architecture.key for point in solved.front} == {
