@@ -10,15 +10,19 @@ import yaml
 
 from hwnas import pipeline
 from hwnas.collaborate.codecs import BoundaryCodec, InputCodec, input_codecs
+from hwnas.deploy.client.client import Client
+from hwnas.deploy.client.connection import Cloud
 from hwnas.deploy.document import PLAN_FILE
 from hwnas.errors import ConfigError
 from hwnas.runtimes import open_runtime
 from hwnas.serve.bundle import read_bundle
+from hwnas.serve.certificates import make_certificates, server_context
 from hwnas.serve.protocol import JSON_LENGTH_HEADER
+from hwnas.serve.tokens import Tokens, make_token
 from tests.helpers.command_line import Call
 from tests.helpers.command_line import hwnas as hwnas
 from tests.helpers.planned import plan_names, planned_run
-from tests.helpers.serving import app_of, asked, binary_request, outputs_of
+from tests.helpers.serving import app_of, asked, binary_request, outputs_of, served
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,7 @@ def test_every_plan_with_a_cloud_is_answered_as_its_files_answer(run: Path, tmp_
     split = pipeline.open_run(run).dataset.test
     raw = split.inputs.take(split.indices[:3]).numpy()
     normalised = split.every()[:3].numpy()
-    runtime, served = open_runtime("onnxruntime"), set[str]()
+    runtime, kinds = open_runtime("onnxruntime"), set[str]()
     for (kind, codec), name in plan_names(run).items():
         if kind == "edge_only":
             continue
@@ -54,8 +58,39 @@ def test_every_plan_with_a_cloud_is_answered_as_its_files_answer(run: Path, tmp_
             assert answer.status == 200, answer.body
             if expected is not None:
                 np.testing.assert_allclose(outputs_of(answer), expected, atol=1e-4)
-        served.add(kind)
-    assert served == {"cloud_only", "split", "cascade"}
+        kinds.add(kind)
+    assert kinds == {"cloud_only", "split", "cascade"}
+
+
+def test_the_edges_client_and_the_server_agree_over_tls_by_a_token(run: Path, tmp_path: Path) -> None:
+    certificates, (token, digest) = make_certificates(tmp_path / "certificates", []), make_token()
+    split = pipeline.open_run(run).dataset.test
+    raw, normalised = split.inputs.take(split.indices[:3]).numpy(), split.every()[:3].numpy()
+    for (kind, codec), name in plan_names(run).items():
+        if (kind, codec) not in {("cloud_only", "raw"), ("split", "fp32"), ("split", "int8")}:
+            continue
+        folder = pipeline.export_plan(run, name, output=tmp_path / name).folder
+        app = app_of(read_bundle(folder), tokens=Tokens([digest]))
+        with served(app, server_context(certificates.folder)) as address:
+            url = f"https://127.0.0.1:{address.listener.getsockname()[1]}"
+            client = Client(Cloud(url, token, str(certificates.ca)), folder / "edge")
+            stranger = Client(Cloud(url, make_token()[0], str(certificates.ca)), folder / "edge")
+            for number in range(len(raw)):
+                answer = client.infer(raw[number], deadline_ms=20_000)
+                assert answer.origin == "cloud", answer
+                whole = _whole(folder, normalised[number : number + 1])
+                np.testing.assert_allclose(answer.outputs, whole, atol=1e-4 if codec != "int8" else 0.5)
+            assert stranger.infer(raw[0], deadline_ms=20_000).origin.startswith("edge")
+            client.close()
+            stranger.close()
+
+
+def _whole(folder: Path, inputs: np.ndarray) -> np.ndarray:
+    """The answer of the cloud's file to what the edge's file, if there is a head, makes of the inputs."""
+    runtime, head = open_runtime("onnxruntime"), folder / "edge" / "edge.onnx"
+    boundary = runtime.load(head).run(inputs) if head.exists() else inputs
+    answer: np.ndarray = runtime.load(folder / "cloud" / "cloud.onnx").run(boundary)[0]
+    return answer
 
 
 def test_bodies_have_the_bytes_of_the_plan(run: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hwnas.io.checksum import sha256_of
 
 PLAN_FILE = "plan.json"
 FORMAT = 1
-CLIENT_RULES = ("max_prob", "margin", "entropy")
+CLIENT_RULES = ("max_prob", "margin", "entropy", "learned")
 """Rules of confidence that the client computes."""
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hwnas.collaborate.codecs import BoundaryCodec, InputCodec, Precision, input_codecs
 from hwnas.collaborate.halves import split_module
+from hwnas.collaborate.learned.deferral import RULE, LearnedDeferral
 from hwnas.collaborate.wire import Shape, TensorFormat
 from hwnas.config import SetupConfig
 from hwnas.deploy.boundary import codec_of_head, write_quantization
@@ -131,7 +132,12 @@ class SideFiles:
 
     def _disagreement(self, edge: SettledNetwork, cloud: SettledNetwork) -> dict[str, int]:
         plan = self.stored.plan
-        confidence = edge.task.deferral_scores(edge.outputs, plan["temperature"])[plan["rule"]]
+        confidences = edge.task.deferral_scores(edge.outputs, plan["temperature"])
+        assert confidences is not None
+        learned = plan["rule"] == RULE
+        confidence = (
+            LearnedDeferral(**plan["deferral"]).confidence(confidences) if learned else confidences[plan["rule"]]
+        )
         kept = confidence >= plan["threshold"]
         differs = edge.outputs.argmax(1) != cloud.outputs.argmax(1)
         return {"kept": int(kept.sum()), "differs": int((kept & differs).sum())}
