@@ -20,7 +20,7 @@ from _results import publish, stamped
 
 from hwnas import pipeline
 from hwnas.console import Terminal
-from hwnas.latency.comparison import TableComparison, compare_tables
+from hwnas.latency.tables.comparison import TableComparison, compare_tables
 from hwnas.measure.table import LatencyTable, read_table
 from hwnas.measure.timing import REFERENCE_CONDITION, Measurement
 

@@ -27,7 +27,7 @@ from hwnas.boards.pack import KitContents, pack_kit
 from hwnas.boards.session import BoardSession
 from hwnas.config import TimingConfig
 from hwnas.latency.building.table_builder import jobs_of
-from hwnas.latency.merge import merge_tables
+from hwnas.latency.tables.merge import merge_tables
 from hwnas.measure.table import LatencyTable
 from hwnas.measure.timing import NOISY_SHARE, REFERENCE_CONDITION, Measurement, Timing
 from hwnas.network import operators_of

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from hwnas.commands.compare import RunComparison
     from hwnas.commands.plan import PlannedStage
     from hwnas.commands.shipped import Shipped
-    from hwnas.latency.comparison import TableComparison
     from hwnas.latency.linting.findings import Finding
+    from hwnas.latency.tables.comparison import TableComparison
     from hwnas.problem.feasibility import Feasible
     from hwnas.report.facts import TierFacts
     from hwnas.report.scores import Scored

@@ -11,7 +11,7 @@ import pytest
 
 from hwnas.commands.compare import compare_fronts
 from hwnas.errors import ConfigError, TableError
-from hwnas.latency.comparison import compare_tables
+from hwnas.latency.tables.comparison import compare_tables
 from hwnas.measure.table import LatencyTable
 from hwnas.measure.table_lines import key_of
 from hwnas.measure.timing import REFERENCE_CONDITION, Measurement

@@ -23,8 +23,8 @@ from hwnas.errors import ConfigError, MissingExtra, RunError, TableError
 from hwnas.export import format_of
 from hwnas.latency.building.table_builder import jobs_of
 from hwnas.latency.linting.lint import lint_tables
-from hwnas.latency.merge import merge_tables
 from hwnas.latency.model import LatencyModel
+from hwnas.latency.tables.merge import merge_tables
 from hwnas.measure.energy.meter import Energy, EnergyProtocol
 from hwnas.measure.table import LatencyTable, open_table, read_table
 from hwnas.measure.timing import Measurement

@@ -16,8 +16,8 @@ import pytest
 from hwnas.errors import ConfigError, TableError
 from hwnas.latency.linting.findings import LINT_RULES, Finding
 from hwnas.latency.linting.lint import lint_tables
-from hwnas.latency.merge import merge_tables
 from hwnas.latency.model import LatencyModel
+from hwnas.latency.tables.merge import merge_tables
 from hwnas.measure.table import open_table, read_table
 from hwnas.measure.table_lines import without_seals
 from hwnas.measure.timing import Measurement

@@ -13,7 +13,7 @@ import pytest
 
 from hwnas.errors import TableError
 from hwnas.io.checksum import CHECKSUM_KEY
-from hwnas.latency.merge import merge_tables
+from hwnas.latency.tables.merge import merge_tables
 from hwnas.measure.origin import Origin
 from hwnas.measure.table import LatencyTable, open_table, read_table
 from hwnas.measure.table_lines import without_seals

@@ -16,7 +16,7 @@ from hwnas.export.onnx import export_onnx
 from hwnas.latency.energy_model import EnergyModel
 from hwnas.latency.linting.lint import lint_tables
 from hwnas.latency.memory_model import MIN_NETWORKS, PeakModel, student
-from hwnas.latency.merge import merge_tables
+from hwnas.latency.tables.merge import merge_tables
 from hwnas.measure.conditions.tree import Tree
 from hwnas.measure.energy.job import measure_energy
 from hwnas.measure.energy.meter import Energy, EnergyProtocol

@@ -23,9 +23,9 @@ from hwnas.io.resources import shipped_folder
 from hwnas.latency.building.model_files import ModelFile, make_files
 from hwnas.latency.linting.findings import finding
 from hwnas.latency.linting.lint import lint_tables
-from hwnas.latency.merge import merge_tables
 from hwnas.latency.model import LatencyModel
 from hwnas.latency.published import import_tables
+from hwnas.latency.tables.merge import merge_tables
 from hwnas.measure.energy.meter import Energy
 from hwnas.measure.memory import Memory
 from hwnas.measure.table import LatencyTable, open_table, read_table

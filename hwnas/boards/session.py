@@ -15,7 +15,7 @@ from hwnas.boards.host import Host
 from hwnas.errors import HostAway, HwnasError, RunError
 from hwnas.io.checksum import sha256_of
 from hwnas.io.command import command_line
-from hwnas.latency.merge import add_table
+from hwnas.latency.tables.merge import add_table
 from hwnas.measure.events import Progress
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from hwnas.io.resources import find_file
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hwnas.latency.comparison import TableComparison
+    from hwnas.latency.tables.comparison import TableComparison
     from hwnas.pareto import Objective, Scores
     from hwnas.problem.fronts.loading import LoadedFront
     from hwnas.report.units import Units
@@ -101,7 +101,7 @@ def compare(first: str, second: str, *, runs: Path = Path("runs")) -> TableCompa
     """
     tables = [_table_path(one) for one in (first, second)]
     if None not in tables:
-        from hwnas.latency.comparison import compare_tables
+        from hwnas.latency.tables.comparison import compare_tables
         from hwnas.measure.table import read_table
 
         one, other = (read_table(path) for path in tables if path is not None)

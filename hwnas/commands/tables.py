@@ -11,8 +11,8 @@ from hwnas.workspace.progress import Reporter, default_reporter
 
 if TYPE_CHECKING:  # operators are imported with these, and PyTorch with them: files are looked for first
     from hwnas.latency.linting.findings import Finding
-    from hwnas.latency.merge import Merged
     from hwnas.latency.published import Imported
+    from hwnas.latency.tables.merge import Merged
 
 
 def lint(tables: Sequence[str | Path], *, format: str | None = None) -> list[Finding]:
@@ -62,7 +62,7 @@ def merge(tables: Sequence[str | Path], out: Path, *, reporter: Reporter | None 
         6
     """
     files = [find_file(table, "latency_tables") for table in tables]
-    from hwnas.latency.merge import merge_tables
+    from hwnas.latency.tables.merge import merge_tables
 
     merged = merge_tables(files, out)
     for notice in merged.notices:

@@ -13,10 +13,10 @@ from hwnas.report import units
 from hwnas.words import counted
 
 if TYPE_CHECKING:
-    from hwnas.latency.comparison import RowRatio, TableComparison
+    from hwnas.latency.tables.comparison import RowRatio, TableComparison
     from hwnas.report.units import Units
 
-ENDS = 5
+EXTREME_ROWS = 5
 """Number of rows that are shown of those that became slowest, and of those that became fastest."""
 
 
@@ -27,7 +27,7 @@ def ratios_table(compared: TableComparison) -> Table:
     for head in ("input", "ratio", "95 % interval"):
         table.add_column(head, justify="right", no_wrap=True)
     rows = compared.rows
-    shown = rows if len(rows) <= 2 * ENDS else [*rows[:ENDS], None, *rows[-ENDS:]]
+    shown = rows if len(rows) <= 2 * EXTREME_ROWS else [*rows[:EXTREME_ROWS], None, *rows[-EXTREME_ROWS:]]
     for row in shown:
         table.add_row(*map(Text, ("…", "", "", "") if row is None else _ratio_cells(row)))
     return table

@@ -133,12 +133,9 @@ class SideFiles:
     def _disagreement(self, edge: SettledNetwork, cloud: SettledNetwork) -> dict[str, int]:
         plan = self.stored.plan
         confidences = edge.task.deferral_scores(edge.outputs, plan["temperature"])
-        assert confidences is not None
-        learned = plan["rule"] == RULE
-        confidence = (
-            LearnedDeferral(**plan["deferral"]).confidence(confidences) if learned else confidences[plan["rule"]]
-        )
-        kept = confidence >= plan["threshold"]
+        if plan["rule"] == RULE:
+            confidences = {RULE: LearnedDeferral(**plan["deferral"]).confidence(confidences)}
+        kept = confidences[plan["rule"]] >= plan["threshold"]
         differs = edge.outputs.argmax(1) != cloud.outputs.argmax(1)
         return {"kept": int(kept.sum()), "differs": int((kept & differs).sum())}
 

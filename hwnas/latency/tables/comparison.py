@@ -24,10 +24,10 @@ CONFIDENCE = 0.95
 SITTING_SD = 0.003
 """Relative standard deviation of a table's level from sitting to sitting on one machine, beyond what its own rounds
 tell: where processes put weights and buffers, and what the reference operator does not see."""
-LOW = 0.05
+FAST_STATE = 0.05
 """Quantile over rounds at which rows and the reference are compared: the machine's fast state. Medians fall into
 the slow state in one sitting and not in the other, which no reference corrects to a percent."""
-BLOCKS, RESAMPLED = 6, 200
+ROUND_BLOCKS, RESAMPLED = 6, 200
 """Parts into which rounds are divided, since those of one process are alike, and how often these are drawn."""
 ASKED = ("device", "accelerator", "runtime", "runtime_version", "precision", "threads", "batch")
 
@@ -148,8 +148,8 @@ class _Levels:
 
 def _levels(rows: Sequence[Measurement], corrected: bool) -> _Levels:
     """Return levels of rows with their bootstrap variances, blocks of rounds drawn for all rows alike."""
-    drawn = np.random.default_rng(0).integers(BLOCKS, size=(RESAMPLED, BLOCKS))
-    taken = np.vstack([np.arange(BLOCKS), drawn])
+    drawn = np.random.default_rng(0).integers(ROUND_BLOCKS, size=(RESAMPLED, ROUND_BLOCKS))
+    taken = np.vstack([np.arange(ROUND_BLOCKS), drawn])
     levels = np.array([_lows(row, taken, corrected) for row in rows])
     means = levels[:, 1:].mean(axis=0)
     return _Levels(levels[:, 0], (levels[:, 1:] - means).var(axis=1), float(means.var()))
@@ -162,15 +162,15 @@ def _lows(row: Measurement, taken: NDArray[np.intp], corrected: bool) -> Floats:
 
 
 def _low(rounds: Sequence[float], taken: NDArray[np.intp]) -> Floats:
-    size = max(len(rounds) // BLOCKS, 1)
-    blocks = np.resize(np.log(np.asarray(rounds, dtype=float)), (BLOCKS, size))
-    low: Floats = np.quantile(blocks[taken].reshape(len(taken), -1), LOW, axis=1)
+    size = max(len(rounds) // ROUND_BLOCKS, 1)
+    blocks = np.resize(np.log(np.asarray(rounds, dtype=float)), (ROUND_BLOCKS, size))
+    low: Floats = np.quantile(blocks[taken].reshape(len(taken), -1), FAST_STATE, axis=1)
     return low
 
 
 def _has_reference(row: Measurement) -> bool:
     reference = row.conditions.get(REFERENCE_CONDITION)
-    return isinstance(reference, Sequence) and len(reference) == len(row.rounds_ns) >= BLOCKS
+    return isinstance(reference, Sequence) and len(reference) == len(row.rounds_ns) >= ROUND_BLOCKS
 
 
 def _row(key: RowKey, log_ratio: float, reach: float) -> RowRatio:

@@ -1,0 +1,1 @@
+"""Tables put together, and compared."""
