@@ -31,7 +31,7 @@ COMMANDS = sorted(typer.main.get_command(cli.app).commands)  # type: ignore[attr
 
 # --- help ---
 
-SERVERS = ("serve-storage", "dashboard")
+SERVERS = ("serve-storage", "dashboard", "serve")
 """What runs until Ctrl-C has no result to print."""
 
 

@@ -46,8 +46,9 @@ RAW: dict[str, Any] = {
     "space": "digits",
     "data": "digits",
     "setups": {"laptop": {"runtime": "onnxruntime"}},
-    "tiers": {"edge": {"setup": "laptop"}},
+    "tiers": {"edge": {"setup": "laptop"}, "cloud": {"setup": "laptop"}},
     "links": {"site": {"preset": "lte"}},
+    "pairs": {"both": {"edge": "edge", "cloud": "cloud", "link": "site"}},
 }
 
 
@@ -97,6 +98,7 @@ def test_the_sections_are_those_of_the_models() -> None:
     assert {path for path, _ in sections()} == {
         "", "train", "accuracy", "setups.laptop", "tiers.edge", "tiers.edge.limits", "tiers.edge.live", "search",
         "search.ray", "timing", "export", "links.site", "links.site.tariff",
+        "pairs.both",
     }  # fmt: skip
 
 
@@ -274,7 +276,7 @@ positive = st.floats(1e-300, 1e300)
 )
 def test_any_experiment_reads_back_equal(train: TrainConfig, title: str, seed: int, tiers: dict[str, float]) -> None:
     limits = {name: {"setup": "laptop", "limits": {"latency_ms": bound}} for name, bound in tiers.items()}
-    raw = {**RAW, "title": title, "seed": seed, "tiers": limits, "train": train.model_dump()}
+    raw = {**RAW, "pairs": {}, "title": title, "seed": seed, "tiers": limits, "train": train.model_dump()}
     experiment = parse_experiment(raw, where="x")
     assert parse_experiment(yaml.safe_load(dump_experiment(experiment)), where="x") == experiment
 

@@ -21,6 +21,7 @@ from hwnas import pipeline
 from hwnas.commands import validate_table
 from hwnas.config import TimingConfig
 from tests.helpers import opened_nets
+from tests.helpers.deployments import write_deployment
 from tests.helpers.experiments import FEW, written
 
 VERBS = sorted(pipeline._VERBS)
@@ -162,6 +163,9 @@ def test_examples_of_verbs_run(name: str, folder: Path, monkeypatch: pytest.Monk
         pair(folder)
     if name == "export_plan":
         pipeline.plan_edge_cloud("pair.yaml", "wifi")
+    if name == "serve":
+        monkeypatch.setattr("hwnas.serve.server.run_loop", lambda server, address: None)
+        write_deployment(folder / "runs" / "demo" / "plans" / "best")
     run_example(name)
 
 

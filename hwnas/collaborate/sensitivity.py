@@ -17,6 +17,8 @@ RATE_FACTORS = tuple(2.0**power for power in range(-5, 6))
 RTT_FACTORS = tuple(2.0**power for power in range(-3, 4))
 GRID_REQUESTS = 100
 """Requests in each world: fewer than of a prediction, as each plan is simulated on a grid of links."""
+MOST_BARS = 10
+"""Plans that are shown over the grid: those of the front, the winner first."""
 DIGITS = 5
 """Significant digits of what is stored."""
 
@@ -60,6 +62,12 @@ def sensitivity(
         "winners": winners,
         "plans": entries,
     }
+
+
+def shown_over_links(plans: Sequence[Plan], winner: Plan | None) -> list[Plan]:
+    """Return the plans of the front that a page shows over a grid of links, the winner first, then by their median."""
+    shown = [plan for plan in plans if plan.on_front or plan is winner]
+    return sorted(shown, key=lambda plan: (plan is not winner, plan.latency.p50))[:MOST_BARS]
 
 
 def _fastest(left: Sequence[Plan], link: LinkModel, seed: int) -> list[Plan]:

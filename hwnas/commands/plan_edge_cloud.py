@@ -15,7 +15,7 @@ from hwnas.collaborate.choice import Goal, break_even, regimes, rule_of, winner_
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.plan import Plan
 from hwnas.collaborate.predict import Load, Worlds, predict
-from hwnas.collaborate.sensitivity import sensitivity
+from hwnas.collaborate.sensitivity import sensitivity, shown_over_links
 from hwnas.commands.edge_cloud_plans import EdgeCloudPlans
 from hwnas.commands.measure_plans import PlanMeasurement, measure_plans
 from hwnas.errors import ConfigError
@@ -32,8 +32,6 @@ from hwnas.workspace.links import link_of
 from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.workspace import Workspace, open_run
 
-MOST_BARS = 10
-"""Plans of the front whose latencies are told at other links too."""
 MOST_SAMPLES = 4000
 """Most validation samples, and most test samples, that networks answer."""
 
@@ -204,7 +202,11 @@ def _written(
         "plans": [plan.as_dict() for plan in plans],
         "break_even": break_even(plans, link, epsilon, goal),
         "regimes": regimes(plans, link, epsilon, goal) if plans else None,
-        "sensitivity": _sensitivity(run, link, enumeration, plans, winner) if plans else None,
+        "sensitivity": sensitivity(
+            plans, shown_over_links(plans, winner), link, load, epsilon, run.experiment.seed, goal
+        )
+        if plans
+        else None,
         "networks": {key: points[key].architecture.as_dict() for key in used},
         "notes": notes,
     }
@@ -227,15 +229,6 @@ def _written(
         page,
         goal,
     )
-
-
-def _sensitivity(
-    run: Workspace, link: LinkModel, enumeration: Enumeration, plans: Sequence[Plan], winner: Plan | None
-) -> dict[str, Any]:
-    goal: Goal = enumeration.edge.front.tier.quality.goal
-    shown = [plan for plan in plans if plan.on_front or plan is winner]
-    shown = sorted(shown, key=lambda plan: (plan is not winner, plan.latency.p50))[:MOST_BARS]
-    return sensitivity(plans, shown, link, enumeration.load, enumeration.promise.epsilon, run.experiment.seed, goal)
 
 
 def _notes(sides: Sequence[Side]) -> list[str]:

@@ -12,6 +12,7 @@ from hwnas.accuracy import Accuracy
 from hwnas.collaborate.choice import break_even, regimes, rule_of, winner_of, with_front
 from hwnas.collaborate.plan import Plan, PlanAccuracy
 from hwnas.collaborate.predict import Load, Worlds, predict
+from hwnas.collaborate.sensitivity import sensitivity, shown_over_links
 from hwnas.io.atomic import write_file
 from hwnas.problem.cost_models import CostModels
 from hwnas.problem.fronts.estimates import errors_of
@@ -84,7 +85,8 @@ def write_plans(
     from hwnas.report.plans.page import plans_page
 
     run, goal, accuracy = problem.run, problem.tier.quality.goal, problem.run.accuracy
-    link, worlds = problem.link, Worlds.drawn(problem.link, run.experiment.seed)
+    link, seed = problem.link, run.experiment.seed
+    worlds = Worlds.drawn(link, seed)
     plans = list[Plan]()
     for point in front:
         key = point.architecture.key
@@ -113,6 +115,9 @@ def write_plans(
         "plans": [plan.as_dict() for plan in plans],
         "break_even": break_even(plans, link, promise.epsilon, goal),
         "regimes": regimes(plans, link, promise.epsilon, goal) if plans else None,
+        "sensitivity": sensitivity(plans, shown_over_links(plans, winner), link, Load(), promise.epsilon, seed, goal)
+        if plans
+        else None,
         "networks": {point.architecture.key: point.architecture.as_dict() for point in front},
         "notes": [],
     }

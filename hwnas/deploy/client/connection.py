@@ -152,7 +152,7 @@ class Connection:
                     self._exchange(exchange)
             except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError, TypeError) as error:
                 exchange.status, exchange.outputs = 0, None
-                exchange.detail = f"{type(error).__name__}: {error}"
+                exchange.detail = str(error) or "the connection broke off"
                 self._drop()
             exchange.then(exchange)
             exchange.done.set()

@@ -42,7 +42,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(path.read_bytes())
         digest = document["plan"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _changed(path, f"the plan cannot be read ({type(error).__name__})") from error
+        raise _changed(path, "the plan is missing, cannot be read or is damaged") from error
     plain = {name: value for name, value in document.items() if name != "plan"}
     encoded = json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
     if hashlib.sha256(encoded).hexdigest() != digest:
