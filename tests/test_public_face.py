@@ -164,7 +164,7 @@ def test_examples_of_verbs_run(name: str, folder: Path, monkeypatch: pytest.Monk
     if name == "export_plan":
         pipeline.plan_edge_cloud("pair.yaml", "wifi")
     if name == "serve":
-        monkeypatch.setattr("hwnas.serve.server.run_loop", lambda server, address: None)
+        monkeypatch.setattr("hwnas.serve.server.run_loop", lambda server, address: address.listener.close())
         write_deployment(folder / "runs" / "demo" / "plans" / "best")
     run_example(name)
 

@@ -101,7 +101,7 @@ def serve(
 
     Example:
         >>> from hwnas import pipeline
-        >>> pipeline.serve("runs/demo/plans/best", port=8000)  # returns after Ctrl-C
+        >>> pipeline.serve("runs/demo/plans/best", port=0)  # a free port; returns after Ctrl-C
     """
     access, limits, report = access or Access(), limits or ServiceLimits(), default_reporter(reporter)
     _check(host, port, access, limits)
