@@ -204,9 +204,9 @@ def _by_quantity(objectives: Sequence[Objective]) -> dict[str, Objective]:
     return {Metric.parse(objective.metric).quantity: objective for objective in objectives}
 
 
-def _uncomparable(met: str) -> ConfigError:
+def _uncomparable(fact: str) -> ConfigError:
     return ConfigError(
-        met,
+        fact,
         where="hwnas compare",
         allowed="Two fronts share their quality and one more objective, and have a network each",
         do="Compare runs that were searched for the same things",
