@@ -9,32 +9,17 @@ from typing import Any
 import pytest
 
 from hwnas import pipeline
-from hwnas.deploy.document import plan_digest
+from hwnas.collaborate.wire import plan_digest
 from hwnas.errors import ConfigError, RunError
 from hwnas.io.checksum import sha256_of
 from tests.helpers.command_line import Call
 from tests.helpers.command_line import hwnas as hwnas
-from tests.helpers.experiments import FEW, written
-
-TIERS = {"edge": {"setup": "cpu", "limits": {"params": 300}}, "cloud": {"setup": "cpu"}}
+from tests.helpers.planned import plan_names, planned_run
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that was trained, timed, searched and planned."""
-    top = tmp_path_factory.mktemp("deployed")
-    data = {"name": "digits", "limit": 900}
-    experiment = written(top, FEW, tiers=TIERS, data=data, export={"formats": ["onnx"], "picks": ["best"]})
-    for verb in (pipeline.bench, pipeline.train, pipeline.search):
-        verb(experiment, runs=top / "runs")
-    pipeline.plan_edge_cloud(top / "runs" / "mini", "wired", epsilon=0.05, delta=0.3)
-    return top / "runs" / "mini"
-
-
-def plans(run: Path) -> dict[tuple[str, str | None], str]:
-    """A name of each kind and codec."""
-    document = json.loads((run / "plans" / "wired.json").read_text())
-    return {(plan["kind"], plan["codec"]): plan["name"] for plan in document["plans"]}
+    return planned_run(tmp_path_factory.mktemp("deployed"))
 
 
 def sides_of(kind: str) -> set[str]:
@@ -42,7 +27,7 @@ def sides_of(kind: str) -> set[str]:
 
 
 def test_every_kind_of_plan_is_written_with_its_sides(run: Path, tmp_path: Path) -> None:
-    names = plans(run)
+    names = plan_names(run)
     assert {kind for kind, _ in names} >= {"edge_only", "cloud_only", "split", "cascade"}
     for (kind, codec), name in names.items():
         folder = tmp_path / name
@@ -71,7 +56,7 @@ def test_the_winner_has_a_name_of_its_own(run: Path, hwnas: Call) -> None:
 
 
 def test_another_deployment_takes_the_place_of_an_earlier_one(run: Path, tmp_path: Path) -> None:
-    names = plans(run)
+    names = plan_names(run)
     split = next(name for (kind, _), name in names.items() if kind == "split")
     cascade = next(name for (kind, _), name in names.items() if kind == "cascade")
     alone = names["edge_only", None]
@@ -99,7 +84,7 @@ def test_plans_that_are_not_there_or_stale_are_refused(run: Path, hwnas: Call, t
             plan["edge"] = plan["edge"] and "000000000000"
         path.write_text(json.dumps(document))
         with pytest.raises(RunError, match="the fronts changed since"):
-            pipeline.export_plan(run, plans(run)["edge_only", None], output=tmp_path / "x")
+            pipeline.export_plan(run, plan_names(run)["edge_only", None], output=tmp_path / "x")
         path.write_text(json.dumps({**document, "run": "another"}))
         with pytest.raises(RunError, match="of the experiment `another`"):
             pipeline.export_plan(run, "winner", output=tmp_path / "x")

@@ -10,9 +10,9 @@ import yaml
 
 from hwnas import pipeline
 from hwnas.collaborate.codecs import BoundaryCodec, InputCodec, input_codecs
+from hwnas.collaborate.wire import PLAN_FILE
 from hwnas.deploy.client.client import Client
 from hwnas.deploy.client.connection import Cloud
-from hwnas.deploy.document import PLAN_FILE
 from hwnas.errors import ConfigError
 from hwnas.runtimes import open_runtime
 from hwnas.serve.bundle import read_bundle

@@ -5,9 +5,12 @@ One function makes the JSON header for both, so that a plan's bytes are those th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 Shape = tuple[int, ...]
 
@@ -25,6 +28,7 @@ LENGTH_BYTES = 4
 """An element of `BYTES` stands behind its length, a little-endian number."""
 MODEL_NAME = "cloud"
 OUTPUT_NAME = "outputs"
+PLAN_FILE = "plan.json"
 PLAN_DIGITS = 16
 """Digits of the plan's SHA-256 that a request names, so that a tail of another plan refuses it."""
 HTTP_BYTES = 600
@@ -79,6 +83,17 @@ class TensorFormat:
         """Return the body of a request, ready to be sent; `Inference-Header-Content-Length` is its header's length."""
         payload = len(content).to_bytes(LENGTH_BYTES, "little") + content if self.compression else content
         return self.header(len(payload), plan) + payload
+
+
+def plan_digest(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a plan's content, in which the digest itself does not count.
+
+    Example:
+        >>> plan_digest({"plan": "ab", "name": "x"}) == plan_digest({"name": "x"})
+        True
+    """
+    plain = {name: value for name, value in content.items() if name != "plan"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def answer_bytes(shape: Shape, dtype: str = "float32") -> int:

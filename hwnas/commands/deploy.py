@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
+from hwnas.collaborate.wire import PLAN_FILE
 from hwnas.commands.export import settled_network
-from hwnas.deploy.document import CLIENT_RULES, PLAN_FILE, request_entry, sealed_plan
+from hwnas.deploy.document import CLIENT_RULES, request_entry, sealed_plan
 from hwnas.deploy.shipping import remove_unlisted, write_client, write_readme
 from hwnas.errors import ConfigError
 from hwnas.export.staging import staged
@@ -100,7 +101,7 @@ def export_plan(
         check_trained(run)
         check_front_exists(run, front)
         found.append(find_plan(run, plan, link))
-        _refuse_rule(found[0])
+        _refuse_cascade(found[0])
 
     found: list[StoredPlan] = []
     run, reporter = open_run(reference, runs=runs, before=check), default_reporter(reporter)
@@ -135,7 +136,15 @@ def _refuse_other_side(folder: Path, *, uses_cloud: bool) -> None:
         )
 
 
-def _refuse_rule(stored: StoredPlan) -> None:
+def _refuse_cascade(stored: StoredPlan) -> None:
+    """Refuse a cascade that the client cannot follow."""
+    if stored.plan.get("exit") is not None:
+        raise ConfigError(
+            f"`{stored.plan['name']}` answers by an exit at a cut",
+            where="--plan",
+            allowed="Exits are planned with, and not exported",
+            do="Name a plan without an exit",
+        )
     rule = stored.plan.get("rule")
     if rule is not None and rule not in CLIENT_RULES:
         raise ConfigError(

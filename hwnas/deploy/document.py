@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.collaborate.codecs import BoundaryCodec, InputCodec
-from hwnas.collaborate.wire import Shape, TensorFormat
+from hwnas.collaborate.wire import Shape, TensorFormat, plan_digest
 from hwnas.io.checksum import sha256_of
 
-PLAN_FILE = "plan.json"
 FORMAT = 1
 CLIENT_RULES = ("max_prob", "margin", "entropy", "learned")
 """Rules of confidence that the client computes."""
@@ -81,17 +79,6 @@ def request_entry(form: TensorFormat, codec: BoundaryCodec | InputCodec) -> dict
         "body_bytes": exact,
         "max_body_bytes": exact or form.body_bytes(plain + plain // 4 + 4096),
     }
-
-
-def plan_digest(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a plan's content, in which the digest itself does not count.
-
-    Example:
-        >>> plan_digest({"plan": "ab", "name": "x"}) == plan_digest({"name": "x"})
-        True
-    """
-    plain = {name: value for name, value in content.items() if name != "plan"}
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def sealed_plan(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hwnas.collaborate.wire import PLAN_DIGITS, Shape, TensorFormat
-from hwnas.deploy.document import PLAN_FILE, plan_digest
+from hwnas.collaborate.wire import PLAN_DIGITS, PLAN_FILE, Shape, TensorFormat, plan_digest
 from hwnas.errors import ConfigError, RunError, reason
 from hwnas.io.checksum import sha256_of
 from hwnas.io.fields import FieldError, Fields, loads

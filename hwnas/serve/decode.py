@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.collaborate.preprocess import preprocessed
 from hwnas.errors import DataError
 from hwnas.registry import optional
 from hwnas.serve.bundle import ServedModel
@@ -34,7 +34,7 @@ def decode(model: ServedModel, content: bytes | memoryview) -> Array:
     values = numbers.astype(np.float32)
     if model.scale:
         values = (values - np.float32(model.zero_point)) * np.float32(model.scale)
-    return _preprocessed(values, model.preprocessing, model.input_shape)
+    return preprocessed(values, model.preprocessing, model.input_shape)
 
 
 def malformed(problem: str, allowed: str) -> DataError:
@@ -70,28 +70,3 @@ def _image(content: bytes | memoryview, format: str, shape: tuple[int, ...]) -> 
     except Exception as error:  # decoders raise whatever a damaged file makes them raise
         raise malformed(f"the content cannot be decoded as {format}", wanted) from error
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-def _preprocessed(values: Array, steps: Mapping[str, Any], shape: tuple[int, ...]) -> Array:
-    """Return the input of the network: divided, normalised by channel, resized where it has another size."""
-    if not steps:
-        return values
-    values = values / np.float32(steps.get("divide_by", 1))
-    axes = (-1, *(1,) * (values.ndim - 1))
-    mean, std = (np.asarray(steps[name], np.float32).reshape(axes) for name in ("mean", "std"))
-    values = (values - mean) / std
-    for axis, (have, want) in enumerate(zip(values.shape[1:], shape[1:], strict=True), 1):
-        if have != want:
-            values = np.moveaxis(np.tensordot(_resampling(have, want), values, (1, axis)), 0, axis)
-    return np.ascontiguousarray(values, np.float32)
-
-
-def _resampling(have: int, want: int) -> Array:
-    """Return the weights of a linear resampling with antialiasing, as PyTorch's `interpolate` has them."""
-    scale = have / want
-    support = max(scale, 1.0)
-    centres = scale * (np.arange(want) + 0.5)
-    distances = np.abs(np.arange(have)[None] + 0.5 - centres[:, None]) / support
-    weights = np.maximum(1 - distances, 0)
-    normalised: Array = weights / weights.sum(axis=1, keepdims=True)
-    return normalised.astype(np.float32)

@@ -273,7 +273,7 @@ def _why(exchange: Exchange) -> str:
 
 
 def main() -> int:
-    """ClientAnswer the inputs of the command line, a line of JSON for each."""
+    """Answer the inputs of the command line, a line of JSON for each."""
     arguments = _arguments()
     try:
         cloud = None
@@ -299,7 +299,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="ClientAnswer inputs by the plan in this folder.")
+    parser = argparse.ArgumentParser(description="Answer inputs by the plan in this folder.")
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="an image, or an array in a .npy file")
     parser.add_argument("--url", help="the server, https://HOST:PORT; the edge answers alone without it")
     parser.add_argument("--token-file", type=Path, help="file with the bearer token")

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from hwnas.collaborate.preprocess import preprocessed
-from hwnas.collaborate.wire import TensorFormat
+from hwnas.collaborate.wire import PLAN_FILE, TensorFormat, plan_digest
 
-PLAN_FILE = "plan.json"
 IMAGE_MODES = {1: "L", 3: "RGB"}
 
 
@@ -43,9 +42,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
         digest = document["plan"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _changed(path, "the plan is missing, cannot be read or is damaged") from error
-    plain = {name: value for name, value in document.items() if name != "plan"}
-    encoded = json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
-    if hashlib.sha256(encoded).hexdigest() != digest:
+    if plan_digest(document) != digest:
         raise _changed(path, "the plan's digest does not fit: it was changed after it was exported")
     return document
 

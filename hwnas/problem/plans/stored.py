@@ -128,13 +128,6 @@ def _checked(run: Workspace, stored: StoredPlan) -> StoredPlan:
     gone = [tier for tier in stored.tiers if tier not in experiment.tiers]
     if gone:
         raise _unusable(run, stored.path, f"the plans are of a tier `{gone[0]}`, which the experiment has no more")
-    if stored.plan["kind"] == "cascade" and stored.plan.get("cut") is not None:
-        raise ConfigError(
-            f"`{stored.plan['name']}` answers by an exit at a cut",
-            where="--plan",
-            allowed="Exits are planned with, and not exported",
-            do="Name a plan without an exit",
-        )
     return stored
 
 
