@@ -27,6 +27,7 @@ from hwnas.collaborate.links.presets import PRESETS
 from hwnas.collaborate.plan import Candidate, PlanAccuracy
 from hwnas.collaborate.predict import Load, Worlds, predict
 from hwnas.commands.edge_cloud_plans import EdgeCloudPlans
+from hwnas.commands.measure_plans import measurable_plans
 from hwnas.errors import ConfigError, RunError
 from hwnas.network import build
 from hwnas.problem.plans.candidates import Enumeration
@@ -469,6 +470,9 @@ def test_an_exit_leaves_its_network_as_it_is_and_is_planned(run: Path, monkeypat
         assert 0 < entry["escalated"] < 1
         assert entry["codec"] == "int8"
         assert "an exit after operator" in entry["origins"]["accuracy"]
+    assert not {plan.candidate.name for plan in cuts} & {plan.candidate.name for plan in measurable_plans(planned)}
+    with pytest.raises(ConfigError, match="answers by an exit at a cut"):
+        pipeline.export_plan(run, cuts[0].candidate.name)
 
 
 def test_an_exit_learns_what_its_features_tell() -> None:

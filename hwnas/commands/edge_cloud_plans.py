@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.collaborate.choice import Goal
+from hwnas.collaborate.choice import Goal, break_even, regimes, rule_of
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.plan import Plan
 from hwnas.collaborate.predict import Load
+from hwnas.collaborate.sensitivity import sensitivity, shown_over_links
+from hwnas.io.atomic import write_file
 from hwnas.problem.fronts.loading import FrontSource
 from hwnas.problem.plans.drafts import Promise
 from hwnas.words import brief
@@ -53,3 +56,38 @@ class EdgeCloudPlans:
     page: Path
     goal: Goal
     front: FrontSource | None = None
+
+
+def plans_entries(
+    plans: Sequence[Plan], winner: Plan | None, link: LinkModel, load: Load, epsilon: float, seed: int, goal: Goal
+) -> dict[str, Any]:
+    """Return what a document holds of plans over a link, ready for JSON.
+
+    Args:
+        plans: with predictions.
+        winner: the plan to take; None of no plans.
+        link: the link.
+        load: of the cloud.
+        epsilon: how much less accurate than the best plan the winner may be.
+        seed: of simulations.
+        goal: whether more or less of the quality is better.
+    """
+    shown = shown_over_links(plans, winner)
+    return {
+        "link": link.describe(),
+        "load": vars(load),
+        "rule": rule_of(epsilon),
+        "winner": None if winner is None else winner.candidate.name,
+        "plans": [plan.as_dict() for plan in plans],
+        "break_even": break_even(plans, link, epsilon, goal),
+        "regimes": regimes(plans, link, epsilon, goal) if plans else None,
+        "sensitivity": sensitivity(plans, shown, link, load, epsilon, seed, goal) if plans else None,
+    }
+
+
+def write_plans_document(path: Path, document: Mapping[str, Any], created_at: str) -> Path:
+    """Write a document of plans and the page that shows it, and return the page's path."""
+    from hwnas.report.plans.page import plans_page
+
+    write_file(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    return write_file(path.with_suffix(".html"), plans_page(document, created_at=created_at))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -26,10 +25,9 @@ from hwnas.collaborate.imposed.states import settled_state
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.plan import Candidate, Plan
 from hwnas.collaborate.predict import Worlds
-from hwnas.commands.edge_cloud_plans import EdgeCloudPlans
+from hwnas.commands.edge_cloud_plans import EdgeCloudPlans, write_plans_document
 from hwnas.deploy.imposed_sides import Credentials, Edges, start_server
 from hwnas.errors import ConfigError
-from hwnas.io.atomic import write_file
 from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.workspace import Workspace
@@ -86,13 +84,19 @@ def measure_plans(planned: EdgeCloudPlans, wanted: PlanMeasurement, reporter: Re
         RunError: the link cannot be imposed as it is planned, or a side of a plan does not start.
         HwnasError: a plan cannot be deployed.
     """
-    chosen = fastest_of_kinds(planned.plans, planned.promise.epsilon, planned.goal)
+    chosen = measurable_plans(planned)
     with tempfile.TemporaryDirectory(prefix="hwnas-") as scratch:
         folders = _deployed(planned, chosen, Path(scratch), reporter)
         deployed = {folder: plan.candidate for folder, plan in zip(folders, chosen, strict=True)}
         wanted = replace(wanted, seed=planned.run.experiment.seed)
         measured = measure_candidates(planned.link, deployed, _raw_inputs(planned.run), wanted, reporter)
     return _written(planned, measured)
+
+
+def measurable_plans(planned: EdgeCloudPlans) -> list[Plan]:
+    """Return the winner and the fastest plan of each kind among those that can be exported, which exits cannot."""
+    left = [plan for plan in planned.plans if "exit" not in plan.candidate.extras]
+    return fastest_of_kinds(left, planned.promise.epsilon, planned.goal)
 
 
 def _deployed(planned: EdgeCloudPlans, chosen: Sequence[Plan], scratch: Path, reporter: Reporter) -> list[Path]:
@@ -223,8 +227,6 @@ def _raw_inputs(run: Workspace) -> NDArray[Any]:
 
 def _written(planned: EdgeCloudPlans, measured: MeasuredPlans) -> EdgeCloudPlans:
     """Write the document and the page with what was measured."""
-    from hwnas.report.plans.page import plans_page
-
     entries = {one.name: one.as_dict() for one in measured.compared}
     may_win = [one.candidate.name for one in eligible(planned.plans, planned.promise.epsilon, planned.goal)]
     document = {
@@ -235,6 +237,5 @@ def _written(planned: EdgeCloudPlans, measured: MeasuredPlans) -> EdgeCloudPlans
     for plan in document["plans"]:
         if plan["name"] in entries:
             plan["origins"] = {**plan["origins"], "measured_ms": "measured on this machine over an emulated link"}
-    write_file(planned.path, json.dumps(document, indent=1, allow_nan=False) + "\n")
-    write_file(planned.page, plans_page(document, created_at=document["measured"]["date"]))
+    write_plans_document(planned.path, document, document["measured"]["date"])
     return replace(planned, document=document)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from hwnas import __version__
-from hwnas.collaborate.choice import Goal, break_even, regimes, rule_of, winner_of, with_front
+from hwnas.collaborate.choice import Goal, winner_of, with_front
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.plan import Plan
 from hwnas.collaborate.predict import Load, Worlds, predict
-from hwnas.collaborate.sensitivity import sensitivity, shown_over_links
-from hwnas.commands.edge_cloud_plans import EdgeCloudPlans
+from hwnas.commands.edge_cloud_plans import EdgeCloudPlans, plans_entries, write_plans_document
 from hwnas.commands.measure_plans import PlanMeasurement, measure_plans
 from hwnas.errors import ConfigError
-from hwnas.io.atomic import write_file
 from hwnas.problem.fronts.loading import FrontSource, check_front_exists
 from hwnas.problem.pairs.joined import join_pairs
 from hwnas.problem.plans.candidates import Enumeration
@@ -179,11 +176,9 @@ def _planned(run: Workspace, link: LinkModel, enumeration: Enumeration, reporter
 def _written(
     run: Workspace, link: LinkModel, enumeration: Enumeration, plans: Sequence[Plan], winner: Plan | None
 ) -> EdgeCloudPlans:
-    from hwnas.report.plans.page import plans_page
-
     sides, load, promise = (enumeration.edge, enumeration.cloud), enumeration.load, enumeration.promise
     goal: Goal = sides[0].front.tier.quality.goal
-    quality, epsilon = run.space.task.quality, promise.epsilon
+    quality = run.space.task.quality
     tiers = sides[0].tier, sides[1].tier
     points = {**enumeration.cut_only, **sides[1].points, **sides[0].points}
     used = dict.fromkeys(key for one in plans for key in (one.candidate.edge, one.candidate.cloud) if key is not None)
@@ -193,27 +188,15 @@ def _written(
         "run": run.experiment.name,
         "tiers": {"edge": tiers[0], "cloud": tiers[1]},
         "setups": {"edge": sides[0].setup.as_dict(), "cloud": sides[1].setup.as_dict()},
-        "link": link.describe(),
-        "load": vars(load),
         "quality": {"name": quality.name, "goal": goal, "unit": quality.unit},
-        "rule": rule_of(epsilon),
-        "winner": None if winner is None else winner.candidate.name,
         "enumerated": enumeration.enumerated,
-        "plans": [plan.as_dict() for plan in plans],
-        "break_even": break_even(plans, link, epsilon, goal),
-        "regimes": regimes(plans, link, epsilon, goal) if plans else None,
-        "sensitivity": sensitivity(
-            plans, shown_over_links(plans, winner), link, load, epsilon, run.experiment.seed, goal
-        )
-        if plans
-        else None,
+        **plans_entries(plans, winner, link, load, promise.epsilon, run.experiment.seed, goal),
         "networks": {key: points[key].architecture.as_dict() for key in used},
         "notes": notes,
     }
     created_at = datetime.now(UTC).isoformat(timespec="seconds")
     path = run.folder / "plans" / f"{link.name}.json"
-    write_file(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
-    page = write_file(path.with_suffix(".html"), plans_page(document, created_at=created_at))
+    page = write_plans_document(path, document, created_at)
     return EdgeCloudPlans(
         run,
         tiers,

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from hwnas import __version__
 from hwnas.accuracy import Accuracy
-from hwnas.collaborate.choice import break_even, regimes, rule_of, winner_of, with_front
+from hwnas.collaborate.choice import winner_of, with_front
 from hwnas.collaborate.plan import Plan, PlanAccuracy
 from hwnas.collaborate.predict import Load, Worlds, predict
-from hwnas.collaborate.sensitivity import sensitivity, shown_over_links
-from hwnas.io.atomic import write_file
+from hwnas.commands.edge_cloud_plans import plans_entries, write_plans_document
 from hwnas.problem.cost_models import CostModels
 from hwnas.problem.fronts.estimates import errors_of
 from hwnas.problem.pairs.problem import PairProblem
@@ -82,8 +80,6 @@ def write_plans(
     problem: PairProblem, front: Sequence[FrontPoint], errors: Mapping[str, float], *, producer: str, trials: int
 ) -> None:
     """Write the plans of a pair's front in the form of those of `hwnas plan`, and their page."""
-    from hwnas.report.plans.page import plans_page
-
     run, goal, accuracy = problem.run, problem.tier.quality.goal, problem.run.accuracy
     link, seed = problem.link, run.experiment.seed
     worlds = Worlds.drawn(link, seed)
@@ -106,22 +102,11 @@ def write_plans(
         "minimized": problem.metric,
         "tiers": tiers,
         "setups": {side: table.setup.as_dict() for side, table in tables.items()},
-        "link": link.describe(),
-        "load": vars(Load()),
         "quality": {"name": run.space.task.quality.name, "goal": goal, "unit": run.space.task.quality.unit},
-        "rule": rule_of(promise.epsilon),
-        "winner": None if winner is None else winner.candidate.name,
         "enumerated": trials,
-        "plans": [plan.as_dict() for plan in plans],
-        "break_even": break_even(plans, link, promise.epsilon, goal),
-        "regimes": regimes(plans, link, promise.epsilon, goal) if plans else None,
-        "sensitivity": sensitivity(plans, shown_over_links(plans, winner), link, Load(), promise.epsilon, seed, goal)
-        if plans
-        else None,
+        **plans_entries(plans, winner, link, Load(), promise.epsilon, seed, goal),
         "networks": {point.architecture.key: point.architecture.as_dict() for point in front},
         "notes": [],
     }
-    path = pair_path(run, problem.name)
-    write_file(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
     created_at = datetime.now(UTC).isoformat(timespec="seconds")
-    write_file(path.with_suffix(".html"), plans_page(document, created_at=created_at))
+    write_plans_document(pair_path(run, problem.name), document, created_at)

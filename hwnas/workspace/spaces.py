@@ -15,8 +15,9 @@ from hwnas.io.resources import Folder, find_file
 from hwnas.io.yaml import read_yaml
 from hwnas.opened.space_file import parse_opened
 from hwnas.registry import SourceFile, load_source, named, read_source
-from hwnas.space import AnySpace, FunctionSpace, read_space
+from hwnas.space import AnySpace, FunctionSpace
 from hwnas.space.function import FORM, Choose
+from hwnas.space.reader import parse_space
 from hwnas.space_checks import check_space
 from hwnas.tasks import DEFAULT_TASK, Task, task_of
 from hwnas.workspace.progress import LateBar, Reporter, default_reporter
@@ -102,22 +103,28 @@ def unchecked_space(
         return _opened(reference, where="space", base=base or Path(), task=task)
     name, function = split_reference(reference)
     path = find_file(name, "search_spaces", base)
-    if function is None and path.suffix != ".py" and "network" in (raw := read_yaml(path)):
-        return _opened(raw, where=str(path), base=path.parent, task=task)[0], path
     if path.suffix == ".py" and function is None:
         raise SpaceError(
             "the file's function is not named", where=str(path), allowed=FORM, do=f"Write `{name}:FUNCTION`"
         )
-    if function is None and "space" in read_yaml(path):
+    space: AnySpace = _written_space(path, task) if function is None else _function_space(path, function, task)
+    plugins = tuple(dict.fromkeys([*space.plugins, *plugins]))
+    return replace(space, plugins=plugins), path
+
+
+def _written_space(path: Path, task: Task | None) -> AnySpace:
+    """Return the space in a YAML file: stages, or a network to be opened."""
+    raw = read_yaml(path)
+    if "network" in raw:
+        return _opened(raw, where=str(path), base=path.parent, task=task)[0]
+    if "space" in raw:
         raise SpaceError(
             "the file is an experiment, no space",
             where=str(path),
             allowed="`space` names the file of a space; a file beside the experiment is found before one of hwnas",
             do="Name the space's own file, or give the two files different names",
         )
-    space: AnySpace = read_space(path, task=task) if function is None else _function_space(path, function, task)
-    plugins = tuple(dict.fromkeys([*space.plugins, *plugins]))
-    return replace(space, plugins=plugins), path
+    return parse_space(raw, where=str(path), base=path.parent, task=task)
 
 
 def _opened(raw: Mapping[str, Any], *, where: str, base: Path, task: Task | None) -> tuple[FunctionSpace, Path]:
