@@ -23,6 +23,8 @@ from hwnas.pareto import Objective
 from hwnas.problem.exported import refuse_empty
 from hwnas.problem.fine_tune import tune
 from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_front_exists, load_front
+from hwnas.problem.fronts.origins import setup_of_point
+from hwnas.problem.precision.tier import quantization_entry
 from hwnas.problem.studies import weights_producer
 from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
@@ -238,8 +240,9 @@ def _export_point(
     from hwnas.export.bundle import metrics_of
 
     settled, stem = settled_network(run, front, point, trained, show), next(iter(names.values()))
+    of_tier = _in_precision(run, front.tier.name, point)
     files = [
-        _export_file(run, front.tier.name, settled, front.folder / stem, file_format, queue)
+        _export_file(of_tier, front.tier.name, settled, front.folder / stem, file_format, queue)
         for file_format in run.experiment.export.formats
     ]
     total, task = costs(settled.network), settled.task
@@ -248,6 +251,8 @@ def _export_point(
         "picks": list(names),
         "key": point.architecture.key,
         "architecture": point.architecture.as_dict(),
+        **point.precision_entry,
+        **quantization_entry(run, front.tier.name, point, settled.calibration),
         "input_shape": input_form(settled.network.input_shape),
         "preprocessing": run.dataset.preprocessing_at(settled.network.input_shape),
         **({"classes": list(classes)} if (classes := run.dataset.class_names) else {}),
@@ -269,6 +274,17 @@ def _export_point(
         "macs": total.macs,
         "files": [record.as_dict(task.quality.name) for record in files],
     }
+
+
+def _in_precision(run: Workspace, tier: str, point: FrontPoint) -> Workspace:
+    """Return the run with the tier on the set-up of a network's precision, in which its files are written and run."""
+    if point.precision is None:
+        return run
+    config = run.experiment.tiers[tier].model_copy(
+        update={"setup": setup_of_point(run, tier, point), "precision": None}
+    )
+    tiers = {**run.experiment.tiers, tier: config}
+    return replace(run, experiment=run.experiment.model_copy(update={"tiers": tiers}))
 
 
 def settled_network(

@@ -148,7 +148,8 @@ def _score_seconds(run: Workspace) -> float | None:
 
 
 def _fronts(run: Workspace) -> Iterator[PlannedStage]:
-    for name in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
+    experiment = run.experiment
+    for name in dict.fromkeys(setup for tier in experiment.tiers for setup in experiment.setups_of(tier).values()):
         if run.objectives.needs_table(name):
             yield PlannedStage(
                 f"timing {name}", "the fronts' networks", front_seconds(run, name), (run.paths.front_table(name),)

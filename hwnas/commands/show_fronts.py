@@ -98,18 +98,19 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
     tested = open_bundle(front.folder).test_accuracies
     points = tuple(
         facts.FrontPointFacts(
-            p.architecture.key,
+            p.name,
             p.scores,
             p.scores[latency],
             measured_ms=p.measured.get(latency),
             kept=p.kept,
             picks=p.picks,
-            test_accuracy=tested.get(p.architecture.key),
+            test_accuracy=tested.get(p.name),
             params=int(p.scores["params"]),
             macs=int(p.scores["macs"]),
             estimated=estimated(p, latency),
             accuracy_error=p.errors.get(accuracy),
             estimate=p.estimates.get(accuracy),
+            paired=p.paired,
         )
         for p in front.points
     )

@@ -256,6 +256,15 @@ class ExportConfig(StrictModel):
         return tuple(dict.fromkeys(value))
 
 
+RUNS_AS = ("runtime", "threads", "batch", "precision", "accelerator", "device", "cores", "host")
+"""Keys in which the set-ups of one tier agree, but for the precision."""
+
+
+def name_in(setup: str, own: str, precision: str) -> str:
+    """Return the name of a set-up in a precision: its own name in its own, else `NAME-PRECISION`."""
+    return setup if precision == own else f"{setup}-{precision}"
+
+
 @brief
 class Experiment(StrictModel):
     """One search: a space, data, training, set-ups, tiers."""
@@ -299,6 +308,12 @@ class Experiment(StrictModel):
         automatic = "tpe" if live else "guided"
         return automatic if self.search.sampler == "auto" else self.search.sampler
 
+    def setups_of(self, tier: str) -> dict[str, str]:
+        """Return the set-ups that a tier's networks run on, by precision: one, unless the tier lists precisions."""
+        config = self.tiers[tier]
+        own = self.setups[config.setup].precision
+        return {one: name_in(config.setup, own, one) for one in config.precision or (own,)}
+
     @field_validator("device")
     @classmethod
     def _known_device(cls, value: str) -> str:
@@ -313,6 +328,25 @@ class Experiment(StrictModel):
                 raise ValueError(
                     f"tiers.{name}.setup: `{tier.setup}` is no set-up. {did_you_mean(tier.setup, self.setups)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _setups_of_precisions(self) -> Experiment:
+        """Add the set-ups of a tier's precisions; they differ from the tier's own in precision and table alone."""
+        for name, tier in self.tiers.items():
+            own = self.setups[tier.setup]
+            if tier.precision is not None and own.latencies is not None:
+                raise ValueError(
+                    f"tiers.{name}: `precision` is asked of `{tier.setup}`. A published set-up tells latencies of one"
+                )
+            for precision, setup in self.setups_of(name).items() if tier.precision else ():
+                made = own.model_copy(update={"precision": precision, "table": None})
+                known = self.setups.setdefault(setup, made)
+                if unlike := [key for key in RUNS_AS if getattr(known, key) != getattr(made, key)]:
+                    raise ValueError(
+                        f"setups.{setup}: its `{unlike[0]}` is {getattr(known, unlike[0])}, that of `{tier.setup}` in "
+                        f"{precision} is {getattr(made, unlike[0])}. Set-ups of a tier's precisions are alike otherwise"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -104,6 +104,10 @@ class SetupConfig(StrictModel):
         return None if value is None else text
 
 
+SEARCHED_PRECISIONS = ("fp32", "int8")
+"""Precisions in which the accuracy of a network is known without a file."""
+
+
 class LiveConfig(StrictModel):
     """How candidates are timed during the search."""
 
@@ -126,6 +130,25 @@ class TierConfig(StrictModel):
     measure: Literal["table", "live"] = "table"
     """Source of latencies: predictions from the set-up's table, or timing of candidates during the search."""
     live: LiveConfig = LiveConfig()
+    precision: tuple[Literal["fp32", "int8"], ...] | None = Field(default=None, min_length=1)
+    """Precisions among which the search chooses for each network; that of the set-up if left out."""
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _precisions_are_listed(cls, value: Any) -> Any:
+        named = value if isinstance(value, list | tuple) else [] if value is None else [value]
+        if unknown := [one for one in named if one not in SEARCHED_PRECISIONS]:
+            raise ValueError(
+                f"`{unknown[0]}` is no precision that a search chooses. A list of any of "
+                f"{', '.join(SEARCHED_PRECISIONS)} is: `precision: [fp32, int8]`"
+            )
+        return tuple(dict.fromkeys(named)) if named or value is not None else None
+
+    @model_validator(mode="after")
+    def _precisions_have_tables(self) -> TierConfig:
+        if self.precision is not None and self.measure == "live":
+            raise ValueError("`precision` needs a table of each precision: leave it out, or `measure: live`")
+        return self
 
     @model_validator(mode="after")
     def _live_knows_latency_only(self) -> TierConfig:

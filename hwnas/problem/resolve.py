@@ -15,7 +15,9 @@ from hwnas.problem.live import live_before
 from hwnas.search.evaluate import Evaluation, Scorer
 from hwnas.search.fronts import FrontPoint
 from hwnas.search.nearest import Nearest, nearest
+from hwnas.search.precision import candidate_label, candidate_of, split_candidate
 from hwnas.search.score_store import Score, ScoreStore
+from hwnas.space import Architecture
 from hwnas.workspace.workspace import Workspace
 
 
@@ -40,7 +42,8 @@ class Answer:
 
     def nearest(self, tier: Tier) -> Nearest | None:
         """Return the network that breaks the limits least, if none is within them."""
-        return None if self.points else nearest(((e.architecture.key, e.scores) for e in self.evaluations), tier)
+        known = ((candidate_label(one.architecture), one.scores) for one in self.evaluations)
+        return None if self.points else nearest(known, tier)
 
 
 def answer(
@@ -59,7 +62,14 @@ def answer(
     """
     name, accuracy = tier.name, tier.quality.metric
     latency = run.objectives.latency(name)
+    precisions = run.experiment.tiers[name].precision
     scores, left_out = _stored(run, accuracy, producer)
+    candidates = [(candidate_of(score.architecture, "fp32" if precisions else None), score) for score in scores]
+    if "int8" in (precisions or ()):
+        lower = in_precision(run, accuracy, scores[0].producer)
+        candidates += [(candidate_of(score.architecture, "int8"), score) for score in lower]
+    if precisions and "fp32" not in precisions:
+        candidates = [pair for pair in candidates if split_candidate(pair[0])[1] != "fp32"]
     scorers = cost_metric_scorers(run, name, cost_models)
     if run.objectives.is_live(name):
         scorers[latency] = live_before(run, name)
@@ -70,19 +80,25 @@ def answer(
             allowed=did_you_mean(untold[0], [*scorers, accuracy]),
             do="Leave the limit out, or name a set-up of the experiment whose table holds it",
         )
-    evaluations = tuple(one for score in scores if (one := _evaluation(score, scorers, tier)) is not None)
-    errors = {score.architecture.key: score.error for score in scores if score.error is not None}
+    evaluations = tuple(one for pair in candidates if (one := _evaluation(*pair, scorers, tier)) is not None)
+    errors = {candidate.key: score.error for candidate, score in candidates if score.error is not None}
+    paired = {candidate.key: score.paired for candidate, score in candidates}
     points = [
-        replace(point, origin={**point.origin, latency: origin_of_latency(run, name, cost_models, point.architecture)})
+        replace(
+            point,
+            paired=paired[point.candidate.key],
+            origin={**point.origin, latency: origin_of_latency(run, name, cost_models, point)},
+        )
         for point in estimated_front(run, tier, evaluations, errors, origins_of(run, tier, source.origin))
     ]
-    return Answer(tuple(points), evaluations, scores[0].producer, len(scores), left_out)
+    return Answer(tuple(points), evaluations, scores[0].producer, len(candidates), left_out)
 
 
 def _stored(run: Workspace, accuracy: str, producer: str | None) -> tuple[list[Score], int]:
     """Return the accuracies of the producer, else of the one that scored last, and the number of those of others."""
     store = ScoreStore.open(run.folder / "scores.jsonl")
     known = [score for score in store.scores if score.metric == accuracy and score.value is not None]
+    known = [score for score in known if " precision=" not in score.producer]
     if not known:
         raise RunError(
             f"no `{accuracy}` is stored",
@@ -102,12 +118,23 @@ def _stored(run: Workspace, accuracy: str, producer: str | None) -> tuple[list[S
     return chosen, len(known) - len(chosen)
 
 
-def _evaluation(score: Score, scorers: Mapping[str, Scorer], tier: Tier) -> Evaluation | None:
+def in_precision(run: Workspace, accuracy: str, producer: str) -> list[Score]:
+    """Return stored int8 accuracies of networks whose accuracies in fp32 have this producer, made in the last way."""
+    known = [
+        score
+        for score in ScoreStore.open(run.folder / "scores.jsonl").scores
+        if score.metric == accuracy and score.value is not None and score.producer.startswith(f"{producer} precision=")
+    ]
+    last = max(known, key=lambda score: score.at).producer if known else ""
+    return [score for score in known if score.producer == last]
+
+
+def _evaluation(candidate: Architecture, score: Score, scorers: Mapping[str, Scorer], tier: Tier) -> Evaluation | None:
     parts: list[Objective | Limit] = [*tier.objectives, *tier.limits]
     wanted, cheap = {part.metric for part in parts}, dict[str, float]()
     for metric, scorer in scorers.items():
         try:
-            cheap[metric] = float(scorer(score.architecture))
+            cheap[metric] = float(scorer(candidate))
         except NoScore:
             return None
         except TableError:  # of a file's size, which is not estimated
@@ -115,4 +142,4 @@ def _evaluation(score: Score, scorers: Mapping[str, Scorer], tier: Tier) -> Eval
                 raise
     assert score.value is not None
     scores = {**cheap, score.metric: score.value}
-    return Evaluation(score.architecture, scores, tier.broken(scores))
+    return Evaluation(candidate, scores, tier.broken(scores))

@@ -16,6 +16,7 @@ from hwnas.report import units
 from hwnas.report.units import Units
 from hwnas.search.fronts import ShrunkenEstimate
 from hwnas.tasks import Task
+from hwnas.tasks.metrics.paired import PairedCounts
 from hwnas.words import brief
 
 Origin = Literal["measured", "predicted", "published", "emulated", "derived", "scored", "given"]
@@ -146,6 +147,8 @@ class FrontPointFacts:
     """The standard error of the accuracy, in its unit."""
     estimate: ShrunkenEstimate | None = None
     """The accuracy, shrunken towards what similar networks reach; None where it is exact."""
+    paired: PairedCounts | None = None
+    """Samples on which it differs from itself in fp32, of a network in a lower precision."""
 
     @property
     def estimated_accuracy(self) -> float | None:

@@ -1,4 +1,4 @@
-"""The calls of a module's forward pass, recorded once, and the tensors among them that writers of int8 files quantise."""
+"""Calls of a module's forward pass, recorded once, and the tensors among them that writers of int8 files quantise."""
 
 from __future__ import annotations
 
