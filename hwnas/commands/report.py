@@ -280,7 +280,7 @@ def _front_point(
     estimate, total = model.predict(network) if model else None, costs(network)
     again = table.checks.get(check_key(network)) if table is not None else None
     return facts.FrontPointFacts(
-        point.name,
+        point.architecture.key,
         point.scores,
         point.scores[latency],
         estimate.low_ms if estimate else None,
@@ -298,7 +298,8 @@ def _front_point(
         point.measured,
         point.errors.get(accuracy),
         point.estimates.get(accuracy),
-        point.paired,
+        point.precision,
+        None if point.paired is None else point.paired.entry,
     )
 
 

@@ -98,7 +98,7 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
     tested = open_bundle(front.folder).test_accuracies
     points = tuple(
         facts.FrontPointFacts(
-            p.name,
+            p.architecture.key,
             p.scores,
             p.scores[latency],
             measured_ms=p.measured.get(latency),
@@ -110,7 +110,8 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
             estimated=estimated(p, latency),
             accuracy_error=p.errors.get(accuracy),
             estimate=p.estimates.get(accuracy),
-            paired=p.paired,
+            precision=p.precision,
+            paired=None if p.paired is None else p.paired.entry,
         )
         for p in front.points
     )

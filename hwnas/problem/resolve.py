@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hwnas.accuracy import AccuracySource
@@ -15,10 +15,13 @@ from hwnas.problem.live import live_before
 from hwnas.search.evaluate import Evaluation, Scorer
 from hwnas.search.fronts import FrontPoint
 from hwnas.search.nearest import Nearest, nearest
-from hwnas.search.precision import candidate_label, candidate_of, split_candidate
+from hwnas.search.precision import candidate_label, candidate_of
 from hwnas.search.score_store import Score, ScoreStore
 from hwnas.space import Architecture
 from hwnas.workspace.workspace import Workspace
+
+LOWER = " precision="
+"""Part of the producer of accuracies in a lower precision; before it stands that of the same networks in fp32."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +65,7 @@ def answer(
     """
     name, accuracy = tier.name, tier.quality.metric
     latency = run.objectives.latency(name)
-    precisions = run.experiment.tiers[name].precision
-    scores, left_out = _stored(run, accuracy, producer)
-    candidates = [(candidate_of(score.architecture, "fp32" if precisions else None), score) for score in scores]
-    if "int8" in (precisions or ()):
-        lower = in_precision(run, accuracy, scores[0].producer)
-        candidates += [(candidate_of(score.architecture, "int8"), score) for score in lower]
-    if precisions and "fp32" not in precisions:
-        candidates = [pair for pair in candidates if split_candidate(pair[0])[1] != "fp32"]
+    candidates, producer, left_out = _candidates(run, accuracy, producer, run.experiment.tiers[name].precision)
     scorers = cost_metric_scorers(run, name, cost_models)
     if run.objectives.is_live(name):
         scorers[latency] = live_before(run, name)
@@ -91,14 +87,15 @@ def answer(
         )
         for point in estimated_front(run, tier, evaluations, errors, origins_of(run, tier, source.origin))
     ]
-    return Answer(tuple(points), evaluations, scores[0].producer, len(candidates), left_out)
+    return Answer(tuple(points), evaluations, producer, len(candidates), left_out)
 
 
-def _stored(run: Workspace, accuracy: str, producer: str | None) -> tuple[list[Score], int]:
-    """Return the accuracies of the producer, else of the one that scored last, and the number of those of others."""
+def _stored(run: Workspace, accuracy: str, producer: str | None, *, lower: bool = False) -> tuple[list[Score], int]:
+    """Return the accuracies of the producer, else of the one that scored last, and the number of those of others;
+    those in a `lower` precision of the same networks, or those in fp32."""
     store = ScoreStore.open(run.folder / "scores.jsonl")
     known = [score for score in store.scores if score.metric == accuracy and score.value is not None]
-    known = [score for score in known if " precision=" not in score.producer]
+    known = [score for score in known if (LOWER in score.producer) is lower]
     if not known:
         raise RunError(
             f"no `{accuracy}` is stored",
@@ -106,7 +103,9 @@ def _stored(run: Workspace, accuracy: str, producer: str | None) -> tuple[list[S
             allowed="A run is solved again from what it scored",
             do=f"Run `{run.command('search')}` first",
         )
-    producer = producer or max(known, key=lambda score: score.at).producer
+    ours = [score for score in known if producer is None or score.producer.partition(LOWER)[0] == producer]
+    if ours and (lower or producer is None):
+        producer = max(ours, key=lambda score: score.at).producer
     chosen = [score for score in known if score.producer == producer]
     if not chosen:
         raise RunError(
@@ -118,15 +117,20 @@ def _stored(run: Workspace, accuracy: str, producer: str | None) -> tuple[list[S
     return chosen, len(known) - len(chosen)
 
 
-def in_precision(run: Workspace, accuracy: str, producer: str) -> list[Score]:
-    """Return stored int8 accuracies of networks whose accuracies in fp32 have this producer, made in the last way."""
-    known = [
-        score
-        for score in ScoreStore.open(run.folder / "scores.jsonl").scores
-        if score.metric == accuracy and score.value is not None and score.producer.startswith(f"{producer} precision=")
-    ]
-    last = max(known, key=lambda score: score.at).producer if known else ""
-    return [score for score in known if score.producer == last]
+def _candidates(
+    run: Workspace, accuracy: str, producer: str | None, precisions: Sequence[str] | None
+) -> tuple[list[tuple[Architecture, Score]], str, int]:
+    """Return candidates with their stored accuracies, the producer of those in fp32, and how many others there are."""
+    if precisions is None:
+        scores, left_out = _stored(run, accuracy, producer)
+        return [(score.architecture, score) for score in scores], scores[0].producer, left_out
+    chosen = list[tuple[Architecture, Score]]()
+    others = 0
+    for precision in precisions:
+        scores, left_out = _stored(run, accuracy, producer, lower=precision != "fp32")
+        chosen += [(candidate_of(score.architecture, precision), score) for score in scores]
+        producer, others = producer or scores[0].producer.partition(LOWER)[0], others + left_out
+    return chosen, str(producer), others
 
 
 def _evaluation(candidate: Architecture, score: Score, scorers: Mapping[str, Scorer], tier: Tier) -> Evaluation | None:
