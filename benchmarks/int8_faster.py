@@ -7,9 +7,14 @@ The tables (`xeon|epyc_onnxruntime_fp32|int8_1t_ofa224`) were measured with ONNX
 unsigned activations. No network of the population was timed: latencies are predicted, by the latency model (which was
 corrected by 20 networks that were timed whole), or by plain sums of the rows' medians.
 
-The JSON: `spearman`: agreement of the latencies of random networks, by pair of set-ups; `operators`: of each machine,
-how many are slower in int8, and the range of int8/fp32; `equal_fp32`: networks of equal latency in fp32, and the range of
-their latencies in int8; `checks`: int8/fp32 of the networks that were timed whole; `search`: for each seed the hypervolumes of four fronts in accuracy and latency as it is deployed:
+Networks are drawn in two ways: `architectures`: each architecture alike, most of which are deep; `choices`: uniform at
+each choice, so that shallow networks are as frequent as deep ones. Which networks are compared matters more to the
+agreement than the model does.
+
+The JSON: `spearman`: agreement of the latencies of random networks, by way of drawing, model and pair of set-ups;
+`operators`: of each machine, how many are slower in int8, and the range of int8/fp32; `equal_fp32`: networks of equal
+latency in fp32, and the range of their latencies in int8; `search`: for each seed the gain in hypervolume of the first
+of four fronts over the others, in accuracy and latency as it is deployed:
 
 - `searched`: 300 trials of `guided` that choose an architecture and a precision;
 - `quantized`: 300 trials in fp32; the front's networks, all in int8;
@@ -80,7 +85,8 @@ class Tables:
 
     def latency(self, machine: str, precision: str) -> Latency:
         """Latencies of networks in ms, by the latency model."""
-        return lambda codes: predict_many_ms(self.models[machine, precision], self.codebook, codes)
+        model = self.models[machine, precision]
+        return lambda codes: predict_many_ms(model, self.codebook, codes)
 
     def sums(self, machine: str, precision: str, codes: Codes) -> Floats:
         """Latencies of networks in ms, as plain sums of the rows' medians."""
@@ -88,6 +94,13 @@ class Tables:
         medians = [rows[row_key(*link)].median_ms for link in self.codebook.links]
         summed: Floats = self.codebook.total(codes, medians)
         return summed
+
+
+def drawn(codebook: Codebook, networks: int) -> dict[str, Codes]:
+    """Random networks, by the way of drawing."""
+    rng, sizes = np.random.default_rng(0), [len(choice.options) for choice in codebook.choices]
+    alike = codebook.draw(networks, rng)
+    return {"architectures": alike, "choices": codebook.canonical(rng.integers(sizes, size=(networks, len(sizes))))}
 
 
 def agreement(ms: dict[tuple[str, str], Floats]) -> dict[str, float]:
@@ -210,15 +223,21 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     asked = parser.parse_args()
     tables = Tables()
-    codes = tables.codebook.draw(asked.networks, np.random.default_rng(0))
-    modelled = {name: tables.latency(*name)(codes) for name in tables.tables}
-    summed = {name: tables.sums(*name, codes) for name in tables.tables}
+    populations = drawn(tables.codebook, asked.networks)
+    modelled = {way: {of: tables.latency(*of)(codes) for of in tables.tables} for way, codes in populations.items()}
+    summed = {way: {of: tables.sums(*of, codes) for of in tables.tables} for way, codes in populations.items()}
     result = {
         "command": shlex.join(["python", "benchmarks/int8_faster.py", *sys.argv[1:]]),
         "space": SPACE, "networks": asked.networks,
-        "spearman": {"latency_model": agreement(modelled), "plain_sums": agreement(summed)},
+        "spearman": {
+            way: {"latency_model": agreement(modelled[way]), "plain_sums": agreement(summed[way])}
+            for way in populations
+        },
         "operators": {one: ratios(*(tables.tables[one, of] for of in PRECISIONS)) for one in MACHINES},
-        "equal_fp32": {one: equal_in_fp32(modelled[one, "fp32"], modelled[one, "int8"]) for one in MACHINES},
+        "equal_fp32": {
+            way: {one: equal_in_fp32(ms[one, "fp32"], ms[one, "int8"]) for one in MACHINES}
+            for way, ms in modelled.items()
+        },
         "search": {
             "trials": asked.trials, "predictor": PREDICTOR,
             **{machine: raced(tables, machine, asked.seeds, asked.trials) for machine in asked.machines},
