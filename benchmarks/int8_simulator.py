@@ -10,8 +10,8 @@ The JSON: `networks`: for each one and runtime the share of validation images on
 class (and on which fp32 and file do), the top-1 of fp32, simulator and file, and the CPU seconds of evaluating fp32, of
 evaluating the simulator (calibration included) and of writing the file; `summary`: least and mean share, largest
 difference of top-1 in points, and the times' ratio; `difference`: the predictor of int8 - fp32
-(`hwnas.predictors.differences`) from 40 simulated pairs: mean absolute error in points on held-out networks, beside that
-of the mean difference.
+(`hwnas.predictors.differences`) from 40 simulated pairs: mean absolute error in points on held-out networks, beside
+that of the mean difference.
 """
 
 from __future__ import annotations

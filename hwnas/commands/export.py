@@ -38,9 +38,11 @@ from hwnas.workspace.measuring.remote_bench import board_table
 from hwnas.workspace.measuring.setups import (
     device_lock_wait,
     exporter_for,
+    has_signed_activations,
     measurement_protocol,
     requested_setup,
     runtime_of,
+    with_activations,
 )
 from hwnas.workspace.progress import Bar, Reporter, default_reporter
 from hwnas.workspace.results.bundles import open_bundle
@@ -335,7 +337,10 @@ def _export_file(
         settled.module if len(names) == 1 else NamedOutputs(settled.module, names),
         settled.network.input_shape,
         path,
-        exporter_for(file_format, setup.batch, setup.precision, calibration=settled.calibration),
+        with_activations(
+            exporter_for(file_format, setup.batch, setup.precision, calibration=settled.calibration),
+            "signed" if has_signed_activations(setup) else "",
+        ),
     )
     seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, queue)
     ends = ends_of(path, file_format, setup.batch, settled.network.input_shape)

@@ -256,7 +256,7 @@ class ExportConfig(StrictModel):
         return tuple(dict.fromkeys(value))
 
 
-RUNS_AS = ("runtime", "threads", "batch", "precision", "accelerator", "device", "cores", "host")
+RUNS_AS = ("runtime", "threads", "batch", "precision", "accelerator", "device", "cores", "host", "activations")
 """Keys in which the set-ups of one tier agree, but for the precision."""
 
 

@@ -65,6 +65,8 @@ class SetupConfig(StrictModel):
     batch: Annotated[int, Field(ge=1, le=65_536)] = 1
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     """Precision that a network computes in; not every runtime offers each."""
+    activations: Literal["auto", "unsigned", "signed"] = "auto"
+    """Integers of the activations of int8 files, where the runtime knows both; `auto`: signed on an ARM processor."""
     accelerator: Literal["cpu", "cuda"] = "cpu"
     """Device that computes: the processor, or an NVIDIA GPU."""
     device: str | None = None
@@ -93,6 +95,15 @@ class SetupConfig(StrictModel):
             raise ValueError("`runtime: published` and `latencies` go together: give both or neither")
         if self.latencies and (self.energy or self.memory or self.host or self.table):
             raise ValueError("nothing is run on a published set-up: leave out `energy`, `memory`, `host` and `table`")
+        return self
+
+    @model_validator(mode="after")
+    def _activations_of_a_runtime_that_knows_both(self) -> SetupConfig:
+        if self.activations != "auto" and not self.runtime.startswith("onnxruntime"):
+            raise ValueError(
+                f"`activations` is {self.activations}, and `{self.runtime}` knows one kind of integers. Only "
+                "`onnxruntime` knows both: leave it out"
+            )
         return self
 
     @field_validator("cores", mode="before")

@@ -14,11 +14,11 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from hwnas.export.quantize import Images
 
 
-def quantize_onnx(path: Path, batches: Sequence[Images], *, whole: bool) -> None:
+def quantize_onnx(path: Path, batches: Sequence[Images], *, whole: bool, signed: bool = False) -> None:
     """Quantise the float file in place: quantise-dequantise pairs, which ONNX Runtime fuses into integer operators.
 
-    Activations are unsigned and weights signed, one scale a channel. Measured on a Xeon with VNNI, whose instruction
-    multiplies unsigned by signed bytes: signed activations leave residual additions and products in floats (1.1 to 11
+    Activations are unsigned unless `signed`, and weights signed, one scale a channel. Measured on a Xeon with VNNI, whose
+    instruction multiplies unsigned by signed bytes: signed activations leave residual additions and products in floats (1.1 to 11
     times as long), and unsigned weights take up to 2.3 times as long. `whole` keeps float inputs and outputs; otherwise
     the file begins and ends with integers, as an operator inside a network does.
     """
@@ -42,7 +42,7 @@ def quantize_onnx(path: Path, batches: Sequence[Images], *, whole: bool) -> None
             Reader(model.graph.input[0].name),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            activation_type=QuantType.QUInt8,
+            activation_type=QuantType.QInt8 if signed else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             extra_options={"ForceQuantizeNoInputCheck": True},  # a pooling that comes first is quantised as well
         )

@@ -19,12 +19,13 @@ from hwnas.pareto import Limit, Objective, Scores
 from hwnas.quantities import LATENCY, Metric, Quantity, shown_as
 from hwnas.registry import imported
 from hwnas.runtimes import Setup
+from hwnas.runtimes.setup import saturates_int8
 from hwnas.search.evaluate import Scorer
 from hwnas.search.precision import split_candidate
 from hwnas.space import Architecture
 from hwnas.words import counted
 from hwnas.workspace.measuring.remote_bench import board_table
-from hwnas.workspace.measuring.setups import declared_setup, requested_setup, table_of
+from hwnas.workspace.measuring.setups import declared_setup, int8_scheme, requested_setup, table_of
 from hwnas.workspace.workspace import Workspace
 
 
@@ -272,6 +273,8 @@ def notices(run: Workspace, cost_models: Mapping[str, CostModels]) -> list[str]:
         if run.objectives.is_published(name):
             lines.append(f"{name}: latencies are published, {run.published.latencies(tier.setup).description}")
         for setup in run.experiment.setups_of(name).values():
+            if (notice := saturation_notice(run, setup)) is not None:
+                lines.append(f"{name}: {notice}")
             if setup in cost_models:
                 lines += _table_notices(name, setup, cost_models[setup], tier.limits.latency_quantile)
     return lines
@@ -288,6 +291,17 @@ def _table_notices(name: str, setup: str, price: CostModels, confidence: float |
             f"confidence of {confidence:g} rests on the spread of the rows alone, not on how far their sum is off"
         )
     return lines
+
+
+def saturation_notice(run: Workspace, setup: str) -> str | None:
+    """Return a warning of int8 files with unsigned activations on this machine, if it has no instruction for them."""
+    config = run.experiment.setups[setup]
+    if config.precision != "int8" or config.host or int8_scheme(config) != "u8s8" or not saturates_int8():
+        return None
+    return (
+        f"`{setup}` multiplies unsigned by signed bytes on a processor without VNNI: sums of two products may "
+        f"saturate, and networks lose more than simulated. Compare `activations: signed` in `setups.{setup}`"
+    )
 
 
 def latency_origin(model: LatencyModel, network: Network) -> str:

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from hwnas.accuracy import Accuracy
 from hwnas.export import FORMATS, format_of
 from hwnas.pareto import Tier
+from hwnas.problem.fronts.origins import setup_of_point
 from hwnas.search.fronts import FrontPoint
 from hwnas.search.genome import SearchSpace
 from hwnas.search.precision import PrecisionSpace, stored_as
 from hwnas.search.score_store import ScoreStore
 from hwnas.space import Architecture
+from hwnas.workspace.measuring.setups import int8_scheme
 from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -82,5 +84,6 @@ def quantization_entry(run: Workspace, tier: str, point: FrontPoint, calibration
     entry: dict[str, Any] = {} if point.paired is None else {"paired": point.paired.entry}
     if point.precision == "int8":
         digest = hashlib.sha256(np.ascontiguousarray(calibration).tobytes()).hexdigest()[:8]
-        entry["quantization"] = {"calibration": f"{len(calibration)}x:{digest}"}
+        scheme = int8_scheme(run.experiment.setups[setup_of_point(run, tier, point)])
+        entry["quantization"] = {"scheme": scheme, "calibration": f"{len(calibration)}x:{digest}"}
     return entry
