@@ -14,7 +14,9 @@ agreement than the model does.
 The JSON: `spearman`: agreement of the latencies of random networks, by way of drawing, model and pair of set-ups;
 `operators`: of each machine, how many are slower in int8, and the range of int8/fp32; `equal_fp32`: networks of equal
 latency in fp32, and the range of their latencies in int8; `search`: by machine and made-up accuracy, for each seed, the
-gain in hypervolume over three ways that know fp32 alone, in accuracy and latency as it is deployed. Ways that know int8:
+gain in hypervolume over three ways that know fp32 alone, in accuracy and latency as it is deployed.
+
+Ways that know int8:
 
 - `both`: 300 trials of `guided` that choose an architecture and a precision;
 - `int8`: 300 trials in int8.
@@ -27,8 +29,8 @@ Ways that do not:
 
 The reference point is just worse than all points of the fronts that are compared. Accuracies are made-up functions of
 the network (benchmarks/ofa_predictors.py), nobody's accuracy, and taken to be the same in int8: what is compared is
-latency. Those of `additive`, `effects_and_pairs` and `hidden_layer` grow with kernels, widths and depths as real ones do;
-`three_layers`, of the form of once-for-all's own predictor with random weights, hardly does.
+latency. Those of `additive`, `effects_and_pairs` and `hidden_layer` grow with kernels, widths and depths as real ones
+do; `three_layers`, of the form of once-for-all's own predictor with random weights, hardly does.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ from hwnas.export.quantize import Images
 def quantize_onnx(path: Path, batches: Sequence[Images], *, whole: bool, signed: bool = False) -> None:
     """Quantise the float file in place: quantise-dequantise pairs, which ONNX Runtime fuses into integer operators.
 
-    Activations are unsigned unless `signed`, and weights signed, one scale a channel. Measured on a Xeon with VNNI, whose
-    instruction multiplies unsigned by signed bytes: signed activations leave residual additions and products in floats
-    (1.1 to 11 times as long), and unsigned weights take up to 2.3 times as long. `whole` keeps float inputs and outputs;
-    otherwise the file begins and ends with integers, as an operator inside a network does.
+    Activations are unsigned unless `signed`, and weights signed, one scale a channel. Measured on a Xeon with VNNI,
+    whose instruction multiplies unsigned by signed bytes: signed activations leave residual additions and products in
+    floats (1.1 to 11 times as long), and unsigned weights take up to 2.3 times as long. `whole` keeps float inputs and
+    outputs; otherwise the file begins and ends with integers, as an operator inside a network does.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
