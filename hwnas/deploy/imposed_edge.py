@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class ImposedEdge:
         self._cloud: Cloud | None = None
         self._encoder: Encoder | None = None
         self._connection: Connection | None = None
+        self._opening: Thread | None = None
         if self._plan["request"] is not None:
             self._encoder = Encoder.of(self._plan)
             self._cloud = Cloud(entry["url"], entry["token"], entry["ca"], patience_s=ANSWER_PATIENCE_S)
@@ -60,9 +62,16 @@ class ImposedEdge:
         return {**took, "total_ms": (time.perf_counter() - begun) * 1e3}
 
     def connect(self) -> None:
-        """Open a new connection."""
+        """Begin to open a new connection: those of all plans are opened at the same time."""
         if self._cloud is not None:
-            self._new_connection().connect()
+            self._opening = Thread(target=self._new_connection().connect)
+            self._opening.start()
+
+    def await_connection(self) -> None:
+        """Wait until the connection is open."""
+        if self._opening is not None:
+            self._opening.join()
+        self._opening = None
 
     def close(self) -> None:
         """Close the connection; the next request opens one."""
@@ -103,10 +112,8 @@ def main() -> None:
         edge = edges[command["plan"]]
         if command["do"] == "ask":
             answer = edge.ask(samples[command["sample"] % len(samples)], always=command["always"])
-        elif command["do"] == "connect":
-            edge.connect()
         else:
-            edge.close()
+            {"connect": edge.connect, "await": edge.await_connection, "close": edge.close}[command["do"]]()
         print(json.dumps(answer), flush=True)
 
 

@@ -131,8 +131,12 @@ class EdgeOf:
     index: int
 
     def connect(self) -> None:
-        """Open a new connection."""
+        """Begin to open a new connection."""
         self.edges.asked({"plan": self.index, "do": "connect"})
+
+    def await_connection(self) -> None:
+        """Wait until the connection is open."""
+        self.edges.asked({"plan": self.index, "do": "await"})
 
     def close(self) -> None:
         """Close the connection."""

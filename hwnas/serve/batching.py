@@ -111,7 +111,8 @@ class Batcher:
             self._answered([waiting], waiting.since, _called(call, [content]))
             with self._changed:
                 self._free.append(call)
-                self._changed.notify()
+                if self._queue:  # to wake a thread that finds nothing takes as long as a fast network
+                    self._changed.notify()
         return await waiting.answer
 
     async def close(self) -> None:

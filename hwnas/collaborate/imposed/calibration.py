@@ -24,7 +24,9 @@ HEADER_BYTES = 28
 """Headers of UDP and IP."""
 TRAIN_BYTES = PACKET_BYTES - HEADER_BYTES
 SO_TIMESTAMPNS = 35
-CALIBRATION_TRIES = 3
+CALIBRATION_TRIES = 6
+REST_BETWEEN_TRIES_S = 2.0
+"""Whatever disturbed a calibration, such as processes that start, may be over then."""
 DATAGRAM_PATIENCE_S = 30.0
 PORT = 9
 ADDRESSES = {"edge": EDGE_ADDRESS, "cloud": CLOUD_ADDRESS}
@@ -75,6 +77,7 @@ def calibrate(link: ImposedLink, state: LinkState) -> Calibration:
         RunError: not within the tolerance, at several tries.
     """
     for number in range(1, CALIBRATION_TRIES + 1):
+        time.sleep(REST_BETWEEN_TRIES_S if number > 1 else 0.0)
         found = measure_link(link, state, number)
         if not found.problem:
             return found

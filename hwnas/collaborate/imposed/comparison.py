@@ -10,8 +10,12 @@ import numpy as np
 
 from hwnas.collaborate.cuts import NO_TIME, SampledTime
 from hwnas.collaborate.imposed.measurement import TimedRequest, measured_quantiles
+from hwnas.collaborate.imposed.states import NEAR
+from hwnas.collaborate.links.series import ConstantDelay, ConstantRate
+from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.collaborate.plan import Candidate, PlanLatency
 from hwnas.collaborate.predict import Load, Worlds, quantiles_of, simulate
+from hwnas.collaborate.wire import HTTP_BYTES
 
 BAND = 0.05, 0.95
 """Quantiles of single requests between which 90 % of them are predicted to lie."""
@@ -21,12 +25,21 @@ EQUAL = 0.05
 
 def on_this_machine(candidate: Candidate, alone: Sequence[TimedRequest]) -> Candidate:
     """Return a candidate whose times of edge, encoding, cloud and the ends of the connection are those of some requests
-    over a link without delay, on this machine."""
+    over `NEAR`, on this machine; what that link itself takes is not counted."""
     edge = SampledTime(np.array([one.edge_ms for one in alone])) if candidate.edge is not None else NO_TIME
     if not candidate.uses_cloud:
         return replace(candidate, head=SampledTime(np.array([one.total_ms for one in alone])))
     encode = float(np.mean([one.encode_ms for one in alone]))
-    return replace(candidate, head=edge, tail=SampledTime(np.array([one.beyond_ms for one in alone])), encode_ms=encode)
+    beyond = np.array([one.beyond_ms for one in alone]) - near_ms(candidate)
+    return replace(candidate, head=edge, tail=SampledTime(np.maximum(beyond, 0.0)), encode_ms=encode)
+
+
+def near_ms(candidate: Candidate) -> float:
+    """Return what a request of a candidate takes on its way over `NEAR`."""
+    rates = (ConstantRate(np.array(mbps)) for mbps in (NEAR.up_mbps, NEAR.down_mbps))
+    draws = LinkDraws(np.zeros(1), *rates, ConstantDelay(np.array(NEAR.rtt_ms)), "warm")
+    up, down = np.mean(candidate.sent_bytes) + HTTP_BYTES, np.asarray(float(candidate.answer_bytes + HTTP_BYTES))
+    return float(draws.transfer(up, down).total[0])
 
 
 @dataclass(frozen=True, eq=False)
