@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from hwnas.collaborate.queueing import INLINE_MS
 from hwnas.serve.decode import Array
 from hwnas.serve.metrics import Metrics
 from hwnas.serve.session import Answers, Content
@@ -21,8 +22,6 @@ Outcome = tuple[Answers, int] | Exception
 
 SMOOTHING = 0.1
 """Weight of the newest batch in the mean service time."""
-INLINE_S = 0.0003
-"""Service time below which handing a batch to a thread takes longer than the batch."""
 
 
 class Overloaded(Exception):
@@ -70,7 +69,7 @@ class Batcher:
     """Sessions in threads, with one queue for all.
 
     A session that is free takes up to `batch` requests, as soon as so many wait or the first has waited `wait_s`. One
-    whose batches take less than `INLINE_S` is called in the event loop itself.
+    whose batches take less than `INLINE_MS` is called in the event loop itself.
 
     Args:
         calls: a function for each session.
@@ -102,7 +101,7 @@ class Batcher:
         waiting = _Waiting(content, asyncio.get_running_loop().create_future(), time.perf_counter())
         with self._changed:
             self.check_room()
-            is_fast = self._batch == 1 and self._service_s is not None and self._service_s < INLINE_S
+            is_fast = self._batch == 1 and self._service_s is not None and self._service_s * 1e3 < INLINE_MS
             call = self._free.pop() if is_fast and self._free and not self._queue else None
             if call is None:
                 self._queue.append(waiting)
