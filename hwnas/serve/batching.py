@@ -139,21 +139,27 @@ class Batcher:
 
     def _work(self) -> None:
         """Take batches and answer them, in a thread, until the queue is empty and closed."""
-        while (taken := self._next_batch()) is not None:
+        ended: float | None = None
+        while (taken := self._next_batch(ended)) is not None:
             call, batch = taken
             begun = time.perf_counter()
             outcome = _called(call, [one.content for one in batch])
+            ended = time.perf_counter()
             with self._changed:
                 self._free.append(call)
             with suppress(RuntimeError):  # the loop was closed, and nobody waits
                 batch[0].answer.get_loop().call_soon_threadsafe(self._answered, batch, begun, outcome)
 
-    def _next_batch(self) -> tuple[Call, list[_Waiting]] | None:
+    def _next_batch(self, ended: float | None) -> tuple[Call, list[_Waiting]] | None:
+        """Return a session and a batch for it; the thread's last one ended at `ended`."""
         with self._changed:
             while True:
                 if self._queue and self._free:
-                    left = self._queue[0].since + self._wait_s - time.perf_counter()
+                    now = time.perf_counter()
+                    left = self._queue[0].since + self._wait_s - now
                     if len(self._queue) >= self._batch or left <= 0 or self._closing:
+                        if ended is not None:
+                            self._metrics.handover.observe(now - ended)
                         batch = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
                         return self._free.pop(), batch
                     self._changed.wait(left)
@@ -161,6 +167,7 @@ class Batcher:
                     return None
                 else:
                     self._changed.wait()
+                ended = None
 
     def _answered(self, batch: Sequence[_Waiting], begun: float, outcome: Outcome) -> None:
         """Hand each request its answer, in the event loop."""
