@@ -12,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ SLEEP_MS, SLEEP_SHAPE = {1: 1.0, 8: 8.0}, 4.0
 """Mean by size of batches, and shape of the gamma distribution, of simulated service times."""
 HEAD_END = b"\r\n\r\n"
 SERVER_CORES, CLIENT_CORES = {0}, {1}
+PRIORITY = 5
 
 
 @dataclass
@@ -60,15 +62,24 @@ class Server:
         text = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]
 
+    def leave_core_to_network(self) -> None:
+        """Move the thread of the event loop to the clients' core, once the network's thread runs."""
+        os.sched_setaffinity(self.process.pid, CLIENT_CORES)  # of a process, it is that of its first thread alone
+
 
 @contextmanager
-def cores_apart(apart: bool = True) -> Iterator[None]:
-    """Give clients, and servers that are started inside, a core each while the `with` block runs."""
-    if apart:
-        os.sched_setaffinity(0, CLIENT_CORES)
+def cores_apart(*, real_time: bool = True) -> Iterator[None]:
+    """Give clients, and servers that are started inside, a core each while the `with` block runs, and real-time
+    priority where that is allowed: other work on the machine is not measured. A core that is busy all the time must not
+    have it, since the kernel stops it for a twentieth of each second."""
+    os.sched_setaffinity(0, CLIENT_CORES)
     try:
+        if real_time:
+            with suppress(OSError):
+                os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(PRIORITY))
         yield
     finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         os.sched_setaffinity(0, SERVER_CORES | CLIENT_CORES)
 
 
@@ -263,27 +274,39 @@ async def closed_loop(server: Server, request: bytes, clients: int, seconds: flo
 
 
 async def open_loop(server: Server, request: bytes, clients: int, rate_hz: float, seconds: float) -> Outcome:
-    """Ask at random moments, whatever the answers do; a request that its client was too busy for counts from then."""
+    """Ask at random moments (Poisson), whatever the answers do: any of the clients that have no request on its way; one
+    that all were too busy for counts from the moment at which it was due."""
     connections, outcome = await connected(server, clients), Outcome()
     await asyncio.sleep(0.5)
-    rng = np.random.default_rng(clients)
+    rng, loop = np.random.default_rng(clients), asyncio.get_running_loop()
+    idle, late, running = list(connections), deque[float](), set[asyncio.Task[None]]()
     begun, processor_s = time.perf_counter(), server.processor_s
 
-    async def client(connection: Connection, gaps: NDArray[Any]) -> None:
-        due = begun
-        for gap in gaps:
-            due += float(gap)
-            if due > begun + seconds:
-                return
-            start = due
-            if (left := due - time.perf_counter()) > 0:
-                await asyncio.sleep(left)
-                start = time.perf_counter()  # the timer's own lateness, up to 1 ms, is not the server's
+    async def ask(connection: Connection, start: float) -> None:
+        status, body = await connection.ask(request)
+        outcome.note((time.perf_counter() - start) * 1e3, status, body)
+        while late:
+            start = late.popleft()
             status, body = await connection.ask(request)
             outcome.note((time.perf_counter() - start) * 1e3, status, body)
+        idle.append(connection)
 
-    count = int(3 * rate_hz * seconds / clients) + 20
-    await asyncio.gather(*(client(one, rng.exponential(clients / rate_hz, count)) for one in connections))
+    due = begun
+    while (due := due + float(rng.exponential(1 / rate_hz))) < begun + seconds:
+        start = due
+        if (left := due - time.perf_counter()) > 0:
+            await asyncio.sleep(left)
+            start = time.perf_counter()  # the timer's own lateness, up to 1 ms, is not the server's
+        if not idle:
+            late.append(start)
+            continue
+        turn = int(rng.integers(len(idle)))
+        idle[turn], idle[-1] = idle[-1], idle[turn]
+        task = loop.create_task(ask(idle.pop(), start))
+        running.add(task)
+        task.add_done_callback(running.discard)
+    while running:
+        await asyncio.gather(*running)
     return _ended(outcome, server, connections, begun, processor_s)
 
 
