@@ -2,7 +2,7 @@
 
     python benchmarks/server_ray.py --json      # three minutes, two idle cores; writes to docs/results/
 
-The server is the same in all three: uvicorn takes the requests, with TLS and tokens, and Ray's replicas stand behind it.
+The server is the same in all three: uvicorn takes the requests, with TLS and tokens; Ray has replicas behind it.
 Clients ask again at once; the network does almost nothing, so that what Ray takes is seen. Clients share the machine.
 """
 
