@@ -15,6 +15,7 @@ import pytest
 from hwnas.collaborate.choice import fastest_of_kinds
 from hwnas.collaborate.cuts import SampledTime
 from hwnas.collaborate.imposed import measurement
+from hwnas.collaborate.imposed.calibration import Calibration
 from hwnas.collaborate.imposed.comparison import Compared, agreement, near_ms, on_this_machine
 from hwnas.collaborate.imposed.link import LinkState
 from hwnas.collaborate.imposed.measurement import Rounds, TimedRequest, measured_quantiles
@@ -27,6 +28,8 @@ from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.collaborate.plan import Candidate, Plan, PlanAccuracy, PlanLatency
 from hwnas.collaborate.predict import Load, Worlds, simulate
 from hwnas.commands.measure_plans import PlanMeasurement, measure_candidates
+from hwnas.deploy import imposed_edge
+from hwnas.deploy.imposed_edge import ImposedEdge
 from hwnas.errors import ConfigError, HwnasError
 from hwnas.registry import optional
 from hwnas.report.plans.measured import measured_section, measured_sentence
@@ -179,6 +182,27 @@ def test_a_slower_machine_is_predicted_to_be_slower_and_not_the_link() -> None:
     edge_only = on_this_machine(candidate("edge_only", 0.0), [TimedRequest(7.0, 6.0)] * 10)
     worlds = Worlds.drawn(link, 0)
     assert Compared.of(edge_only, [TimedRequest(7.0, 6.0)] * 10, [TimedRequest(7.0, 6.0)], worlds).predicted.p50 == 7.0
+
+
+def test_the_round_trip_that_calibration_met_is_predicted_with_and_counted_once() -> None:
+    met = Calibration((20.0, 20.3), (10.0, 10.0), (10.0, 10.0))
+    recorded = recorded_link(0)
+    assert met.applied_to(constant_link(10, 10, 20)).median("rtt_ms") == pytest.approx(20.3)
+    assert met.applied_to(recorded).quantiles("rtt_ms")["p95"] == recorded.quantiles("rtt_ms")["p95"] + met.extra_rtt_ms
+    ends = [on_this_machine(candidate("split"), alone(0), extra).tail.ms for extra in (0.0, met.extra_rtt_ms)]
+    assert ends[0] - ends[1] == pytest.approx(0.3)
+
+
+def test_a_slower_edge_is_slower_by_what_it_usually_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = next(one for one in write_pairs(tmp_path) if one.name == "edge")
+    edge = ImposedEdge({"folder": str(folder / "edge")}, 10.0)
+    gaps = [gap for computing in (0.002, 0.002, 0.5, 0.002) for gap in (0.001, computing, 0.001, 0.001)]
+    slept, clock = list[float](), iter(np.cumsum(gaps))
+    monkeypatch.setattr(imposed_edge.time, "sleep", slept.append)
+    monkeypatch.setattr(imposed_edge.time, "perf_counter", lambda: float(next(clock)))
+    for sample in synthetic_samples()[:4]:
+        edge.ask(sample, always=False)
+    assert slept == pytest.approx([0.018] * 4)
 
 
 def test_sampled_times_are_drawn_with_the_spread_of_their_samples() -> None:

@@ -172,9 +172,10 @@ def measure_candidates(
         states = link_states(link, wanted.requests, wanted.seed, partial(cost_ms, list(deployed.values())))
         taken = Rounds(imposed, link, edges.endpoints, wanted.seed).times(states, tell)
         facts = _facts(calibration, imposed, wanted, load_before)
-    worlds = Worlds.drawn(link, wanted.seed, requests=wanted.requests)
-    rows = zip(deployed.values(), taken, strict=True)
-    return MeasuredPlans([Compared.of(candidate, took.alone, took.over, worlds) for candidate, took in rows], facts)
+    worlds = Worlds.drawn(calibration.applied_to(link), wanted.seed, requests=wanted.requests)
+    rows, extra_ms = zip(deployed.values(), taken, strict=True), calibration.extra_rtt_ms
+    compared = [Compared.of(candidate, took.alone, took.over, worlds, extra_ms) for candidate, took in rows]
+    return MeasuredPlans(compared, facts)
 
 
 def cost_ms(candidates: Sequence[Candidate], draws: LinkDraws) -> Floats:

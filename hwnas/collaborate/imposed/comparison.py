@@ -23,23 +23,23 @@ EQUAL = 0.05
 """A plan that is slower than the fastest by less is as good as it."""
 
 
-def on_this_machine(candidate: Candidate, alone: Sequence[TimedRequest]) -> Candidate:
+def on_this_machine(candidate: Candidate, alone: Sequence[TimedRequest], extra_rtt_ms: float = 0.0) -> Candidate:
     """Return a candidate whose times of edge, encoding, cloud and the ends of the connection are those of some requests
-    over `NEAR`, on this machine; what that link itself takes is not counted."""
+    over `NEAR`, on this machine; what that link itself takes is not counted, of a round trip as long as told."""
     edge = SampledTime(np.array([one.edge_ms for one in alone])) if candidate.edge is not None else NO_TIME
     if not candidate.uses_cloud:
         return replace(candidate, head=SampledTime(np.array([one.total_ms for one in alone])))
     encode = float(np.mean([one.encode_ms for one in alone]))
-    beyond = np.array([one.beyond_ms for one in alone]) - near_ms(candidate)
+    beyond = np.array([one.beyond_ms for one in alone]) - near_ms(candidate) - extra_rtt_ms
     return replace(candidate, head=edge, tail=SampledTime(np.maximum(beyond, 0.0)), encode_ms=encode)
 
 
 def near_ms(candidate: Candidate) -> float:
     """Return what a request of a candidate takes on its way over `NEAR`."""
-    rates = (ConstantRate(np.array(mbps)) for mbps in (NEAR.up_mbps, NEAR.down_mbps))
-    draws = LinkDraws(np.zeros(1), *rates, ConstantDelay(np.array(NEAR.rtt_ms)), "warm")
-    up, down = np.mean(candidate.sent_bytes) + HTTP_BYTES, np.asarray(float(candidate.answer_bytes + HTTP_BYTES))
-    return float(draws.transfer(up, down).total[0])
+    up, down = (ConstantRate(np.asarray(mbps, dtype=float)) for mbps in (NEAR.up_mbps, NEAR.down_mbps))
+    draws = LinkDraws(np.zeros(1), up, down, ConstantDelay(np.asarray(NEAR.rtt_ms, dtype=float)), "warm")
+    sent, answer = candidate.sent_bytes.mean() + HTTP_BYTES, float(candidate.answer_bytes + HTTP_BYTES)
+    return float(draws.transfer(np.asarray(sent), np.asarray(answer)).total[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +60,15 @@ class Compared:
 
     @classmethod
     def of(
-        cls, candidate: Candidate, alone: Sequence[TimedRequest], requests: Sequence[TimedRequest], worlds: Worlds
+        cls,
+        candidate: Candidate,
+        alone: Sequence[TimedRequest],
+        requests: Sequence[TimedRequest],
+        worlds: Worlds,
+        extra_rtt_ms: float = 0.0,
     ) -> Compared:
         """Return the comparison of a candidate."""
-        here = on_this_machine(candidate, alone)
+        here = on_this_machine(candidate, alone, extra_rtt_ms)
         drawn = simulate(here, worlds, Load().queue(here))
         low, high = np.quantile(drawn.total, BAND)
         return cls(candidate.name, quantiles_of(drawn), (float(low), float(high)), requests)
