@@ -36,6 +36,8 @@ from hwnas.workspace.progress import Reporter
 from hwnas.workspace.workspace import Workspace
 
 MOST_INPUTS = 1000
+COMPARED_WORLDS = 200
+"""More than a plan is predicted in: what is compared with a measurement must not be off by its own draws."""
 MEASURED_ORIGINS = {"link": "emulated", "edge": "measured", "cloud": "measured", "encode": "measured"}
 
 
@@ -172,7 +174,7 @@ def measure_candidates(
         states = link_states(link, wanted.requests, wanted.seed, partial(cost_ms, list(deployed.values())))
         taken = Rounds(imposed, link, edges.endpoints, wanted.seed).times(states, tell)
         facts = _facts(calibration, imposed, wanted, load_before)
-    worlds = Worlds.drawn(calibration.applied_to(link), wanted.seed, requests=wanted.requests)
+    worlds = Worlds.drawn(calibration.applied_to(link), wanted.seed, COMPARED_WORLDS, wanted.requests)
     rows, extra_ms = zip(deployed.values(), taken, strict=True), calibration.extra_rtt_ms
     compared = [Compared.of(candidate, took.alone, took.over, worlds, extra_ms) for candidate, took in rows]
     return MeasuredPlans(compared, facts)
