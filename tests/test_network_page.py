@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hwnas import pipeline
 from hwnas.errors import ConfigError
+from hwnas.latency.tables.comparison import TableComparison
 from hwnas.report.networks.facts import OperatorFacts, latency_lines, predicted_ms
 from hwnas.report.networks.page import latency_figure, memory_figure
 from hwnas.report.networks.picture import aligned, differs, network_picture
@@ -23,7 +25,7 @@ def operator(slot: str, *, width: int = 8, ms: float | None = 0.5, kind: str = "
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, object]]]:
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
     out = tmp_path_factory.mktemp("page") / "two.html"
     documents = pipeline.draw_network(SPACE, "random:1", beside="smallest", table=Path(TABLE), out=out)
     return out, documents
@@ -58,24 +60,21 @@ def test_the_picture_marks_as_many_rows_as_differ() -> None:
     assert network_picture("space", {"A": first}).count('class="changed"') == 0
 
 
-def test_what_operators_add_sums_to_the_latency(drawn: tuple[Path, dict[str, dict[str, object]]]) -> None:
+def test_what_operators_add_sums_to_the_latency(drawn: tuple[Path, dict[str, dict[str, Any]]]) -> None:
     for document in drawn[1].values():
-        operators = [OperatorFacts.of(entry) for entry in document["operators"]]  # type: ignore[attr-defined]
+        operators = [OperatorFacts.of(entry) for entry in document["operators"]]
         assert predicted_ms(operators) == pytest.approx(document["latency_ms"])
 
 
-def test_figures_hold_every_operator_of_both(drawn: tuple[Path, dict[str, dict[str, object]]]) -> None:
-    networks = {
-        name: (one, tuple(map(OperatorFacts.of, one["operators"])))  # type: ignore[arg-type]
-        for name, one in drawn[1].items()
-    }
+def test_figures_hold_every_operator_of_both(drawn: tuple[Path, dict[str, dict[str, Any]]]) -> None:
+    networks = {name: (one, tuple(map(OperatorFacts.of, one["operators"]))) for name, one in drawn[1].items()}
     latency, memory = latency_figure(networks), memory_figure(networks)
     for name, (document, operators) in networks.items():
         assert len(latency.layer(name).x) == len(operators)
         assert max(memory.layer(name).y) * 2**10 == pytest.approx(document["activation_bytes"])
 
 
-def test_the_page_names_device_runtime_and_origin(drawn: tuple[Path, dict[str, dict[str, object]]]) -> None:
+def test_the_page_names_device_runtime_and_origin(drawn: tuple[Path, dict[str, dict[str, Any]]]) -> None:
     page = drawn[0].read_text("utf-8")
     for words in ("Xeon", "tflite", "predicted", "random:1 beside smallest", "Memory over the chain"):
         assert words in page
@@ -106,9 +105,10 @@ def test_a_comparison_of_tables_is_a_page(tmp_path: Path) -> None:
     other = "xeon_onnxruntime_fp32_1t"
     page = tmp_path / "compared.html"
     compared = pipeline.compare(TABLE, other)
+    assert isinstance(compared, TableComparison)
     pipeline.write_comparison(compared, (TABLE, other), page)
     text = page.read_text("utf-8")
-    assert text.count("<tr>") == len(compared.rows) + 1  # type: ignore[union-attr]
+    assert text.count("<tr>") == len(compared.rows) + 1
     assert other in text
     with pytest.raises(ConfigError, match="cannot be written as"):
         pipeline.write_comparison(compared, (TABLE, other), tmp_path / "compared.txt")

@@ -84,7 +84,7 @@ def ratios_figure(compared: TableComparison) -> Figure:
     marks = Marks(
         "rows",
         [row.ratio for row in rows],
-        [len(rows) - place for place in range(len(rows))],
+        [len(rows) - rank for rank in range(len(rows))],
         "--accent",
         [
             Tip(

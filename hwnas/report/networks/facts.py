@@ -9,7 +9,7 @@ from typing import Any
 from hwnas.report import units
 from hwnas.words import brief, counted
 
-CALL = "overhead"
+CALL_KIND = "overhead"
 """Kind of the entry that holds what a call costs besides its operators."""
 
 
@@ -33,7 +33,7 @@ class OperatorFacts:
     low_ms: float | None = None
     high_ms: float | None = None
     estimated: bool = False
-    """Whether the table has no row of it."""
+    """True if the table has no row of it."""
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> OperatorFacts:
@@ -56,7 +56,7 @@ class OperatorFacts:
     @property
     def is_call(self) -> bool:
         """Return whether it is no operator but what a call costs besides."""
-        return self.kind == CALL
+        return self.kind == CALL_KIND
 
     @property
     def words(self) -> str:

@@ -173,7 +173,7 @@ def memory_figure(networks: Networks) -> Figure:
         own = own_operators(operators)
         longest = max(longest, len(own))
         values = [one.activation_bytes / divisor for one in own]
-        corners = [(x, value) for place, value in enumerate(values, 1) for x in (place - 0.5, place + 0.5)]
+        corners = [(x, value) for number, value in enumerate(values, 1) for x in (number - 0.5, number + 0.5)]
         layers.append(Line(name, [x for x, _ in corners], [y for _, y in corners], color))
         tips = [
             Tip(f"{name}, {one.slot}", (("Live", units.size(one.activation_bytes), "derived"),), (one.words,))

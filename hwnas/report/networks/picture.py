@@ -12,7 +12,7 @@ from hwnas.report.markup import Html, el, join
 from hwnas.report.networks.facts import OperatorFacts, own_operators
 from hwnas.report.spaces.picture import STYLE
 
-MARGIN, NAME_ROOM, GAP, LINE, TOP = 24, 120, 16, 18, 108
+EDGE, NAME_ROOM, COLUMN_GAP, LINE_PIXELS, FIRST_ROW = 24, 120, 16, 18, 108
 CHANGED = ".changed { fill: var(--grid); } .low { opacity: .45; }"
 
 Pair = tuple[OperatorFacts | None, OperatorFacts | None]
@@ -52,16 +52,16 @@ def network_picture(title: str, networks: Mapping[str, Sequence[OperatorFacts]])
     sides = [own_operators(operators) for operators in networks.values()]
     pairs: list[Pair] = aligned(*sides) if len(sides) == 2 else [(one, None) for one in sides[0]]
     scales = _Scales.of([one for side in sides for one in side], len(sides))
-    rows = [_Row(pair, len(sides), scales) for pair in pairs]
-    width = MARGIN + NAME_ROOM + len(sides) * scales.room + MARGIN
-    parts, y = [_heads(title, list(networks), scales)], TOP
+    rows = [_SlotRow(pair, len(sides), scales) for pair in pairs]
+    width = EDGE + NAME_ROOM + len(sides) * scales.room + EDGE
+    parts, y = [_heads(title, list(networks), scales)], FIRST_ROW
     for row in rows:
         parts.append(el("g", row.drawn(width), transform=f"translate(0 {y})"))
         y += row.height
     changed = sum(differs(pair) for pair in pairs) if len(sides) == 2 else 0
     words = f"{title}: {len(rows)} operators in order, with their sizes, choices, predicted times and live activations."
     words += f" {changed} rows differ." if len(sides) == 2 else ""
-    return svg(width, y + MARGIN, STYLE + CHANGED, words, el("title", title), *parts)
+    return svg(width, y + EDGE, STYLE + CHANGED, words, el("title", title), *parts)
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,12 @@ class _Scales:
     @property
     def room(self) -> int:
         """Width that one network takes."""
-        return self.bars_at + len(self.bars) * (self.bar_room + GAP)
+        return self.bars_at + len(self.bars) * (self.bar_room + COLUMN_GAP)
 
     @property
     def bars_at(self) -> int:
         """Left edge of the first bar."""
-        return self.widths_room + self.words_room + GAP
+        return self.widths_room + self.words_room + COLUMN_GAP
 
     def half_width(self, shape: tuple[int, ...]) -> float:
         """Half the width of a block's edge: it grows with the square root of the channels."""
@@ -111,7 +111,7 @@ class _Scales:
 
 
 @dataclass(frozen=True)
-class _Row:
+class _SlotRow:
     """One slot of one network, or of two."""
 
     pair: Pair
@@ -120,7 +120,7 @@ class _Row:
 
     @property
     def height(self) -> int:
-        return max(40, 14 + LINE * max(len(self._words(one)) for one in self.pair if one is not None))
+        return max(40, 14 + LINE_PIXELS * max(len(self._words(one)) for one in self.pair if one is not None))
 
     def drawn(self, width: int) -> Html:
         one = self.pair[0] or self.pair[1]
@@ -133,11 +133,11 @@ class _Row:
             el(
                 "g",
                 *self._side(operator),
-                transform=f"translate({MARGIN + NAME_ROOM + index * self.scales.room} 0)",
+                transform=f"translate({EDGE + NAME_ROOM + index * self.scales.room} 0)",
             )
             for index, operator in enumerate(self.pair[: self.sides])
         ]
-        return join(tint, text(MARGIN, 24, name, class_="name"), *sides)
+        return join(tint, text(EDGE, 24, name, class_="name"), *sides)
 
     def _side(self, one: OperatorFacts | None) -> Iterator[Html]:
         if one is None:
@@ -148,7 +148,7 @@ class _Row:
         for index, line in enumerate(self._words(one)):
             yield text(
                 self.scales.widths_room + 8,
-                18 + LINE * index,
+                18 + LINE_PIXELS * index,
                 line,
                 class_="muted" if index else None,
                 style="font-size: 13px",
@@ -157,7 +157,7 @@ class _Row:
         if self.scales.ms is not None:
             label = f"{units.milliseconds(one.ms)}{' ~' if one.estimated else ''}"
             yield self._bar(x, (one.ms or 0.0) / (self.scales.ms or 1.0), label, color)
-            x += self.scales.bar_room + GAP
+            x += self.scales.bar_room + COLUMN_GAP
         yield self._bar(x, one.activation_bytes / self.scales.memory, units.size(one.activation_bytes), "var(--muted)")
 
     def _words(self, one: OperatorFacts) -> list[str]:
@@ -181,17 +181,17 @@ class _Row:
 
 
 def _heads(title: str, names: Sequence[str], scales: _Scales) -> Html:
-    parts = [text(MARGIN, 38, title, class_="title"), text(MARGIN, TOP - 14, "slot", class_="head")]
+    parts = [text(EDGE, 38, title, class_="title"), text(EDGE, FIRST_ROW - 14, "slot", class_="head")]
     for index, name in enumerate(names):
-        x = MARGIN + NAME_ROOM + index * scales.room
+        x = EDGE + NAME_ROOM + index * scales.room
         column = x + scales.widths_room + 8
         parts += [
-            text(x + scales.widths_room / 2, TOP - 14, "channels", class_="head", text_anchor="middle"),
-            text(column, TOP - 14, "operator, output", class_="head"),
+            text(x + scales.widths_room / 2, FIRST_ROW - 14, "channels", class_="head", text_anchor="middle"),
+            text(column, FIRST_ROW - 14, "operator, output", class_="head"),
         ]
         if len(names) > 1:
-            parts.append(text(column, TOP - 34, name, class_="name"))
-        for place, head in enumerate(scales.bars):
-            at = x + scales.bars_at + place * (scales.bar_room + GAP)
-            parts.append(text(at, TOP - 14, head, class_="head"))
+            parts.append(text(column, FIRST_ROW - 34, name, class_="name"))
+        for column_index, head in enumerate(scales.bars):
+            at = x + scales.bars_at + column_index * (scales.bar_room + COLUMN_GAP)
+            parts.append(text(at, FIRST_ROW - 14, head, class_="head"))
     return join(*parts)
