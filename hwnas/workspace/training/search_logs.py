@@ -30,7 +30,7 @@ def search_logs(run: Workspace, tier: str) -> Iterator[Log]:
     config = run.experiment.search
     with ExitStack() as stack:
         wanted = [(config.tensorboard, _tensorboard), (config.mlflow, _mlflow)]
-        logs = [stack.enter_context(make(run, tier)) for asked, make in wanted if asked]
+        logs = [stack.enter_context(make(run, tier)) for enabled, make in wanted if enabled]
 
         def log(progress: Progress) -> None:
             for one in logs:
