@@ -28,7 +28,7 @@ BACKLOG = 2048
 MOST_FILES = 1 << 16
 SWITCH_S = 0.0005
 """Time after which a session's thread lets the event loop go on; Python's own is ten times as long."""
-STATUS, CONTINUE = b"HTTP/1.1 ", b"HTTP/1.1 100 "
+HEAD_BEGIN, CONTINUE_BEGIN = b"HTTP/1.1 ", b"HTTP/1.1 100 "
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -48,7 +48,7 @@ class JoiningTransport:
 
     def write(self, data: bytes) -> None:
         """Send bytes; a head waits for what is written next."""
-        if data.startswith(STATUS) and not data.startswith(CONTINUE):
+        if data.startswith(HEAD_BEGIN) and not data.startswith(CONTINUE_BEGIN):
             self._head += data
             return
         self._transport.write(self._head + data if self._head else data)
