@@ -1,7 +1,7 @@
 """Speed of `hwnas serve` and its queue beside what planning predicts: TLS, kept-open connections, 4 KB bodies.
 
     python benchmarks/server.py --json                # eleven minutes, two idle cores; writes to docs/results/
-    python benchmarks/server.py sleeping --share 0.1  # shorter windows
+    python benchmarks/server.py sleeping --share 0.1  # shorter windows; the results of other parts stay
 
 `speed`: a network that does almost nothing; requests a second of clients that ask again at once, the server's processor
 time for a request, the time that the server adds, its memory with 1,000 connections, and tensors in JSON. `sleeping`,
@@ -262,13 +262,15 @@ def main() -> None:
     asked = parser.parse_args()
     if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    result: dict[str, Any] = {"machine_load_before": [round(one, 2) for one in os.getloadavg()]}
+    result: dict[str, Any] = json.loads(RESULTS.read_text()) if asked.parts and RESULTS.exists() else {}
+    loads = result.get("machine_load", {})
     with tempfile.TemporaryDirectory() as folder:
         for name in asked.parts or PARTS:
+            before = os.getloadavg()[0]
             result[name] = PARTS[name](Path(folder), asked.share)
+            loads[name] = {"before": round(before, 2), "after": round(os.getloadavg()[0], 2)}
     rows = [row for name in ("sleeping", "batches", "computing") for row in result.get(name, [])]
-    result["p99_within_15%"] = f"{sum(row['within'] for row in rows)} of {len(rows)}"
-    result["machine_load_after"] = [round(one, 2) for one in os.getloadavg()]
+    result |= {"p99_within_15%": f"{sum(row['within'] for row in rows)} of {len(rows)}", "machine_load": loads}
     publish(stamped(result), RESULTS if asked.json else None)
 
 
