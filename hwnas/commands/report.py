@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas import __version__
+from hwnas.commands.cost import operator_entries
 from hwnas.commands.export import published_setup
 from hwnas.commands.search import TierSearch, explain_empty_front, load_searches
 from hwnas.commands.show_fronts import accuracy_facts, estimated, latency_origin_of, passed_facts
@@ -26,6 +27,7 @@ from hwnas.problem.fronts.origins import setup_of_point
 from hwnas.problem.live import live_path
 from hwnas.problem.precision.tier import search_space
 from hwnas.report import facts
+from hwnas.report.networks.facts import OperatorFacts
 from hwnas.report.page import write_page
 from hwnas.runtimes.setup import Setup
 from hwnas.search.evaluate import Evaluation
@@ -290,6 +292,7 @@ def _front_point(
         point.kept,
         point.picks,
         describe(network),
+        () if model is None else tuple(map(OperatorFacts.of, operator_entries(network, model.operator_times(network)))),
         tested.get(point.name),
         total.params,
         total.macs,
