@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
-from hwnas.commands.export_companions import data_entry, self_test, task_entry, write_companions
+from hwnas.commands.export_companions import data_entry, module_entry, self_test, task_entry, write_companions
 from hwnas.config import SetupConfig, published
 from hwnas.export import format_named, formats_of, runtime_for
 from hwnas.export.manifest import MANIFEST, QUALITY, files_entry, write_manifest
@@ -284,6 +284,7 @@ def _export_point(
         "params": total.params,
         "macs": total.macs,
         **({"selftest": tools.selftest.entry} if tools.selftest is not None else {}),
+        "module": module_entry(front.folder, stem, point.architecture, settled),
         "files": [record.as_dict(task.quality.name) for record in files],
     }
 
