@@ -47,6 +47,7 @@ BOARD = (
     *(f"boards/{name}.py" for name in ("__init__", "archive", "reporter", "requirements", "runner", "start")),
     *(f"collaborate/{name}.py" for name in ("preprocess", "wire")),
     "deploy/client/*.py",
+    "export/standalone/*.py",
 )
 TORCH_FREE = (
     *BOARD,

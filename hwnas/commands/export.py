@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
+from hwnas.commands.export_companions import data_entry, module_entry, self_test, task_entry, write_companions
 from hwnas.config import SetupConfig, published
 from hwnas.export import format_named, formats_of, runtime_for
-from hwnas.export.manifest import MANIFEST, QUALITY, write_manifest
+from hwnas.export.manifest import MANIFEST, QUALITY, files_entry, write_manifest
 from hwnas.export.staging import staged
 from hwnas.io.checksum import sha256_of
 from hwnas.measure.device_lock import LockWait, exclusive_device
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.export.bundle import Array, FileRecord
+    from hwnas.export.companions.selftest import SelfTest
     from hwnas.runtimes import Runtime
     from hwnas.workspace.training.supernets import Trained
 
@@ -132,11 +134,13 @@ def _export_tier(run: Workspace, front: LoadedFront, trained: Trained, reporter:
             f"{front.display_name}: {file} of the earlier export was damaged: {why}; the bundle is written anew"
         )
     with staged(folder) as fresh:
-        models = _export_models(run, replace(front, folder=fresh), chosen, trained, reporter)
+        tools = ExportTools(device_lock_wait(run.experiment.timing, reporter), self_test(run))
+        models = _export_models(run, replace(front, folder=fresh), chosen, trained, tools, reporter)
         random = [model["key"] for model in models if model["weights"] == RANDOM]
         if random:
             reporter.info(f"{name}: {', '.join(random)} have {RANDOM}: they are to be trained before they are of use")
-        write_manifest(fresh / MANIFEST, _manifest(run, front, trained, models))
+        write_companions(fresh, tools.selftest, models)
+        write_manifest(fresh / MANIFEST, {**_manifest(run, front, trained, models), "bundle": files_entry(fresh)})
     return folder / MANIFEST
 
 
@@ -145,14 +149,15 @@ def _export_models(
     front: LoadedFront,
     chosen: Sequence[tuple[FrontPoint, Mapping[str, str]]],
     trained: Trained,
+    tools: ExportTools,
     reporter: Reporter,
 ) -> list[dict[str, Any]]:
-    models, queue = [], device_lock_wait(run.experiment.timing, reporter)
+    models = []
     with reporter.bar(f"exporting {front.display_name}") as bar:
         for number, (point, names) in enumerate(chosen):
             bar.update(number, len(chosen), ", ".join(names))
             show = _teller(bar, number, len(chosen), ", ".join(names))
-            models.append(_export_point(run, front, point, names, trained, show, queue))
+            models.append(_export_point(run, front, point, names, trained, show, tools))
         bar.update(len(chosen), len(chosen), "done")
     return models
 
@@ -175,6 +180,8 @@ def _manifest(
         "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
         **({} if (quality := run.space.task.quality.name) == QUALITY else {"quality": quality}),
         f"test_{(samples := run.task.terms.samples)}": run.dataset.test_indices(samples),
+        "task": task_entry(run.space.task),
+        "data": data_entry(run),
         "models": list(models),
         "experiment": published(resolved_experiment(run)).model_dump(mode="json"),
     }
@@ -226,6 +233,15 @@ class Settled:
     """Entry on its fine-tuning in the manifest; None if there was none."""
 
 
+@dataclass(frozen=True)
+class ExportTools:
+    """What all files of a bundle share."""
+
+    queue: LockWait
+    selftest: SelfTest | None
+    """None if no samples are to be in the bundle."""
+
+
 def _export_point(
     run: Workspace,
     front: LoadedFront,
@@ -233,13 +249,13 @@ def _export_point(
     names: Mapping[str, str],
     trained: Trained,
     show: Callable[[int, int], None],
-    queue: LockWait,
+    tools: ExportTools,
 ) -> dict[str, Any]:
     from hwnas.export.bundle import metrics_of
 
     settled, stem = settled_network(run, front, point, trained, show), next(iter(names.values()))
     files = [
-        _export_file(run, front.tier.name, settled, front.folder / stem, file_format, queue)
+        _export_file(run, front.tier.name, settled, front.folder / stem, file_format, tools)
         for file_format in run.experiment.export.formats
     ]
     total, task = costs(settled.network), settled.task
@@ -267,6 +283,8 @@ def _export_point(
         **({"fine_tuned": settled.tuned} if settled.tuned else {}),
         "params": total.params,
         "macs": total.macs,
+        **({"selftest": tools.selftest.entry} if tools.selftest is not None else {}),
+        "module": module_entry(front.folder, stem, point.architecture, settled),
         "files": [record.as_dict(task.quality.name) for record in files],
     }
 
@@ -304,7 +322,7 @@ def settled_network(
 
 
 def _export_file(
-    run: Workspace, tier: str, settled: Settled, stem: Path, format_name: str, queue: LockWait
+    run: Workspace, tier: str, settled: Settled, stem: Path, format_name: str, tools: ExportTools
 ) -> FileRecord:
     """Write one file; run it on the test samples, compare and time it, if there is a runtime for it."""
     from hwnas.export.bundle import FileRecord, write_model
@@ -321,7 +339,7 @@ def _export_file(
         path,
         exporter_for(file_format, setup.batch, setup.precision, calibration=settled.calibration),
     )
-    seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, queue)
+    seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, tools)
     ends = ends_of(path, file_format, setup.batch, settled.network.input_shape)
     return FileRecord(
         name=path.name,
@@ -337,9 +355,11 @@ def _export_file(
 
 
 def _run_file(
-    run: Workspace, tier: str, settled: Settled, path: Path, runtime: Runtime, queue: LockWait
+    run: Workspace, tier: str, settled: Settled, path: Path, runtime: Runtime, tools: ExportTools
 ) -> dict[str, Any]:
     """Return the fields of a file's record that are seen by running it."""
+    from torch.utils._pytree import tree_map
+
     from hwnas.export.bundle import Criterion, compare
 
     config, setup, loaded = run.experiment.export, runtime.setup, runtime.load(path)
@@ -351,7 +371,10 @@ def _run_file(
         task=settled.task,
         criterion=Criterion(config.tolerance) if setup.precision == "fp32" else Criterion(agreement=config.agreement),
     )
-    with exclusive_device(queue):
+    if (selftest := tools.selftest) is not None:
+        some = tree_map(lambda array: array[: selftest.samples], settled.test.inputs)
+        selftest.add(path.name, loaded.run(some), setup.precision)
+    with exclusive_device(tools.queue):
         timed = measure({path.name: loaded.invoke}, measurement_protocol(run.experiment.timing, run.experiment.seed))[
             path.name
         ]
