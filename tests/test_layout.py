@@ -30,7 +30,7 @@ FLOORS = (  # bottom to top
     ("latency", "search", "supernet"),
     ("opened",),
     ("accuracy", "boards", "collaborate", "config", "report", "testing"),
-    ("deploy", "workspace"),
+    ("deploy", "verify", "workspace"),
     ("problem", "serve"),
     ("commands",),
     ("console", "pipeline", "results"),

@@ -175,6 +175,17 @@ class Predictor:
             parts.append([output[:kept] for output in self._call(batch)])
         return [np.concatenate(each) for each in zip(*parts)]
 
+    def call_on_zeros(self) -> Callable[[], Any]:
+        """Return a function that runs the file once on a batch of zeros."""
+        shapes = [(int(self.file["batch"]), *tensor["shape"][1:]) for tensor in self.file["inputs"]]
+        orders = [tensor.get("layout", "") for tensor in self.file["inputs"]]
+        turned = [
+            (shape[0], shape[-1], *shape[1:-1]) if order.endswith("C") else shape
+            for shape, order in zip(shapes, orders)
+        ]
+        zeros = [np.zeros(shape, tensor["dtype"]) for shape, tensor in zip(turned, self.file["inputs"])]
+        return lambda: self._call(zeros)
+
     def self_test(self, arrays: Mapping[str, Array]) -> tuple[float, float]:
         """Return the largest difference from the outputs when the file was exported, and how large it may be."""
         name, done = self.file["name"], int(self.model["selftest"]["steps_done"])
