@@ -51,25 +51,23 @@ def ratio_of(second: Measurement, first: Measurement, blocks: int) -> Ratio:
         blocks: processes that the rounds are divided among.
     """
     logs = np.log(np.array(second.rounds_ns)) - np.log(np.array(first.rounds_ns))
-    return _interval([np.array_split(logs, max(blocks, 1))], lambda parts: float(np.median(np.concatenate(parts[0]))))
+    return _interval(np.array_split(logs, max(blocks, 1)), lambda logs: float(np.median(logs)))
 
 
 def ratio_to(told_ms: float, measured: Measurement, blocks: int) -> Ratio:
     """Return a file's low time over one that was measured at another time."""
     logs = np.log(np.array(measured.rounds_ns) / 1e6 / told_ms)
-    return _interval(
-        [np.array_split(logs, max(blocks, 1))], lambda parts: float(np.quantile(np.concatenate(parts[0]), LOW))
-    )
+    return _interval(np.array_split(logs, max(blocks, 1)), lambda logs: float(np.quantile(logs, LOW)))
 
 
-def _interval(sides: list[list[NDArray[Any]]], value: Callable[[list[list[NDArray[Any]]]], float]) -> Ratio:
-    rng = np.random.default_rng(0)
-    drawn = []
+def _interval(blocks: Sequence[NDArray[Any]], value: Callable[[NDArray[Any]], float]) -> Ratio:
+    """Return a value of all rounds with its interval: processes are drawn, and rounds within them."""
+    rng, drawn = np.random.default_rng(0), []
     for _ in range(RESAMPLED):
-        chosen = [[side[index] for index in rng.integers(len(side), size=len(side))] for side in sides]
-        drawn.append(value([[rng.choice(block, len(block)) for block in side] for side in chosen]))
+        chosen = [blocks[index] for index in rng.integers(len(blocks), size=len(blocks))]
+        drawn.append(value(np.concatenate([rng.choice(block, len(block)) for block in chosen])))
     low, high = np.quantile(drawn, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
-    return Ratio(float(np.exp(value(sides))), float(np.exp(low)), float(np.exp(high)))
+    return Ratio(*(float(np.exp(one)) for one in (value(np.concatenate(blocks)), low, high)))
 
 
 def runtime_of_file(manifest: Manifest, entry: Mapping[str, Any]) -> Runtime | None:

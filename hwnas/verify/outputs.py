@@ -109,7 +109,8 @@ def read_data(path: Path) -> dict[str, Array]:
         raise ConfigError(
             f"the data cannot be used ({fault})",
             where=str(path),
-            allowed="It is an .npz archive of raw `inputs` (N, ...), `input:NAME` where there are several, and `targets`",
+            allowed="It is an .npz archive of raw `inputs` (N, ...), `input:NAME` where there are several, and "
+            "`targets`",
             do="Write it with numpy.savez(path, inputs=..., targets=...)",
         )
     return arrays

@@ -66,9 +66,9 @@ def run_scenario(
     """Put a model file under load.
 
     Args:
-        name: `single_stream` (90 % quantile of one query after the other), `multi_stream` (99 % quantile of queries of eight
-            samples), `server` (99 % quantile of queries that arrive as a Poisson process), `offline` (samples a second)
-            or `sustained` (median of the last tenth of the time over that of the first).
+        name: `single_stream` (90 % quantile of one query after the other), `multi_stream` (99 % quantile of queries of
+            eight samples), `server` (99 % quantile of queries that arrive as a Poisson process), `offline` (samples a
+            second) or `sustained` (median of the last tenth of the time over that of the first).
         call: runs one batch.
         batch: samples of a call.
         seconds: of load.
@@ -99,7 +99,7 @@ def run_scenario(
 
 
 def _one_after_the_other(call: Callable[[], None], calls: int, seconds: float, clock: Clock) -> list[float]:
-    times, end = [], clock() + seconds
+    times, end = list[float](), clock() + seconds
     while not times or clock() < end:
         start = clock()
         for _ in range(calls):

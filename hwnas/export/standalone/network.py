@@ -177,13 +177,12 @@ class Predictor:
 
     def call_on_zeros(self) -> Callable[[], Any]:
         """Return a function that runs the file once on a batch of zeros."""
-        shapes = [(int(self.file["batch"]), *tensor["shape"][1:]) for tensor in self.file["inputs"]]
-        orders = [tensor.get("layout", "") for tensor in self.file["inputs"]]
-        turned = [
-            (shape[0], shape[-1], *shape[1:-1]) if order.endswith("C") else shape
-            for shape, order in zip(shapes, orders)
-        ]
-        zeros = [np.zeros(shape, tensor["dtype"]) for shape, tensor in zip(turned, self.file["inputs"])]
+        zeros = []
+        for tensor in self.file["inputs"]:
+            _, *sizes = tensor["shape"]
+            if tensor.get("layout", "").endswith("C"):
+                sizes = [sizes[-1], *sizes[:-1]]
+            zeros.append(np.zeros((int(self.file["batch"]), *sizes), tensor["dtype"]))
         return lambda: self._call(zeros)
 
     def self_test(self, arrays: Mapping[str, Array]) -> tuple[float, float]:

@@ -51,5 +51,5 @@ def _beside(one: Mapping[str, Any]) -> Iterator[str]:
 def load_lines(told: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Yield a line for each file that was put under load."""
     for name, one in told.items():
-        number = f"{one['result']:.4g} {one['unit']}"
-        yield f"{name}: {one['scenario']} {number}, {counted(one['queries'], 'query', 'queries')} in {one['seconds']:.1f} s"
+        queries = counted(one["queries"], "query", "queries")
+        yield f"{name}: {one['scenario']} {one['result']:.4g} {one['unit']}, {queries} in {one['seconds']:.1f} s"
