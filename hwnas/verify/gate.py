@@ -16,7 +16,7 @@ from hwnas.measure.events import no_progress
 from hwnas.measure.timing import Timing
 from hwnas.verify.findings import Verification
 from hwnas.verify.latency import TIMING, Progress, ratio_of, time_bundles
-from hwnas.verify.outputs import LOW_IS_GOOD, MALFORMED, Answers, Opened
+from hwnas.verify.outputs import LOW_IS_GOOD, MALFORMED, SLACK, Answers, Opened
 
 Array = NDArray[Any]
 RESAMPLED = 1000
@@ -148,7 +148,7 @@ def _paired(
                 "answers_differ", f"{name} answers {1 - entry['agreement']:.2%} of the samples otherwise", folder / name
             )
     entry["drop"] = drop
-    if drop > limits.drop and sure:
+    if drop > limits.drop + SLACK and sure:
         result.find(
             "quality_dropped",
             f"{name}: {quality} is {values[0]:.6g}, {values[1]:.6g} before, on {len(new.targets)} samples",

@@ -22,7 +22,7 @@ from hwnas.verify.findings import Verification
 TIMING = Timing(rounds=60, processes=6)
 SLOWER = 1.25
 """Ratio to the exported time beyond which a file is told as slower: in between lies the state of the machine."""
-RESAMPLED, CONFIDENCE = 500, 0.95
+RESAMPLED, CONFIDENCE = 300, 0.95
 
 Progress = Callable[[int, int, str], None]
 
