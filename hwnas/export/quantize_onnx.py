@@ -11,7 +11,11 @@ from typing import Any
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
+from hwnas.export.ends.raw_input import FRONT
 from hwnas.export.quantize import Images
+
+IN_FLOATS = f"/{FRONT}."
+"""Part of the names of nodes that compute on raw inputs before a network."""
 
 
 def quantize_onnx(path: Path, batches: Sequence[Images], *, whole: bool) -> None:
@@ -44,6 +48,7 @@ def quantize_onnx(path: Path, batches: Sequence[Images], *, whole: bool) -> None
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            nodes_to_exclude=[node.name for node in model.graph.node if IN_FLOATS in node.name],
             extra_options={"ForceQuantizeNoInputCheck": True},  # a pooling that comes first is quantised as well
         )
     if not whole:

@@ -11,6 +11,10 @@ import numpy as np
 from hwnas.export.quantize import Images
 from hwnas.registry import optional
 
+IN_FLOATS = r"^[^;]*\.RawInput_[^/;]*/(?![^/;]*_body[/;])[^;]*;"
+"""Scopes of operations on raw inputs before a network: the parts of `hwnas.export.ends.raw_input.RawInput` but its
+`body`, by the names that the converter gives them."""
+
 
 def quantize_tflite(path: Path, batches: Sequence[Images], *, whole: bool) -> None:
     """Quantise the float file in place to full integers: signed activations, signed weights, one scale a channel.
@@ -26,6 +30,11 @@ def quantize_tflite(path: Path, batches: Sequence[Images], *, whole: bool) -> No
             quantizer.update_quantization_recipe(
                 regex=".*", operation_name=end, algorithm_key=algorithms.AlgorithmName.NO_QUANTIZE
             )
+    quantizer.update_quantization_recipe(
+        regex=IN_FLOATS,
+        operation_name=_package("qtyping").TFLOperationName.ALL_SUPPORTED,
+        algorithm_key=_package("algorithm_manager").AlgorithmName.NO_QUANTIZE,
+    )
     if ranges := _ranges(quantizer.get_quantization_recipe(), path, batches):
         _write(quantizer, path, ranges)  # a file without operators has no ranges, and nothing to quantise
 
