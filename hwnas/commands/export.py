@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
+from hwnas.commands.export_card import recall_entry, write_card
 from hwnas.commands.export_companions import (
     data_entry,
     file_facts,
@@ -22,7 +23,7 @@ from hwnas.commands.export_raw import divided_preprocessing, exported_data, take
 from hwnas.config import SetupConfig, published
 from hwnas.export import format_named, formats_of, runtime_for
 from hwnas.export.manifest import MANIFEST, QUALITY, files_entry, write_manifest
-from hwnas.export.staging import staged
+from hwnas.export.staging import CARD, staged
 from hwnas.io.checksum import sha256_of
 from hwnas.measure.device_lock import LockWait, exclusive_device
 from hwnas.measure.table_lines import input_form
@@ -151,7 +152,9 @@ def _export_tier(run: Workspace, front: LoadedFront, trained: Trained, reporter:
         if random:
             reporter.info(f"{name}: {', '.join(random)} have {RANDOM}: they are to be trained before they are of use")
         write_companions(fresh, tools.selftest, models)
-        write_manifest(fresh / MANIFEST, {**_manifest(run, front, trained, models), "bundle": files_entry(fresh)})
+        manifest = _manifest(run, front, trained, models)
+        write_card(fresh, run, front, manifest)
+        write_manifest(fresh / MANIFEST, {**manifest, "bundle": files_entry(fresh)})
     return folder / MANIFEST
 
 
@@ -193,6 +196,7 @@ def _manifest(
         f"test_{(samples := run.task.terms.samples)}": run.dataset.test_indices(samples),
         "task": task_entry(run.space.task),
         "data": data_entry(run),
+        "model_card": CARD,
         "models": list(models),
         "experiment": published(resolved_experiment(run)).model_dump(mode="json"),
     }
@@ -305,6 +309,7 @@ def _export_point(
             for metric in task.metrics
             if metric.name in tested
         },
+        **recall_entry(run, settled),
         **({"targets": facts} if (facts := dict(task.target_facts)) else {}),
         **({"fine_tuned": settled.tuned} if settled.tuned else {}),
         "params": total.params,
