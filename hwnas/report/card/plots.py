@@ -31,7 +31,9 @@ def front_chart(points: Sequence[Mapping[str, float]], picks: Mapping[int, str],
     notes = tuple(Callout(across[i], up[i], name, 10, 16, "--ink") for i, name in picks.items())
     figure = Figure(
         (line, dots, chosen),
-        ChartAxis(around(across), f"{units.label(x)}{units.on_axis(x)}, as the search saw it"),
+        ChartAxis(
+            around(across), f"{units.label(x)} ({units.quantity(x).unit or 'count'}), as the front is compared by"
+        ),
         ChartAxis(around(up, 0.12), "", "%" if scale == 100 else ""),
         HEIGHT,
         f"{units.label(y)} over {units.label(x)}: {len(points)} networks of the front, {len(picks)} of them exported",
@@ -48,8 +50,8 @@ def recall_chart(names: Sequence[str], recalls: Mapping[str, Sequence[float]]) -
     colors = ("--accent", "--accent-2", "--muted")
     shown = list(recalls.items())[: len(colors)]
     layers = tuple(
-        Marks(name, list(range(len(names))), [100 * value for value in values], color, radius=5)
-        for (name, values), color in zip(shown, colors, strict=False)
+        Marks(name, [place + 0.16 * number for place in range(len(names))], [100 * value for value in values], color)
+        for number, ((name, values), color) in enumerate(zip(shown, colors, strict=False))
     )
     values = [100 * value for _, row in shown for value in row]
     figure = Figure(
