@@ -31,9 +31,7 @@ def front_chart(points: Sequence[Mapping[str, float]], picks: Mapping[int, str],
     notes = tuple(Callout(across[i], up[i], name, 10, 16, "--ink") for i, name in picks.items())
     figure = Figure(
         (line, dots, chosen),
-        ChartAxis(
-            around(across), f"{units.label(x)} ({units.quantity(x).unit or 'count'}), as the front is compared by"
-        ),
+        ChartAxis(around(across), f"{units.label(x)} ({units.quantity(x).unit or 'count'}), measured or predicted"),
         ChartAxis(around(up, 0.12), "", "%" if scale == 100 else ""),
         HEIGHT,
         f"{units.label(y)} over {units.label(x)}: {len(points)} networks of the front, {len(picks)} of them exported",
