@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from _results import publish, stamped
 
+from hwnas import pipeline
+
 ENVIRONMENTS = {  # name -> its interpreter, and what pip installs
     "onnxruntime": ("", ["numpy", "onnxruntime"]),
     "ai-edge-litert": ("", ["numpy", "ai-edge-litert"]),
@@ -66,8 +68,7 @@ def main() -> None:
 def made(folder: Path, kind: str) -> Path:
     """Return the folder of a new run with its bundles."""
     (folder / "alone.yaml").write_text(EXPERIMENT.replace("INPUT", kind))
-    command = [sys.executable, "-m", "hwnas", "run", str(folder / "alone.yaml"), "--runs", str(folder / "runs")]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    pipeline.run(folder / "alone.yaml", runs=folder / "runs")
     return folder / "runs" / "alone"
 
 

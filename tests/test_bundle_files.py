@@ -224,6 +224,24 @@ def test_steps_move_into_files_behind_what_stays_outside() -> None:
     assert divided_steps([{"step": "decode"}, *STEPS, resize], 1) == ([{"step": "decode"}, resize], STEPS)
 
 
+def test_a_front_computes_what_the_steps_say() -> None:
+    sounds = RNG.integers(-2000, 2000, (3, 2, 300)).astype(np.float32)
+    spectrum = {
+        "step": "log_mel",
+        "rate": 1000,
+        "mels": 5,
+        "window_ms": 30.0,
+        "hop_ms": 20.0,
+        "low_hz": 20.0,
+        "high_hz": 0.0,
+    }
+    arithmetic = [{"step": "subtract", "by": 128}, {"step": "divide", "by": 2048}]
+    steps = [*arithmetic, spectrum, {"step": "normalise", "mean": [-3.0, 1.0], "std": [2.0, 0.5]}]
+    with torch.no_grad():
+        got = front_of(steps, 2, 2)(torch.from_numpy(sounds)).numpy()
+    np.testing.assert_allclose(got, prepared(sounds, steps), atol=1e-4)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_file_of_raw_inputs_answers_as_one_behind_the_steps(precision: str, tmp_path: Path) -> None:
     space = tiny("digits")
