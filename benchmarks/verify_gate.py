@@ -2,8 +2,8 @@
 
     python benchmarks/verify_gate.py -o docs/results/verify_gate.json      # eight minutes, on a quiet machine
 
-Latency: bundles with a chain of convolutions are compared with copies of themselves, and with one that has a tenth more of
-them. Accuracy: answers of two classifiers to 10,000 samples are drawn, with and without a loss of 1.5 points.
+Latency: bundles with a chain of convolutions are compared with copies of themselves, and with one that has a tenth more
+of them. Accuracy: answers of two classifiers to 10,000 samples are drawn, with and without a loss of 1.5 points.
 """
 
 from __future__ import annotations

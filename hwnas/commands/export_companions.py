@@ -22,6 +22,7 @@ from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from hwnas.commands.export import Settled
+    from hwnas.data import Dataset
     from hwnas.export.companions.selftest import SelfTest
 
 
@@ -29,18 +30,18 @@ COMPARED = 16
 """Samples on which a plain module is compared with the network."""
 
 
-def self_test(run: Workspace) -> SelfTest | None:
-    """Return the self-test of a run's bundles, without outputs; None if none is wanted."""
+def self_test(run: Workspace, data: Dataset) -> SelfTest | None:
+    """Return the self-test of a run's bundles with samples of its data, without outputs; None if none is wanted."""
     from hwnas.export.companions.selftest import SelfTest
 
-    count, test = run.experiment.export.selftest_samples, run.dataset.test
+    count, test = run.experiment.export.selftest_samples, data.test
     if not count:
         return None
     taken = test.inputs.take(test.indices[:count])
-    specs = run.task.inputs if isinstance(taken, tuple) else specs_of(run.dataset.shape)
+    specs = run.task.inputs if isinstance(taken, tuple) else specs_of(data.shape)
     parts = taken if isinstance(taken, tuple) else (taken,)
     arrays = {spec.name: part.numpy() for spec, part in zip(specs, parts, strict=True)}
-    return SelfTest(arrays, len(run.dataset.raw.steps))
+    return SelfTest(arrays, len(data.raw.steps))
 
 
 def task_entry(task: Task) -> dict[str, Any]:
@@ -92,12 +93,12 @@ def module_entry(folder: Path, stem: str, architecture: Architecture, settled: S
     from hwnas.supernet.weights_file import write_weights
 
     names = {"weights": f"{stem}.safetensors", "architecture": f"{stem}.architecture.json", "source": f"{stem}.py"}
-    inputs = tree_map(lambda array: torch.from_numpy(array[:COMPARED]), settled.test.inputs)
+    inputs = tree_map(lambda array: torch.from_numpy(array[:COMPARED]), settled.fed)
     why = None
     try:
         plain = plain_network(
             settled.module,
-            settled.network.input_shape,
+            settled.input_shape,
             inputs,
             title=f"Network `{architecture.key}` of the space `{architecture.space}`, written by hwnas {__version__}.",
             weights=names["weights"],
@@ -136,3 +137,22 @@ def described_network(architecture: Architecture, network: Network, files: Mappi
             for slot, operator, shape, cost in rows
         ],
     }
+
+
+def file_facts(model: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a model file says of itself: texts by name, those that are no plain texts as JSON.
+
+    Args:
+        model: the entry of the network in the manifest.
+        task: the entry of the task.
+    """
+    preprocessing = model["preprocessing"]
+    facts = {
+        "class_names": model.get("classes", []),
+        "mean": preprocessing.get("mean", []),
+        "std": preprocessing.get("std", []),
+        "preprocessing": preprocessing,
+        "task": task,
+    }
+    known = {name: json.dumps(value, separators=(",", ":")) for name, value in facts.items() if value}
+    return {"hwnas_version": __version__, "model_id": model["key"], **known}

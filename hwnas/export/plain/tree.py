@@ -10,6 +10,7 @@ from keyword import iskeyword
 import torch
 from torch import Tensor, nn
 
+from hwnas.export.ends.raw_input import RawInput
 from hwnas.export.plain.forwards import Call, forward_graph, forward_source
 from hwnas.export.plain.layers import Uncovered, is_layer, layer_source
 from hwnas.ops.several import NamedOutputs, SeveralInputs
@@ -116,6 +117,9 @@ class TreeWriter:
             return f"def forward(self, *inputs):\n    x = {first}(*inputs){steps}\n    return x"
         if type(module) is NamedOutputs:
             return "def forward(self, *inputs):\n    return self.body(*inputs)"
+        if type(module) is RawInput and len(list(module.fronts)) > 1:
+            values = "(front(values) for front, values in zip(self.fronts, inputs))"
+            return f"def forward(self, *inputs):\n    return self.body(*{values})"
         return forward_source(forward_graph(module, self._calls[module]), join=self._join)
 
 

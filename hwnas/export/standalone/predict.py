@@ -134,7 +134,10 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
     asked = parser.parse_args(arguments)
     folder = Path(__file__).resolve().parent if folder is None else folder
     try:
-        predictors = _chosen(folder, asked.model, None if asked.selftest or asked.accuracy or asked.time else 1)
+        several = bool(asked.selftest or asked.accuracy or asked.time)
+        if not (asked.inputs or several):
+            raise PredictError("there is no input", "the command line", f"Read are {READABLE}", "Name a file")
+        predictors = _chosen(folder, asked.model, None if several else 1)
         if asked.selftest:
             results = _selftest(folder, predictors)
         elif asked.accuracy:
