@@ -98,7 +98,8 @@ def latency_part(repeats: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         base = Path(temporary)
         old, slower = write_bundle(base / "old", LAYERS), write_bundle(base / "slower", LAYERS + LAYERS // 10)
-        limits, told = GateLimits(growth=1.0), {"identical": [], "slower": []}
+        limits = GateLimits(growth=1.0)
+        told: dict[str, list[dict[str, Any]]] = {"identical": [], "slower": []}
         same = Path(shutil.copytree(old, base / "same"))
         for _ in range(repeats):
             for name, new in (("identical", same), ("slower", slower)):
@@ -117,7 +118,7 @@ def latency_part(repeats: int) -> dict[str, Any]:
 
 
 class DrawnAnswers:
-    """Answers that are drawn: right or wrong."""
+    """FileAnswers that are drawn: right or wrong."""
 
     def __init__(self, right: np.ndarray) -> None:
         self.right, self.targets, self.task = right, np.zeros(len(right)), {"quality": "top1"}

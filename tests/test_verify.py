@@ -24,9 +24,18 @@ from hwnas.verify.latency import check_latency, ratio_of
 from hwnas.verify.scenarios import run_scenario
 from tests.helpers.command_line import Call
 from tests.helpers.deployments import write_deployment, write_linear
-from tests.helpers.hand_made_bundles import FILE, SHAPE, raw_inputs, reseal, targets, write_bundle, write_data
+from tests.helpers.hand_made_bundles import (
+    FILE,
+    SHAPE,
+    raw_inputs,
+    reseal,
+    targets,
+    write_bundle,
+    write_data,
+    write_key_pair,
+)
 
-Break = Callable[[Path], object]
+Break = Callable[[Path], Any]
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +94,20 @@ def other_tests(folder: Path, **changes: Any) -> None:
     reseal(folder, model_of(json.loads((folder / MANIFEST).read_text())))
 
 
-def resealed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+def resealed(folder: Path, change: Callable[[dict[str, Any]], object]) -> Any:
     model = model_of(json.loads((folder / MANIFEST).read_text()))
     change(model)
     reseal(folder, model)
+
+
+def as_folder(folder: Path) -> None:
+    (folder / FILE).unlink()
+    (folder / FILE).mkdir()
+
+
+def as_link(folder: Path) -> None:
+    shutil.move(folder / FILE, folder.parent / FILE)
+    (folder / FILE).symlink_to(folder.parent / FILE)
 
 
 DAMAGE: dict[str, tuple[Break, str]] = {
@@ -116,14 +135,11 @@ DAMAGE: dict[str, tuple[Break, str]] = {
     "a byte of a model file differs": (lambda folder: replaced(folder / FILE, 200, 7), "file_content"),
     "a byte of the program differs": (lambda folder: replaced(folder / "predict.py", 300, 90), "file_content"),
     "a model file is a folder": (
-        lambda folder: ((folder / FILE).unlink(), (folder / FILE).mkdir()),
+        as_folder,
         "file_is_no_file",
     ),
     "a model file is a link": (
-        lambda folder: (
-            shutil.move(folder / FILE, folder.parent / FILE),
-            (folder / FILE).symlink_to(folder.parent / FILE),
-        ),
+        as_link,
         "file_is_a_link",
     ),
     "a file was added": (lambda folder: (folder / "more.onnx").write_bytes(b"1"), "file_unlisted"),
@@ -276,10 +292,10 @@ def test_an_unknown_scenario_is_refused(bundle: Path) -> None:
 
 def test_signed_bundles_refuse_changes(bundle: Path, tmp_path: Path) -> None:
     pytest.importorskip("model_signing", reason="model-signing is not installed")
-    key, public = keys(tmp_path, "own")
+    key, public = write_key_pair(tmp_path, "own")
     pipeline.sign(bundle, key)
     assert kinds(bundle, key=public) == set()
-    _, stranger = keys(tmp_path, "stranger")
+    _, stranger = write_key_pair(tmp_path, "stranger")
     assert kinds(bundle, key=stranger) == {"signature_of_another_key"}
     (bundle / "README.md").write_text("# Mine\n")
     assert "signature_of_other_files" in kinds(bundle, key=public)
@@ -289,23 +305,10 @@ def test_signed_bundles_refuse_changes(bundle: Path, tmp_path: Path) -> None:
     assert "signature_missing" in kinds(bundle, key=public)
 
 
-def keys(folder: Path, name: str) -> tuple[Path, Path]:
-    """Write a private and a public key."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    private = ec.generate_private_key(ec.SECP256R1())
-    own, public = folder / f"{name}.pem", folder / f"{name}.pub"
-    pem, nothing = serialization.Encoding.PEM, serialization.NoEncryption()
-    own.write_bytes(private.private_bytes(pem, serialization.PrivateFormat.PKCS8, nothing))
-    public.write_bytes(private.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
-    return own, public
-
-
 def test_a_damaged_bundle_is_not_signed(bundle: Path, tmp_path: Path) -> None:
     replaced(bundle / FILE, 200, 7)
     with pytest.raises(RunError, match="the bundle is damaged"):
-        pipeline.sign(bundle, keys(tmp_path, "own")[0])
+        pipeline.sign(bundle, write_key_pair(tmp_path, "own")[0])
 
 
 def test_a_key_that_is_none_is_refused(bundle: Path, tmp_path: Path) -> None:

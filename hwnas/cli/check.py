@@ -177,8 +177,8 @@ def _load(
     from hwnas import pipeline
     from hwnas.report.comparisons.verifications import load_lines
 
-    told = pipeline.put_under_load(bundle, scenario, model=model, seconds=seconds, rate=rate, runs=runs)
-    print_result(told, as_json, list(load_lines(told)))
+    results = pipeline.put_under_load(bundle, scenario, model=model, seconds=seconds, rate=rate, runs=runs)
+    print_result(results, as_json, list(load_lines(results)))
 
 
 def sign(

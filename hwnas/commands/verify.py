@@ -14,8 +14,8 @@ from hwnas.verify.deployment import check_deployment, plan_folders
 from hwnas.verify.findings import Verification
 from hwnas.verify.gate import GateLimits, check_against, check_answers
 from hwnas.verify.integrity import check_files
-from hwnas.verify.latency import TIMING, Progress, check_latency, runtime_of_file
-from hwnas.verify.outputs import Opened, check_outputs, check_quality, open_files, read_data
+from hwnas.verify.latency import SITTING, Progress, check_latency, runtime_of_file
+from hwnas.verify.outputs import RunnableFile, check_outputs, check_quality, open_files, read_data
 from hwnas.verify.remote import BoardCheck
 from hwnas.verify.scenarios import run_scenario
 from hwnas.verify.signing import check_signature, sign_folder
@@ -56,7 +56,7 @@ def verify(
     latency: bool = True,
     host: Host | None = None,
     python: str = "python3",
-    timing: Timing = TIMING,
+    timing: Timing = SITTING,
     runs: Path = Path("runs"),
     progress: Progress = no_progress,
 ) -> list[Verification]:
@@ -84,8 +84,8 @@ def verify(
 
     Example:
         >>> from hwnas import pipeline
-        >>> [(one.ok, len(one.findings)) for one in pipeline.verify("runs/mini/bundle/edge", latency=False)]
-        [(True, 0)]
+        >>> [one.ok for one in pipeline.verify("runs/mini/bundle/cloud", latency=False)]
+        [True]
     """
     arrays = None if data is None else read_data(data)
     if sides := plan_folders(Path(target)):
@@ -143,7 +143,9 @@ class _Gate:
     """None leaves latencies out."""
     progress: Progress
 
-    def check(self, new: tuple[Path, Manifest], folder: Path, opened: Sequence[Opened], result: Verification) -> None:
+    def check(
+        self, new: tuple[Path, Manifest], folder: Path, opened: Sequence[RunnableFile], result: Verification
+    ) -> None:
         """Compare a bundle with the earlier one in a folder, whose own findings are told as such."""
         own = Verification(str(folder))
         old = check_files(folder, own)
@@ -180,7 +182,7 @@ def sign(target: str | Path, key: Path, *, runs: Path = Path("runs")) -> list[Pa
     Example:
         >>> from hwnas import pipeline
         >>> from pathlib import Path
-        >>> [path.name for path in pipeline.sign("runs/mini/bundle/edge", Path("key.pem"))]
+        >>> [path.name for path in pipeline.sign("runs/mini/bundle/cloud", Path("key.pem"))]
         ['bundle.sig']
     """
     folders = bundle_folders(target, runs=runs)
@@ -207,7 +209,7 @@ def put_under_load(
     rate: float | None = None,
     runs: Path = Path("runs"),
 ) -> dict[str, dict[str, Any]]:
-    """Return what model files of a bundle give under a scenario of MLPerf Inference, by file.
+    """Put model files of a bundle under load, by the definitions of MLPerf Inference's scenarios.
 
     Args:
         target: a bundle's folder.
@@ -217,13 +219,16 @@ def put_under_load(
         rate: queries a second of `server`.
         runs: folder of run folders.
 
+    Returns:
+        By file: `scenario`, `queries`, `seconds`, `result`, `unit` and `details`.
+
     Raises:
         ConfigError: there is no such bundle, file or scenario.
         HwnasError: a file cannot be loaded.
 
     Example:
         >>> from hwnas import pipeline
-        >>> list(pipeline.put_under_load("runs/mini/bundle/edge", "offline", seconds=0.1))
+        >>> list(pipeline.put_under_load("runs/mini/bundle/cloud", "offline", seconds=0.1))
         ['best.onnx']
     """
     (folder,), result = bundle_folders(target, runs=runs)[:1], Verification(str(target))
@@ -235,11 +240,11 @@ def put_under_load(
         raise ConfigError(
             fault, where=str(folder), allowed=f"Files: {', '.join(entry['name'] for entry in entries)}", do="Name one"
         )
-    told = {}
+    results = {}
     for entry in chosen:
         runtime = runtime_of_file(manifest, entry)
         if runtime is not None:
             loaded = runtime.load(folder / entry["name"])
             done = run_scenario(scenario, loaded.invoke, int(entry["batch"]), seconds=seconds, rate=rate)
-            told[str(entry["name"])] = done.as_dict()
-    return told
+            results[str(entry["name"])] = done.as_dict()
+    return results

@@ -94,10 +94,10 @@ def _check_halves(plan: Mapping[str, Any], outputs: Mapping[str, Any], cloud: Pa
     """Compare the shapes at the cut: what the edge gives is what a request carries and the cloud takes."""
     if plan.get("kind") != "split" or len(outputs) < len(SIDES):
         return
-    given = next(_arrays(outputs["edge"])).shape[1:]
+    sent = next(_arrays(outputs["edge"])).shape[1:]
     wanted = [tuple((plan.get("request") or {}).get("shape") or ()), tuple(plan["cloud"]["input"]["shape"])]
-    if any(shape != given for shape in wanted):
-        result.find("halves_do_not_fit", f"the edge gives {given}, the cloud takes {wanted[1]}", cloud)
+    if any(shape != sent for shape in wanted):
+        result.find("halves_do_not_fit", f"the edge gives {sent}, the cloud takes {wanted[1]}", cloud)
     else:
         result.checked.append("the halves fit each other")
 

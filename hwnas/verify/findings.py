@@ -1,4 +1,4 @@
-"""What a verification tells: findings, each of a kind, and what was checked."""
+"""Findings of a verification, each of a kind, and the checks that were made."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ KINDS: Mapping[str, tuple[Severity, str]] = {
 
 @brief
 @dataclass(frozen=True)
-class Finding:
+class BundleFinding:
     """Something that is not as it should be."""
 
     kind: str
@@ -90,7 +90,7 @@ class Verification:
 
     bundle: str
     checked: list[str] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[BundleFinding] = field(default_factory=list)
     measured: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -100,7 +100,7 @@ class Verification:
 
     def find(self, kind: str, message: str, where: object) -> None:
         """Add a finding."""
-        self.findings.append(Finding(kind, message, str(where)))
+        self.findings.append(BundleFinding(kind, message, str(where)))
 
     def as_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""

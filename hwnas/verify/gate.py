@@ -15,11 +15,11 @@ from hwnas.export.manifest import Manifest
 from hwnas.measure.events import no_progress
 from hwnas.measure.timing import Timing
 from hwnas.verify.findings import Verification
-from hwnas.verify.latency import TIMING, Progress, ratio_of, time_bundles
-from hwnas.verify.outputs import LOW_IS_GOOD, MALFORMED, SLACK, Answers, Opened
+from hwnas.verify.latency import SITTING, Progress, ratio_of, time_bundles
+from hwnas.verify.outputs import LOW_IS_GOOD, MALFORMED, SLACK, FileAnswers, RunnableFile
 
 Array = NDArray[Any]
-RESAMPLED = 1000
+QUALITY_DRAWS = 1000
 SIGNIFICANT = 0.05
 
 
@@ -60,7 +60,7 @@ def check_against(
     result: Verification,
     *,
     limits: GateLimits,
-    timing: Timing | None = TIMING,
+    timing: Timing | None = SITTING,
     progress: Progress = no_progress,
 ) -> list[str]:
     """Compare sizes and latencies of the files that two bundles share, and return their names."""
@@ -97,7 +97,7 @@ def check_against(
 
 def check_answers(
     folder: Path,
-    pairs: Mapping[str, tuple[Opened, Opened]],
+    pairs: Mapping[str, tuple[RunnableFile, RunnableFile]],
     arrays: Mapping[str, Array],
     limits: GateLimits,
     result: Verification,
@@ -113,7 +113,7 @@ def check_answers(
     """
     for name, (new, old) in pairs.items():
         try:
-            sides = Answers.of(new, arrays), Answers.of(old, arrays)
+            sides = FileAnswers.of(new, arrays), FileAnswers.of(old, arrays)
             entry = _paired(name, folder, *sides, limits, result)
         except Exception as error:  # of the metric, the archive or the runtime
             if not isinstance(error, MALFORMED) and not hasattr(error, "met"):
@@ -125,7 +125,7 @@ def check_answers(
 
 
 def _paired(
-    name: str, folder: Path, new: Answers, old: Answers, limits: GateLimits, result: Verification
+    name: str, folder: Path, new: FileAnswers, old: FileAnswers, limits: GateLimits, result: Verification
 ) -> dict[str, Any]:
     quality = str(new.task["quality"])
     sign = 1 if quality in LOW_IS_GOOD else -1
@@ -157,10 +157,10 @@ def _paired(
     return entry
 
 
-def _bootstrapped(new: Answers, old: Answers, sign: int) -> tuple[float, float]:
+def _bootstrapped(new: FileAnswers, old: FileAnswers, sign: int) -> tuple[float, float]:
     """Return the 95 % interval of how much worse the new answers are, samples drawn for both alike."""
     rng, count = np.random.default_rng(0), len(new.targets)
-    drawn = [rng.integers(count, size=count) for _ in range(RESAMPLED)]
+    drawn = [rng.integers(count, size=count) for _ in range(QUALITY_DRAWS)]
     worse = [sign * (new.quality(chosen) - old.quality(chosen)) for chosen in drawn]
     low, high = np.nanquantile(worse, (SIGNIFICANT / 2, 1 - SIGNIFICANT / 2))
     return float(low), float(high)

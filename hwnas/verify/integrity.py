@@ -11,7 +11,7 @@ from hwnas.io.checksum import Changed
 from hwnas.verify.findings import Verification
 from hwnas.words import counted
 
-SIGNATURE = "bundle.sig"
+SIGNATURE_FILE = "bundle.sig"
 
 
 def check_files(folder: Path, result: Verification) -> Manifest | None:
@@ -29,7 +29,7 @@ def check_files(folder: Path, result: Verification) -> Manifest | None:
     for one in listed:
         if (folder / one.name).is_symlink():
             result.find("file_is_a_link", f"{one.name} is a link", folder / one.name)
-    known = {MANIFEST, SIGNATURE, *(one.name for one in listed)}
+    known = {MANIFEST, SIGNATURE_FILE, *(one.name for one in listed)}
     for path in sorted(folder.iterdir()):
         if path.name not in known and not path.name.startswith("."):
             result.find("file_unlisted", f"{path.name} is not in the manifest", path)

@@ -19,10 +19,10 @@ from hwnas.runtimes import Runtime, open_runtime
 from hwnas.runtimes.setup import cpu_name
 from hwnas.verify.findings import Verification
 
-TIMING = Timing(rounds=60, processes=6)
+SITTING = Timing(rounds=60, processes=6)
 SLOWER = 1.25
 """Ratio to the exported time beyond which a file is told as slower: in between lies the state of the machine."""
-RESAMPLED, CONFIDENCE = 300, 0.95
+LATENCY_DRAWS, CONFIDENCE = 300, 0.95
 
 Progress = Callable[[int, int, str], None]
 
@@ -54,16 +54,16 @@ def ratio_of(second: Measurement, first: Measurement, blocks: int) -> Ratio:
     return _interval(np.array_split(logs, max(blocks, 1)), lambda logs: float(np.median(logs)))
 
 
-def ratio_to(told_ms: float, measured: Measurement, blocks: int) -> Ratio:
+def ratio_to(exported_ms: float, measured: Measurement, blocks: int) -> Ratio:
     """Return a file's low time over one that was measured at another time."""
-    logs = np.log(np.array(measured.rounds_ns) / 1e6 / told_ms)
+    logs = np.log(np.array(measured.rounds_ns) / 1e6 / exported_ms)
     return _interval(np.array_split(logs, max(blocks, 1)), lambda logs: float(np.quantile(logs, LOW)))
 
 
 def _interval(blocks: Sequence[NDArray[Any]], value: Callable[[NDArray[Any]], float]) -> Ratio:
     """Return a value of all rounds with its interval: processes are drawn, and rounds within them."""
     rng, drawn = np.random.default_rng(0), []
-    for _ in range(RESAMPLED):
+    for _ in range(LATENCY_DRAWS):
         chosen = [blocks[index] for index in rng.integers(len(blocks), size=len(blocks))]
         drawn.append(value(np.concatenate([rng.choice(block, len(block)) for block in chosen])))
     low, high = np.quantile(drawn, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
@@ -88,7 +88,7 @@ def time_bundles(
     names: Sequence[str],
     result: Verification,
     *,
-    timing: Timing = TIMING,
+    timing: Timing = SITTING,
     progress: Progress = no_progress,
 ) -> dict[str, list[Measurement]]:
     """Time files of one name of one bundle or of several, those of one runtime in shared rounds.
@@ -125,8 +125,8 @@ def time_bundles(
             result.find("file_refused", f"{files[index].name} cannot be timed: {why}", files[index])
         for number, name in enumerate(members):
             places = range(number * len(sides), (number + 1) * len(sides))
-            if all(place in sitting.measured for place in places):
-                timed[name] = [sitting.measured[place] for place in places]
+            if all(index in sitting.measured for index in places):
+                timed[name] = [sitting.measured[index] for index in places]
     return timed
 
 
@@ -139,23 +139,23 @@ def check_latency(
     manifest: Manifest,
     result: Verification,
     *,
-    timing: Timing = TIMING,
+    timing: Timing = SITTING,
     progress: Progress = no_progress,
 ) -> None:
     """Time the files again and compare with the manifest, if this is the machine that it names."""
     files = {file.name: file for file in manifest.files if (folder / file.name).is_file()}
     timed = time_bundles([(folder, manifest)], list(files), result, timing=timing, progress=progress)
     numbers = {}
-    told_on = str((manifest.content.get("machine") or {}).get("processor", ""))
-    if timed and told_on != (here := cpu_name()):
-        result.find("other_machine", f"it was exported on `{told_on}`, this is `{here}`", folder)
+    exported_on = str((manifest.content.get("machine") or {}).get("processor", ""))
+    if timed and exported_on != (here := cpu_name()):
+        result.find("other_machine", f"it was exported on `{exported_on}`, this is `{here}`", folder)
     for name, (measured,) in timed.items():
         numbers[name] = {
             "low_ms": measured.low_ms,
             "median_ms": measured.median_ms,
             "manifest_ms": files[name].latency_ms,
         }
-        if told_on == cpu_name():
+        if exported_on == cpu_name():
             numbers[name] |= _against_manifest(folder, files[name], measured, timing, result)
     result.measured["latency"] = numbers
     result.checked.append(f"latency of {', '.join(numbers) or 'no file'}")

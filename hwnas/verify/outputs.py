@@ -29,16 +29,16 @@ MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, Arithm
 
 
 @dataclass(frozen=True)
-class Opened:
+class RunnableFile:
     """A model file in its runtime."""
 
     name: str
     predictor: Predictor
-    told: float | None
+    exported_quality: float | None
     """Quality on the test samples, as the manifest has it."""
 
 
-def open_files(folder: Path, manifest: Manifest, result: Verification) -> list[Opened]:
+def open_files(folder: Path, manifest: Manifest, result: Verification) -> list[RunnableFile]:
     """Return the model files that can be run here; why others cannot is added to the findings."""
     opened, quality = [], str(manifest.content.get("quality", "top1"))
     for model in manifest.content["models"]:
@@ -52,7 +52,7 @@ def open_files(folder: Path, manifest: Manifest, result: Verification) -> list[O
             elif path.is_file():
                 try:
                     predictor = Predictor(folder, manifest.content, model, file)
-                    opened.append(Opened(path.name, predictor, file.get(f"test_{quality}")))
+                    opened.append(RunnableFile(path.name, predictor, file.get(f"test_{quality}")))
                 except PredictError as error:
                     result.find("file_refused", f"{path.name}: {error.met}", path)
                 except MALFORMED as error:
@@ -60,7 +60,7 @@ def open_files(folder: Path, manifest: Manifest, result: Verification) -> list[O
     return opened
 
 
-def check_outputs(folder: Path, files: list[Opened], result: Verification) -> None:
+def check_outputs(folder: Path, files: list[RunnableFile], result: Verification) -> None:
     """Compare what files give for the self-test's inputs with what they gave when they were exported."""
     tested = [one for one in files if one.predictor.model.get("selftest")]
     if len(tested) < len(files):
@@ -117,7 +117,7 @@ def read_data(path: Path) -> dict[str, Array]:
 
 
 def check_quality(
-    folder: Path, files: list[Opened], arrays: Mapping[str, Array], most_drop: float, result: Verification
+    folder: Path, files: list[RunnableFile], arrays: Mapping[str, Array], most_drop: float, result: Verification
 ) -> None:
     """Compare the quality of files on data with what the manifest tells of the test samples.
 
@@ -130,14 +130,14 @@ def check_quality(
     """
     numbers = {}
     for one, (quality, value, samples) in _qualities(folder, files, arrays, result):
-        numbers[one.name] = {"metric": quality, "value": value, "samples": samples, "manifest": one.told}
-        if one.told is None:
+        numbers[one.name] = {"metric": quality, "value": value, "samples": samples, "manifest": one.exported_quality}
+        if one.exported_quality is None:
             continue
-        worse = (value - one.told) * (1 if quality in LOW_IS_GOOD else -1)
+        worse = (value - one.exported_quality) * (1 if quality in LOW_IS_GOOD else -1)
         if not worse <= most_drop + SLACK:
             result.find(
                 "quality_lower",
-                f"{one.name}: {quality} is {value:.6g} on {samples} samples, {one.told:.6g} in the manifest",
+                f"{one.name}: {quality} is {value:.6g} on {samples} samples, {one.exported_quality:.6g} before",
                 folder / one.name,
             )
     result.measured["quality"] = numbers
@@ -145,8 +145,8 @@ def check_quality(
 
 
 def _qualities(
-    folder: Path, files: list[Opened], arrays: Mapping[str, Array], result: Verification
-) -> Iterator[tuple[Opened, tuple[str, float, int]]]:
+    folder: Path, files: list[RunnableFile], arrays: Mapping[str, Array], result: Verification
+) -> Iterator[tuple[RunnableFile, tuple[str, float, int]]]:
     for one in files:
         try:
             yield one, one.predictor.quality(arrays)
@@ -157,8 +157,8 @@ def _qualities(
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
-    """What one file gives for data, and how good that is on any choice of the samples."""
+class FileAnswers:
+    """Outputs of one file for data, and their quality on any choice of the samples."""
 
     outputs: Array
     seen: Array
@@ -167,7 +167,7 @@ class Answers:
     task: Mapping[str, Any]
 
     @classmethod
-    def of(cls, file: Opened, arrays: Mapping[str, Array]) -> Answers:
+    def of(cls, file: RunnableFile, arrays: Mapping[str, Array]) -> FileAnswers:
         """Return the answers of a file to data."""
         predictor = file.predictor
         outputs, taken = predictor.run(named(arrays, list(predictor.facts)), int(arrays.get("steps_done", 0)))

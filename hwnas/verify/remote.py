@@ -23,7 +23,7 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
     archive.extractall(sys.argv[2])
 """
 REMOVE = "import os, shutil, sys; shutil.rmtree(sys.argv[2], ignore_errors=True); os.remove(sys.argv[1])"
-SECONDS = 900.0
+COMMAND_SECONDS = 900.0
 TIMING_SECONDS = "5"
 
 
@@ -99,7 +99,7 @@ class BoardCheck:
     def _done(self, command: Sequence[str], *, check: bool = True) -> tuple[int, str, str]:
         try:
             done = subprocess.run(
-                list(command), capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL
+                list(command), capture_output=True, text=True, timeout=COMMAND_SECONDS, stdin=subprocess.DEVNULL
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise self._away(str(error)) from error

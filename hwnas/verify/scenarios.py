@@ -29,7 +29,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class ScenarioResult:
-    """What a file gave under one scenario.
+    """Result of a file under one scenario.
 
     Args:
         scenario: its name.
@@ -59,7 +59,6 @@ def run_scenario(
     *,
     seconds: float = 10.0,
     rate: float | None = None,
-    seed: int = 0,
     clock: Clock = time.perf_counter,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ScenarioResult:
@@ -73,7 +72,6 @@ def run_scenario(
         batch: samples of a call.
         seconds: of load.
         rate: queries a second of `server`; half of what the file answers if left out.
-        seed: of the arrivals.
         clock: in seconds.
         sleep: waits for seconds.
 
@@ -91,7 +89,7 @@ def run_scenario(
         call()
     begin = clock()
     if name == "server":
-        times = _server(call, seconds, rate, seed, clock, sleep)
+        times = _server(call, seconds, rate, clock, sleep)
     else:
         calls = math.ceil(QUERY_SAMPLES / batch) if name == "multi_stream" else 1
         times = _one_after_the_other(call, calls, seconds, clock)
@@ -112,14 +110,13 @@ def _server(
     call: Callable[[], None],
     seconds: float,
     rate: float | None,
-    seed: int,
     clock: Clock,
     sleep: Callable[[float], None],
 ) -> list[float]:
     """Return the times from arrival to answer; queries wait for the one worker in the order in which they come."""
     if rate is None:
         rate = UTILIZATION / float(np.median(_one_after_the_other(call, 1, min(1.0, seconds / 5), clock)))
-    rng, arrival, times, begin = random.Random(seed), 0.0, list[float](), clock()
+    rng, arrival, times, begin = random.Random(0), 0.0, list[float](), clock()
     while (arrival := arrival + rng.expovariate(rate)) < seconds or not times:
         if (early := begin + arrival - clock()) > 0:
             sleep(early)
@@ -157,4 +154,4 @@ SCENARIOS: Mapping[str, Callable[[str, list[float], int, float], ScenarioResult]
     "offline": _throughput,
     "sustained": _sustained,
 }
-"""What each scenario is judged by."""
+"""Functions that judge the scenarios' times."""

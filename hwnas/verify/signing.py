@@ -9,7 +9,7 @@ from typing import Any
 from hwnas.errors import ConfigError, RunError
 from hwnas.registry import optional
 from hwnas.verify.findings import Verification
-from hwnas.verify.integrity import SIGNATURE
+from hwnas.verify.integrity import SIGNATURE_FILE
 
 
 def sign_folder(folder: Path, key: Path) -> Path:
@@ -25,7 +25,7 @@ def sign_folder(folder: Path, key: Path) -> Path:
         RunError: the signature cannot be written.
     """
     _check_key(key, "PRIVATE KEY")
-    signing, path = optional("model_signing.signing", extra="sign", why="hwnas sign"), folder.resolve() / SIGNATURE
+    signing, path = optional("model_signing.signing", extra="sign", why="hwnas sign"), folder.resolve() / SIGNATURE_FILE
     path.unlink(missing_ok=True)
     config = signing.Config().set_hashing_config(_hashing(folder))
     try:
@@ -54,7 +54,7 @@ def check_signature(folder: Path, key: Path | None, result: Verification) -> Non
         ConfigError: the key cannot be read.
         MissingExtra: the package of the extra `sign` is not installed.
     """
-    path = folder / SIGNATURE
+    path = folder / SIGNATURE_FILE
     if key is None:
         if path.exists():
             result.find("signature_unchecked", "the bundle is signed, and no key was given", path)
@@ -64,7 +64,7 @@ def check_signature(folder: Path, key: Path | None, result: Verification) -> Non
         result.find("signature_missing", "the bundle is not signed", folder)
         return
     if not _is_signature(path):
-        result.find("signature_damaged", f"{SIGNATURE} is damaged", path)
+        result.find("signature_damaged", f"{SIGNATURE_FILE} is damaged", path)
         return
     verifying = optional("model_signing.verifying", extra="sign", why="hwnas verify --key")
     config = verifying.Config().set_hashing_config(_hashing(folder))
@@ -82,7 +82,7 @@ def check_signature(folder: Path, key: Path | None, result: Verification) -> Non
 
 def _hashing(folder: Path) -> Any:
     hashing = optional("model_signing.hashing", extra="sign", why="hwnas sign")
-    signature = folder.resolve() / SIGNATURE
+    signature = folder.resolve() / SIGNATURE_FILE
     return hashing.Config().set_ignored_paths(paths=[signature], ignore_git_paths=False)
 
 
@@ -101,8 +101,8 @@ def _differences(text: str) -> str:
         "Missing files": "files are missing",
         "Hash mismatch": "files were changed",
     }
-    told = [words for sign, words in kinds.items() if sign in text]
-    return " and ".join(told) or "the files are not those that were signed"
+    differences = [words for sign, words in kinds.items() if sign in text]
+    return " and ".join(differences) or "the files are not those that were signed"
 
 
 def _check_key(key: Path, what: str) -> None:

@@ -22,12 +22,16 @@ FILE = "best.onnx"
 
 def raw_inputs(count: int = 64) -> NDArray[Any]:
     """Raw inputs (count, 2, 3, 3) in bytes."""
-    return np.random.default_rng(3).integers(0, 256, size=(count, *SHAPE), dtype=np.uint8)
+    inputs: NDArray[Any] = np.random.default_rng(3).integers(0, 256, size=(count, *SHAPE), dtype=np.uint8)
+    return inputs
 
 
 def answers(inputs: NDArray[Any]) -> NDArray[Any]:
     """What the network gives for raw inputs."""
-    return (inputs.astype(np.float32) / np.float32(255)).reshape(len(inputs), -1) @ linear_weights(SHAPE)
+    outputs: NDArray[Any] = (inputs.astype(np.float32) / np.float32(255)).reshape(len(inputs), -1) @ linear_weights(
+        SHAPE
+    )
+    return outputs
 
 
 def targets(inputs: NDArray[Any], right: float = 0.75) -> NDArray[Any]:
@@ -98,3 +102,16 @@ def _model(folder: Path, latency_ms: float) -> dict[str, Any]:
         "params": math.prod(SHAPE) * CLASSES,
         "files": [file],
     }
+
+
+def write_key_pair(folder: Path, name: str) -> tuple[Path, Path]:
+    """Write a private and a public key, `NAME.pem` and `NAME.pub`."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    private = ec.generate_private_key(ec.SECP256R1())
+    own, public = folder / f"{name}.pem", folder / f"{name}.pub"
+    pem, nothing = serialization.Encoding.PEM, serialization.NoEncryption()
+    own.write_bytes(private.private_bytes(pem, serialization.PrivateFormat.PKCS8, nothing))
+    public.write_bytes(private.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return own, public
