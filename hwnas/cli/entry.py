@@ -28,6 +28,8 @@ COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help li
     "train": experiments.train,
     "check": check.check,
     "compare": check.compare,
+    "verify": check.verify,
+    "sign": check.sign,
     "search": experiments.search,
     "solve": experiments.solve,
     "halving": experiments.halving,

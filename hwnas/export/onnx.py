@@ -27,8 +27,9 @@ def export_onnx(
     calibration: Images | None = None,
     whole: bool = True,
     activations: str = "unsigned",
+    dynamic: bool = False,
 ) -> Path:
-    """Write the module as one ONNX file of a fixed batch, weights inside, and return its path.
+    """Write the module as one ONNX file, weights inside, and return its path.
 
     Through the TorchScript exporter: after ONNX Runtime's optimisation its graphs are those of the dynamo exporter, at
     about 15 ms a module instead of 600.
@@ -41,6 +42,7 @@ def export_onnx(
             operator that is timed alone has no conversions around it, because it has none inside a network.
         activations: `unsigned` or `signed` integers of an int8 file: x86 has instructions for the one, ARM for the
             other.
+        dynamic: the file takes any number of samples at once, otherwise a fixed batch.
 
     Raises:
         ConfigError: an unknown precision, or one that a network with such inputs has not.
@@ -55,13 +57,15 @@ def export_onnx(
         if any(isinstance(child, nn.BatchNorm1d) for child in module.modules()):
             module = folded(module, convolutions=False)  # those the exporter folds
         inputs = examples(input_shape, batch)
+        taken, given = [spec.name for spec in specs_of(input_shape)], _names(module, module(*inputs))
         torch.onnx.export(
             module,
             inputs,
             str(draft),
             dynamo=False,
-            input_names=[spec.name for spec in specs_of(input_shape)],
-            output_names=_names(module, module(*inputs)),
+            input_names=taken,
+            output_names=given,
+            dynamic_axes={name: {0: "batch"} for name in (*taken, *given)} if dynamic else None,
         )
         if precision == "int8":
             quantize_onnx(draft, batches, whole=whole, signed=activations == "signed")
