@@ -32,7 +32,7 @@ from hwnas.export.plain.layers import Uncovered
 from hwnas.export.plain.source import plain_network
 from hwnas.export.staging import staged
 from hwnas.export.standalone.images import decode_png, fitted
-from hwnas.export.standalone.metrics import METRICS, metric_of
+from hwnas.export.standalone.metrics import METRIC_FUNCTIONS, metric_of
 from hwnas.export.standalone.steps import prepared
 from hwnas.network import build, lower, make_operator
 from hwnas.ops.logmel import LogMel
@@ -124,14 +124,14 @@ def outputs_and_targets(name: str) -> tuple[Array, Array, Array]:
     return inputs + RNG.standard_normal((40, 3), dtype=np.float32) / 5, RNG.integers(0, 2, 40), inputs
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", METRIC_FUNCTIONS)
 def test_metrics_are_those_of_the_task(name: str) -> None:
     outputs, targets, inputs = outputs_and_targets(name)
     task = open_task(name, where="test")
     tensors = (torch.from_numpy(values) for values in (inputs, targets))
     values = task.values(task.statistics(torch.from_numpy(outputs), Batch(*tensors)))
-    assert set(METRICS[name]) == {metric.name for metric in task.metrics}
-    for metric in METRICS[name]:
+    assert set(METRIC_FUNCTIONS[name]) == {metric.name for metric in task.metrics}
+    for metric in METRIC_FUNCTIONS[name]:
         computed = metric_of({"name": name, "options": {}}, metric)
         assert computed is not None
         assert computed(outputs, targets, inputs) == pytest.approx(values[metric].value, abs=1e-6)

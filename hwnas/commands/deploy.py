@@ -27,7 +27,7 @@ from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
-    from hwnas.commands.export import Settled
+    from hwnas.commands.settled import Settled
     from hwnas.problem.plans.files import SideFiles, Written
     from hwnas.workspace.training.supernets import Trained
 

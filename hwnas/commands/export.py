@@ -20,6 +20,7 @@ from hwnas.commands.export_companions import (
     write_companions,
 )
 from hwnas.commands.export_raw import divided_preprocessing, exported_data, takes_raw, with_raw_input
+from hwnas.commands.settled import Settled
 from hwnas.config import SetupConfig, published
 from hwnas.export import format_named, formats_of, runtime_for
 from hwnas.export.manifest import MANIFEST, QUALITY, files_entry, write_manifest
@@ -28,7 +29,7 @@ from hwnas.io.checksum import sha256_of
 from hwnas.measure.device_lock import LockWait, exclusive_device
 from hwnas.measure.table_lines import input_form
 from hwnas.measure.timing import measure
-from hwnas.network import Network, costs
+from hwnas.network import costs
 from hwnas.pareto import Objective
 from hwnas.problem.exported import refuse_empty
 from hwnas.problem.fine_tune import tune
@@ -39,7 +40,7 @@ from hwnas.problem.studies import weights_producer
 from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
 from hwnas.selection import choose, file_stem
-from hwnas.tasks import Batch, Task
+from hwnas.tasks import Batch
 from hwnas.words import counted
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.environment import machine, versions
@@ -60,12 +61,9 @@ from hwnas.workspace.results.halving_results import HALVING_FOLDER
 from hwnas.workspace.workspace import Workspace, check_picks, open_run
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from hwnas.data import Dataset
-    from hwnas.export.bundle import Array, Criterion, FileRecord
+    from hwnas.export.bundle import Criterion, FileRecord
     from hwnas.export.companions.selftest import SelfTest
-    from hwnas.ops import Shape
     from hwnas.runtimes import Runtime
     from hwnas.workspace.training.supernets import Trained
 
@@ -234,33 +232,9 @@ def weights_origin(trained: Trained) -> str:
     return f"inherited from a supernet of {counted(epochs, 'epoch')}" if epochs else RANDOM
 
 
-@dataclass(frozen=True, eq=False)
-class Settled:
-    """A network that is about to be written, and PyTorch's outputs for the test samples."""
-
-    module: nn.Module
-    """Module with outputs in the user's unit."""
-    weights: str
-    """Description of their origin."""
-    network: Network
-    task: Task
-    """Task that knows the training targets."""
-    calibration: Array
-    """Training inputs, which int8 files take the ranges of their activations from."""
-    test: Batch
-    """Test samples, as arrays."""
-    fed: Any
-    """Inputs of the test samples as files take them."""
-    input_shape: Shape
-    """Shape of one of them."""
-    outputs: Array
-    tuned: dict[str, Any] | None = None
-    """Entry on its fine-tuning in the manifest; None if there was none."""
-
-
 @dataclass(frozen=True)
 class ExportTools:
-    """What all files of a bundle share."""
+    """Parts that all files of a bundle share."""
 
     queue: LockWait
     data: Dataset
@@ -404,12 +378,9 @@ def _export_file(
         settled.module if len(names) == 1 else NamedOutputs(settled.module, names),
         settled.input_shape,
         path,
-        partial(
-            with_activations(
-                exporter_for(file_format, setup.batch, setup.precision, calibration=settled.calibration),
-                "signed" if has_signed_activations(setup) else "",
-            ),
-            **({"dynamic": True} if dynamic else {}),
+        with_activations(
+            exporter_for(file_format, 0 if dynamic else setup.batch, setup.precision, calibration=settled.calibration),
+            "signed" if has_signed_activations(setup) else "",
         ),
     )
     write_metadata(path, format_name, facts)

@@ -15,7 +15,7 @@ from hwnas.report.charts.chart_file import Chart
 from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from hwnas.commands.export import Settled
+    from hwnas.commands.settled import Settled
 
 FRONT_PLOT, RECALL_PLOT = "plot-front.svg", "plot-recall.svg"
 

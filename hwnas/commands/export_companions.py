@@ -21,7 +21,7 @@ from hwnas.tasks.ends import specs_of
 from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from hwnas.commands.export import Settled
+    from hwnas.commands.settled import Settled
     from hwnas.data import Dataset
     from hwnas.export.companions.selftest import SelfTest
 

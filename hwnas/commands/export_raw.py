@@ -11,7 +11,7 @@ from hwnas.tasks.ends import Shape, specs_of
 from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from hwnas.commands.export import Settled
+    from hwnas.commands.settled import Settled
     from hwnas.data import Dataset
     from hwnas.data.dataset import Split
 

@@ -239,7 +239,7 @@ class TimingConfig(StrictModel):
 
 
 class CardConfig(StrictModel):
-    """What a model card says that hwnas cannot know."""
+    """Parts of a model card that hwnas cannot know."""
 
     licence: str = ""
     """Licence of the networks, by its SPDX identifier."""
@@ -265,7 +265,7 @@ class ExportConfig(StrictModel):
     input: Literal["normalised", "raw"] = "normalised"
     """Inputs that files take: normalised ones, or raw numbers, with the arithmetic between the two in the files."""
     dynamic_batch: bool = False
-    """Whether ONNX files take any number of samples at once."""
+    """True if ONNX files take any number of samples at once."""
     selftest_samples: int = Field(default=16, ge=0, le=16)
     """Number of test samples that a bundle carries with each file's outputs; 0 leaves them out."""
     card: CardConfig = CardConfig()

@@ -16,6 +16,9 @@ from hwnas.ops import Shape
 from hwnas.ops.several import NamedOutputs
 from hwnas.tasks.ends import Tensors, examples, specs_of
 
+TRACED_SAMPLES = 2
+"""Samples that a file of any batch is traced with."""
+
 
 def export_onnx(
     module: nn.Module,
@@ -27,7 +30,6 @@ def export_onnx(
     calibration: Images | None = None,
     whole: bool = True,
     activations: str = "unsigned",
-    dynamic: bool = False,
 ) -> Path:
     """Write the module as one ONNX file, weights inside, and return its path.
 
@@ -35,6 +37,7 @@ def export_onnx(
     about 15 ms a module instead of 600.
 
     Args:
+        batch: samples that the file takes at once; 0: any number.
         precision: fp32, fp16 or int8.
         calibration: inputs (N, C, H, W) that int8 takes the ranges of activations from. Without any, the file is for
             timing only (`hwnas.export.quantize.prepared`).
@@ -42,13 +45,13 @@ def export_onnx(
             operator that is timed alone has no conversions around it, because it has none inside a network.
         activations: `unsigned` or `signed` integers of an int8 file: x86 has instructions for the one, ARM for the
             other.
-        dynamic: the file takes any number of samples at once, otherwise a fixed batch.
 
     Raises:
         ConfigError: an unknown precision, or one that a network with such inputs has not.
         ExportError: the module cannot be converted, or the file cannot be written.
     """
     check_precision(precision, FORMATS["onnx"])
+    dynamic, batch = not batch, batch or TRACED_SAMPLES
     check_input(precision, input_shape)
     with drafted(module, path, to="ONNX") as draft:
         batches: list[Images] = []

@@ -14,7 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from hwnas.export.ends.raw_input import FRONT
 from hwnas.export.quantize import Images
 
-IN_FLOATS = f"/{FRONT}."
+FLOAT_NODES = f"/{FRONT}."
 """Part of the names of nodes that compute on raw inputs before a network."""
 
 
@@ -68,7 +68,7 @@ def halve_onnx(path: Path, *, whole: bool) -> None:
 
 def _in_floats(model: ModelProto) -> list[str]:
     """Return the names of nodes that stay in float32."""
-    return [node.name for node in model.graph.node if IN_FLOATS in node.name]
+    return [node.name for node in model.graph.node if FLOAT_NODES in node.name]
 
 
 def _own_constants(model: ModelProto) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from hwnas.export.quantize import Images
 from hwnas.registry import optional
 
-IN_FLOATS = r"^[^;]*\.RawInput_[^/;]*/(?![^/;]*_body[/;])[^;]*;"
+FLOAT_SCOPES = r"^[^;]*\.RawInput_[^/;]*/(?![^/;]*_body[/;])[^;]*;"
 """Scopes of operations on raw inputs before a network: the parts of `hwnas.export.ends.raw_input.RawInput` but its
 `body`, by the names that the converter gives them."""
 
@@ -63,7 +63,7 @@ def halve_tflite(path: Path) -> None:
 def _leave_floats(quantizer: Any) -> None:
     """Leave operations on raw inputs as they are."""
     quantizer.update_quantization_recipe(
-        regex=IN_FLOATS,
+        regex=FLOAT_SCOPES,
         operation_name=_package("qtyping").TFLOperationName.ALL_SUPPORTED,
         algorithm_key=_package("algorithm_manager").AlgorithmName.NO_QUANTIZE,
     )

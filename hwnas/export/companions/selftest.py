@@ -16,7 +16,6 @@ from hwnas.io.atomic import write_file
 Array = NDArray[Any]
 
 SELF_TEST = "selftest.npz"
-MOST_SAMPLES = 16
 TOLERANCES: Mapping[str, float] = {"fp32": 1e-4, "fp16": 0.02, "int8": 0.05}
 """By precision, the largest difference of an output on another machine or of another version of a runtime, as a share
 of the largest output: kernels of lower precisions round otherwise, layer by layer."""
@@ -37,7 +36,7 @@ class SelfTest:
 
     @property
     def entry(self) -> dict[str, Any]:
-        """What a manifest says of it."""
+        """Entry of a manifest."""
         return {"file": SELF_TEST, "samples": self.samples, "steps_done": self.steps_done}
 
     def add(self, file: str, outputs: Any, precision: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 
-LONGEST = 100
+JOINED_LENGTH = 100
 """Characters of a line that joined expressions may have."""
 
 
@@ -46,7 +46,7 @@ def _joined(before: ast.stmt, statement: ast.stmt, function: ast.FunctionDef) ->
     if uses[name] != 2 or len(inside) != 1 or not isinstance(inside[0].ctx, ast.Load):
         return None
     joined = _Value(name, before.value).visit(ast.parse(ast.unparse(statement)).body[0])
-    return joined if len(ast.unparse(joined)) <= LONGEST else None
+    return joined if len(ast.unparse(joined)) <= JOINED_LENGTH else None
 
 
 class _Value(ast.NodeTransformer):

@@ -16,7 +16,7 @@ from hwnas.export.plain.layers import Uncovered, is_layer, layer_source
 from hwnas.ops.several import NamedOutputs, SeveralInputs
 from hwnas.traced.graph import has_hooks
 
-WIDEST = 110
+LINE_WIDTH = 110
 """Characters of a line."""
 GROUP = "Group"
 TAKEN = (GROUP, "Parts", "OrderedDict", "Path", "chain", "build", "load", "nn", "torch", "functional")
@@ -47,7 +47,7 @@ class Expression:
 
     def lines(self, indent: int, before: int = 0) -> list[str]:
         """Return its lines, the first without the indentation and what comes `before` it."""
-        if not self.arguments or indent + before + len(self.flat) < WIDEST:
+        if not self.arguments or indent + before + len(self.flat) < LINE_WIDTH:
             return [self.flat]
         result, inner = [f"{self.head}{self.brackets[0]}"], " " * (indent + 4)
         for label, value in self.arguments:

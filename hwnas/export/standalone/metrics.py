@@ -22,7 +22,7 @@ def metric_of(task: Facts, name: str) -> Callable[[Array, Array, Array], float] 
         task: the task's entry in a manifest.
         name: of the metric.
     """
-    known = METRICS.get(str(task["name"]), {}).get(name)
+    known = METRIC_FUNCTIONS.get(str(task["name"]), {}).get(name)
     return None if known is None else lambda outputs, targets, inputs: float(known(outputs, targets, inputs, task))
 
 
@@ -129,7 +129,7 @@ def _reconstruction_error(outputs: Array, targets: Array, inputs: Array, task: F
     return np.mean(anomaly_scores(outputs, inputs)[_normal(targets, task)])
 
 
-METRICS: dict[str, dict[str, Callable[[Array, Array, Array, Facts], Any]]] = {
+METRIC_FUNCTIONS: dict[str, dict[str, Callable[[Array, Array, Array, Facts], Any]]] = {
     "classification": {
         "top1": _top1,
         "balanced_accuracy": _balanced_accuracy,

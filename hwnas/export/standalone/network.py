@@ -15,10 +15,10 @@ from hwnas.export.standalone.steps import prepared
 
 Array = NDArray[Any]
 
-CHUNK = 256
+AT_ONCE = 256
 """Samples that are prepared at once."""
-MOST_CLASSES = 5
-PACKAGES = {"onnx": ("onnxruntime",), "tflite": ("ai_edge_litert", "tflite_runtime")}
+CLASSES_SHOWN = 5
+RUNTIME_MODULES = {"onnx": ("onnxruntime",), "tflite": ("ai_edge_litert", "tflite_runtime")}
 """Packages that run files of a format; the first one that is installed is used."""
 
 
@@ -57,7 +57,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def runnable(manifest: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """Yield networks and files, of formats that a runtime here may run."""
     for model in manifest["models"]:
-        yield from ((model, file) for file in model["files"] if file["format"] in PACKAGES)
+        yield from ((model, file) for file in model["files"] if file["format"] in RUNTIME_MODULES)
 
 
 def is_available(file: Mapping[str, Any]) -> bool:
@@ -66,7 +66,7 @@ def is_available(file: Mapping[str, Any]) -> bool:
 
 
 def _runtime(file_format: str) -> Any:
-    for name in PACKAGES[file_format]:
+    for name in RUNTIME_MODULES[file_format]:
         try:
             return __import__(name if file_format == "onnx" else f"{name}.interpreter", fromlist=["interpreter"])
         except ImportError:
@@ -86,7 +86,7 @@ def open_file(path: Path, file: Mapping[str, Any]) -> Callable[[Sequence[Array]]
     """
     package = _runtime(file["format"])
     if package is None:
-        name = PACKAGES[file["format"]][0].replace("_", "-")
+        name = RUNTIME_MODULES[file["format"]][0].replace("_", "-")
         raise PredictError(
             f"no runtime for {path.suffix} files can be imported",
             str(path),
@@ -135,7 +135,7 @@ def _tflite(package: Any, path: Path, file: Mapping[str, Any]) -> Callable[[Sequ
     return run
 
 
-class Predictor:
+class FilePredictor:
     """A model file with the steps before it.
 
     Args:
@@ -161,14 +161,17 @@ class Predictor:
         """Return the outputs for raw inputs (N, ...) by name, and the inputs as the file took them."""
         count = len(next(iter(inputs.values())))
         outputs, taken = [], []
-        for start in range(0, count, CHUNK):
-            part = self.prepared({name: values[start : start + CHUNK] for name, values in inputs.items()}, done)
+        for start in range(0, count, AT_ONCE):
+            part = self.prepared({name: values[start : start + AT_ONCE] for name, values in inputs.items()}, done)
             outputs.append(self._in_batches(part))
             taken.append(part)
         return [np.concatenate(each) for each in zip(*outputs)], [np.concatenate(each) for each in zip(*taken)]
 
     def _in_batches(self, inputs: Sequence[Array]) -> list[Array]:
-        size, parts = min(CHUNK, len(inputs[0])) if self.file.get("dynamic_batch") else int(self.file["batch"]), []
+        size, parts = (
+            min(AT_ONCE, len(inputs[0])) if self.file.get("dynamic_batch") else int(self.file["batch"]),
+            [],
+        )
         for start in range(0, len(inputs[0]), size):
             kept = min(size, len(inputs[0]) - start)
             batch = [np.resize(values[start : start + size], (size, *values.shape[1:])) for values in inputs]
@@ -220,7 +223,7 @@ class Predictor:
         kind, first, classes = self.manifest["task"]["name"], outputs[0], self.model.get("classes", [])
         if kind == "classification":
             shares = softmax(first[None].astype(np.float64))[0]
-            best = np.argsort(-shares, kind="stable")[:MOST_CLASSES]
+            best = np.argsort(-shares, kind="stable")[:CLASSES_SHOWN]
             return {
                 "class": _name(classes, best[0]),
                 "shares": {_name(classes, one): float(shares[one]) for one in best},

@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.export.standalone.inputs import READABLE, read_arrays, read_input
-from hwnas.export.standalone.network import PredictError, Predictor, is_available, named, read_manifest, runnable
+from hwnas.export.standalone.network import FilePredictor, PredictError, is_available, named, read_manifest, runnable
 
 Array = NDArray[Any]
 
 FEWEST_CALLS = 5
 
 
-def _chosen(folder: Path, wanted: str, most: int | None) -> list[Predictor]:
+def _chosen(folder: Path, wanted: str, most: int | None) -> list[FilePredictor]:
     """Return the files that are named, or at most so many of all that can be run here."""
     manifest = read_manifest(folder)
     files = [pair for pair in runnable(manifest) if wanted in ("", pair[1]["name"])]
@@ -33,10 +33,10 @@ def _chosen(folder: Path, wanted: str, most: int | None) -> list[Predictor]:
         known = ", ".join(file["name"] for _, file in runnable(manifest))
         raise PredictError(f"there is no file `{wanted}`", "--model", f"Files: {known}", "Name one of them")
     here = [pair for pair in files if is_available(pair[1])] or files[:1]
-    return [Predictor(folder, manifest, model, file) for model, file in here[:most]]
+    return [FilePredictor(folder, manifest, model, file) for model, file in here[:most]]
 
 
-def _inputs_of(predictor: Predictor, paths: Sequence[str]) -> Iterator[tuple[str, dict[str, Array]]]:
+def _inputs_of(predictor: FilePredictor, paths: Sequence[str]) -> Iterator[tuple[str, dict[str, Array]]]:
     names, shapes = list(predictor.facts), [tensor["shape"] for tensor in predictor.file["inputs"]]
     ranks = dict(zip(names, (len(shape) - 1 for shape in shapes)))
     for text in paths:
@@ -53,7 +53,7 @@ def _inputs_of(predictor: Predictor, paths: Sequence[str]) -> Iterator[tuple[str
             ) from error
 
 
-def _selftest(folder: Path, predictors: Sequence[Predictor]) -> Iterator[tuple[dict[str, Any], str]]:
+def _selftest(folder: Path, predictors: Sequence[FilePredictor]) -> Iterator[tuple[dict[str, Any], str]]:
     kept = [one for one in predictors if one.model.get("selftest")]
     if not kept:
         raise PredictError("the bundle has no self-test", str(folder), "It is exported with one", "Export it again")
@@ -65,7 +65,7 @@ def _selftest(folder: Path, predictors: Sequence[Predictor]) -> Iterator[tuple[d
         yield entry, f"{one.file['name']}: {words} (differs by {apart:.3g}, {tolerance:.3g} is allowed)"
 
 
-def _accuracy(path: Path, predictors: Sequence[Predictor]) -> Iterator[tuple[dict[str, Any], str]]:
+def _accuracy(path: Path, predictors: Sequence[FilePredictor]) -> Iterator[tuple[dict[str, Any], str]]:
     arrays = _archive(path)
     for one in predictors:
         name, value, samples = one.quality(arrays)
@@ -102,7 +102,7 @@ def _archive(path: Path) -> dict[str, Array]:
         ) from error
 
 
-def _predictions(predictor: Predictor, paths: Sequence[str]) -> Iterator[tuple[dict[str, Any], str]]:
+def _predictions(predictor: FilePredictor, paths: Sequence[str]) -> Iterator[tuple[dict[str, Any], str]]:
     for text, inputs in _inputs_of(predictor, paths):
         for number, answer in enumerate(predictor.answers(inputs)):
             where = text if len(next(iter(inputs.values()))) == 1 else f"{text}[{number}]"

@@ -29,9 +29,9 @@ def prepared(inputs: Array, steps: Sequence[Step]) -> Array:
         [[[-1.0, 1.0]]]
     """
     for step in steps:
-        if step["step"] not in STEPS:
+        if step["step"] not in STEP_FUNCTIONS:
             raise ValueError(f"the step `{step['step']}` is unknown to this program")
-        inputs = STEPS[step["step"]](inputs, step)
+        inputs = STEP_FUNCTIONS[step["step"]](inputs, step)
     return inputs.astype(np.float32) if inputs.dtype.kind == "f" else inputs
 
 
@@ -126,7 +126,7 @@ def _normalise(inputs: Array, step: Step) -> Array:
     return (inputs.astype(np.float32) - mean) / std
 
 
-STEPS: dict[str, Callable[[Array, Step], Array]] = {
+STEP_FUNCTIONS: dict[str, Callable[[Array, Step], Array]] = {
     "decode": _as_is,
     "fit": _fit,
     "crop": _crop,

@@ -9,7 +9,7 @@ from hwnas.report.charts.chart_file import Chart
 from hwnas.report.units import Units
 
 HEIGHT = 320
-MOST_CLASSES = 20
+CLASSES_DRAWN = 20
 
 
 def front_chart(points: Sequence[Mapping[str, float]], picks: Mapping[int, str], x: str, y: str, units: Units) -> Chart:
@@ -43,7 +43,7 @@ def front_chart(points: Sequence[Mapping[str, float]], picks: Mapping[int, str],
 
 def recall_chart(names: Sequence[str], recalls: Mapping[str, Sequence[float]]) -> Chart | None:
     """Return the recall of each class on the test samples, by network; None if classes are too many to be drawn."""
-    if not recalls or len(names) > MOST_CLASSES:
+    if not recalls or len(names) > CLASSES_DRAWN:
         return None
     colors = ("--accent", "--accent-2", "--muted")
     shown = list(recalls.items())[: len(colors)]
