@@ -24,7 +24,7 @@ SAMPLED_TRIES = 10
 
 
 class SearchSpace(Protocol):
-    """What a study needs of a space: every space has it, and one that adds genes to another."""
+    """Interface of the spaces that studies propose from: all spaces, and those that add genes to one."""
 
     @property
     def name(self) -> str: ...
