@@ -2,8 +2,8 @@
 
     python benchmarks/start_time.py --json     # a minute; writes to docs/results/
 
-Each is a fresh process, after one that warms the caches of the disk. Told are the medians, and of the first two what they take beyond Python's own start; processor seconds beside them do not depend
-on what else the machine does.
+Each is a fresh process, after one that warms the caches of the disk. Told are the medians; processor seconds beside
+them depend less on what else the machine does.
 """
 
 from __future__ import annotations
