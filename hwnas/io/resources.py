@@ -51,6 +51,13 @@ def find_file(name: str | Path, folder: Folder, base: Path | None = None) -> Pat
     for path in looked:
         if path.is_file():
             return path
+    if (looked[0] / "manifest.json").is_file():
+        raise ConfigError(
+            f"`{name}` is a bundle, which `hwnas export` wrote",
+            where=folder.replace("_", " "),
+            allowed="The run that it belongs to is named, such as runs/my_search",
+            do=f"Name the run: {looked[0].resolve().parents[1]}",
+        )
     if looked[0].is_dir():
         inside = sorted(path.name for path in looked[0].glob(f"[!.]*{_SUFFIX[folder]}"))
         raise ConfigError(
