@@ -72,6 +72,13 @@ def test_a_folder_is_no_file(name: str) -> None:
         find_file(name, "search_spaces")
 
 
+def test_a_table_is_no_space(tmp_path: Path) -> None:
+    (table := tmp_path / "board.jsonl").write_text("{}\n")
+    with pytest.raises(ConfigError, match="is a latency table"):
+        find_file(table, "search_spaces")
+    assert find_file(table, "latency_tables") == table
+
+
 def test_the_folder_of_a_bundle_is_answered_with_its_run(tmp_path: Path) -> None:
     bundle = tmp_path / "runs" / "mine" / "bundle" / "edge"
     bundle.mkdir(parents=True)
