@@ -116,8 +116,13 @@ def test_as_written_counts_are_kept_beside(file: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.slow
 def test_shipped_counts_are_those_of_this_code_and_this_pytorch(tmp_path: Path) -> None:
-    anew, shipped = counted_anew(tmp_path), json.loads(count_cache.SHIPPED_COUNTS.read_text())
-    assert shipped == json.loads(json.dumps(anew)), "run `python -m tests.helpers.shipped_counts`"
+    anew = json.loads(json.dumps(counted_anew(tmp_path, most=5)))
+    shipped = json.loads(count_cache.SHIPPED_COUNTS.read_text())
+    assert shipped["code"] == anew["code"], "run `python -m tests.helpers.shipped_counts`"
+    assert anew["params"].items() <= shipped["params"].items()
+    for counter, lines in anew["at"].items():
+        for line, shapes in lines.items():
+            assert shapes.items() <= shipped["at"][counter][line].items()
 
 
 def test_counts_of_other_code_are_not_read(tmp_path: Path) -> None:

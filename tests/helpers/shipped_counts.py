@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
@@ -50,11 +51,13 @@ def links(name: str) -> Iterator[tuple[Operator, Shape]]:
             yield part, shape
 
 
-def counted_anew(folder: Path) -> dict[str, Any]:
-    """Return what `counts.json` should hold."""
+def counted_anew(folder: Path, most: int | None = None) -> dict[str, Any]:
+    """Return what `counts.json` should hold, or a part of it: so many random operators of each space, and those of its
+    smallest and its largest network."""
     with without_shipped(folder):
         for name in shipped_names("search_spaces"):
-            for link in dict.fromkeys(links(name)):
+            every = list(dict.fromkeys(links(name)))
+            for link in every if most is None else Random(name).sample(every, min(most, len(every))):
                 costs.operator_costs(*link)
             for architecture in ("smallest", "largest"):
                 pipeline.cost(name, architecture)
