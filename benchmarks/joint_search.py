@@ -30,6 +30,7 @@ from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.presets import PRESETS
 from hwnas.collaborate.population_cuts import CutSetting, PopulationCuts, population_cuts
 from hwnas.collaborate.wire import answer_bytes
+from hwnas.commands.search_pair import UNWANTED as UNWANTED_BY_PAIRS
 from hwnas.ops.costs import operator_costs
 from hwnas.pareto import Objective, Tier, front, hypervolume, reference_point
 from hwnas.population import Codebook, codebook_of
@@ -116,8 +117,15 @@ def opened() -> Problem:
     return Problem(codebook, codes, accuracy, {key: n for n, key in enumerate(networks)}, *times, cuts)
 
 
-def searched(problem: Problem, cost: Floats, evaluations: int, seed: int, sampler: str = "guided") -> list[int]:
-    """Return the rows that a study evaluates, as a tier's or a pair's is."""
+def searched(
+    problem: Problem,
+    cost: Floats,
+    evaluations: int,
+    seed: int,
+    sampler: str = "guided",
+    unwanted: float = UNWANTED,
+) -> list[int]:
+    """Return the rows that a study evaluates, as a tier's is, or with `UNWANTED_BY_PAIRS` a pair's."""
     tier = Tier("tier", (Objective("top1@published", "max"), Objective("cost_ms@simulated", "min")))
     place = {row.tobytes(): n for n, row in enumerate(problem.codebook.canonical(problem.codes).astype(np.intp))}
 
@@ -125,7 +133,7 @@ def searched(problem: Problem, cost: Floats, evaluations: int, seed: int, sample
         return np.array([cost[place[row.tobytes()]] for row in np.asarray(codes, dtype=np.intp)])
 
     space = problem.codebook.space
-    guide = Acquisition(candidates_of(problem.codebook), [costs]) if sampler == "guided" else None
+    guide = Acquisition(candidates_of(problem.codebook), [costs], unwanted=unwanted) if sampler == "guided" else None
     first = (space.smallest(), space.largest())
     study = open_study(StudySpec(space, tier, sampler, seed=seed, first=first, guide=guide))
 
@@ -219,7 +227,7 @@ def main() -> None:
         edge, cloud = (searched(problem, cost, half, seed) for cost in (problem.edge_ms, problem.cloud_ms))
         chance = searched(problem, problem.edge_ms, max(budgets), seed, "random")
         for link in LINKS:
-            together = searched(problem, problem.request_ms(link), max(budgets), seed)
+            together = searched(problem, problem.request_ms(link), max(budgets), seed, unwanted=UNWANTED_BY_PAIRS)
             for n in budgets:
                 each = [*edge[: n - n // 2], *cloud[: n // 2]]
                 ways = {"together": together[:n], "each, then plan": each, "random": chance[:n]}

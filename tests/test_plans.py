@@ -365,7 +365,7 @@ def test_all_cascades_share_what_is_promised() -> None:
     one = Drafted(edge, cloud, constant_link(10, 10, 20).quick_draws(0, 1), samples)
     alone = candidate("edge_only", 0.9, 1)
     one.__dict__ |= {"_edge_only": lambda point: alone, "_best_input": lambda key: candidate("cloud_only", 0.9, 0, 1)}
-    promised = [found.cascade.guarantee for found in one._cascades() if found.cascade is not None]
+    promised = [found.cascade.guarantee for found in one.cascades() if found.cascade is not None]
     assert {round(1 / each.delta) for each in promised if each is not None} == {5 * 3 * 20}
 
 
