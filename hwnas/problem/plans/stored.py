@@ -139,7 +139,8 @@ def refuse_stale(run: Workspace, stored: StoredPlan, keys: tuple[set[str], set[s
     """
     plan, (edge, cloud) = stored.plan, keys
     allowed = {"edge_only": (edge, cloud), "cloud_only": (edge, cloud), "cascade": (edge, cloud)}
-    sides = allowed.get(plan["kind"], (edge | cloud, edge | cloud))
+    both = (edge | cloud, edge | cloud)
+    sides = both if plan.get("exit") is not None else allowed.get(plan["kind"], both)
     for key, known in zip((plan["edge"], plan["cloud"]), sides, strict=True):
         if key is not None and key not in known:
             raise _unusable(run, stored.path, f"the fronts changed since: network {key} is on none of them")
