@@ -16,6 +16,7 @@ from hwnas.collaborate.codecs import InputCodec
 from hwnas.collaborate.cuts import PartTime, part_time
 from hwnas.collaborate.plan import Candidate, PlanAccuracy
 from hwnas.collaborate.wire import HTTP_BYTES
+from hwnas.commands.edge_cloud_plans import planned_links
 from hwnas.config.links import PairConfig
 from hwnas.pareto import front
 from hwnas.problem.cost_models import load_cost_models
@@ -25,6 +26,8 @@ from hwnas.problem.pairs.problem import DRAWS, PairProblem
 from hwnas.problem.plans.drafts import network_answer_bytes
 from hwnas.problem.plans.samples import MOST_SAMPLES, HeldOutSamples
 from hwnas.problem.plans.sides import open_sides
+from hwnas.report.plans.table import plan_title
+from hwnas.report.plans.winners import OUTDATED
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint
 from hwnas.space import Architecture
@@ -197,3 +200,40 @@ def test_without_weights_the_reason_is_told(problem: PairProblem) -> None:
     found = judged_cascades(problem, [Evaluation(smallest, scores)], [FrontPoint(smallest, scores)], None)
     assert not found.cascades
     assert "no weights" in found.notes[0]
+
+
+def test_the_report_names_the_winner_over_each_link_and_leads_to_the_pages(run: Path, document: dict[str, Any]) -> None:
+    planned = pipeline.plan_edge_cloud(run, "near", epsilon=EPSILON)
+    page = pipeline.report(run).read_text()
+    section = page[page.index('id="Plans"') : page.index('id="Networks"')]
+    for pair, text in ((False, planned.document), (True, document)):
+        winner = next(plan for plan in text["plans"] if plan["name"] == text["winner"])
+        address = f"plans/{'pairs/site' if pair else 'near'}.html"
+        assert f'href="{address}"' in section
+        assert (run / address).is_file()
+        assert plan_title(winner) in section
+    assert "pair site" in section
+    assert "both fronts" in section
+
+
+def test_plans_whose_networks_are_gone_are_told_as_outdated_and_damaged_ones_not_at_all(run: Path) -> None:
+    opened, planned = open_run(run), pipeline.plan_edge_cloud(run, "near", epsilon=EPSILON)
+    document = json.loads(planned.path.read_text())
+    for plan in document["plans"]:
+        plan["edge"], plan["cloud"] = (plan[side] and "0" * 12 for side in ("edge", "cloud"))
+    planned.path.write_text(json.dumps(document))
+    (run / "plans" / "other.json").write_text("{")
+    told = {
+        one.document["link"]["name"]: one.outdated for one in planned_links(opened, set()) if "pair" not in one.document
+    }
+    assert told == {"near": True}
+    assert OUTDATED in pipeline.report(run).read_text()
+    planned.path.unlink()
+    (run / "plans" / "other.json").unlink()
+
+
+def test_the_stages_of_a_run_to_come_have_its_pairs(run: Path) -> None:
+    stages = {stage.name: stage for stage in pipeline.plan(run)}
+    assert list(stages).index("search cloud") < list(stages).index("search site")
+    assert "over near" in stages["search site"].work
+    assert all(path.is_file() for path in stages["search site"].files)

@@ -13,6 +13,7 @@ from hwnas.predictors.importances import Importances
 from hwnas.quantities import Metric, Quantity
 from hwnas.ranks import first_equals
 from hwnas.report import units
+from hwnas.report.plans.winners import PlannedLink
 from hwnas.report.units import Units
 from hwnas.search.fronts import ShrunkenEstimate
 from hwnas.tasks import Task
@@ -331,6 +332,7 @@ class ReportFacts:
     versions: Mapping[str, str] = field(default_factory=dict)
     elapsed: Mapping[str, float] = field(default_factory=dict)
     """Seconds by stage, in order."""
+    plans: tuple[PlannedLink, ...] = ()
 
 
 def require_finite(facts: ReportFacts) -> None:
