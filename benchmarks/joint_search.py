@@ -124,16 +124,29 @@ def searched(
     seed: int,
     sampler: str = "guided",
     unwanted: float = UNWANTED,
+    within: NDArray[np.bool_] | None = None,
 ) -> list[int]:
-    """Return the rows that a study evaluates, as a tier's is, or with `UNWANTED_BY_PAIRS` a pair's."""
+    """Return the rows that a study evaluates, as a tier's is, or with `UNWANTED_BY_PAIRS` a pair's.
+
+    `within` is true of networks that hold the tier's limits; `guided` proposes no others.
+    """
     tier = Tier("tier", (Objective("top1@published", "max"), Objective("cost_ms@simulated", "min")))
     place = {row.tobytes(): n for n, row in enumerate(problem.codebook.canonical(problem.codes).astype(np.intp))}
 
     def costs(codes: Any) -> Floats:
         return np.array([cost[place[row.tobytes()]] for row in np.asarray(codes, dtype=np.intp)])
 
+    def outside(codes: Any) -> Floats:
+        assert within is not None
+        return np.array([float(not within[place[row.tobytes()]]) for row in np.asarray(codes, dtype=np.intp)])
+
+    limits = [] if within is None else [(outside, 0.5)]
     space = problem.codebook.space
-    guide = Acquisition(candidates_of(problem.codebook), [costs], unwanted=unwanted) if sampler == "guided" else None
+    guide = (
+        Acquisition(candidates_of(problem.codebook), [costs], limits=limits, unwanted=unwanted)
+        if sampler == "guided"
+        else None
+    )
     first = (space.smallest(), space.largest())
     study = open_study(StudySpec(space, tier, sampler, seed=seed, first=first, guide=guide))
 
