@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from hwnas.commands.bench_remote import pack as pack
     from hwnas.commands.check_operator import certify as certify
     from hwnas.commands.compare import compare as compare
+    from hwnas.commands.compare import write_comparison as write_comparison
     from hwnas.commands.cost import cost as cost
     from hwnas.commands.deploy import export_plan as export_plan
     from hwnas.commands.doctor import doctor as doctor
+    from hwnas.commands.draw_network import draw_network as draw_network
     from hwnas.commands.export import export as export
     from hwnas.commands.fidelity import fidelity as fidelity
     from hwnas.commands.open_network import open_network as open_network
@@ -57,6 +59,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "compare": "hwnas.commands.compare:compare",
     "doctor": "hwnas.commands.doctor:doctor",
     "cost": "hwnas.commands.cost:cost",
+    "draw_network": "hwnas.commands.draw_network:draw_network",
     "export": "hwnas.commands.export:export",
     "export_plan": "hwnas.commands.deploy:export_plan",
     "fidelity": "hwnas.commands.fidelity:fidelity",
@@ -84,6 +87,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "solve_tiers": "hwnas.commands.resolve:solve_tiers",
     "solved_facts": "hwnas.commands.show_fronts:solved_facts",
     "space_facts": "hwnas.commands.show_space:space_facts",
+    "write_comparison": "hwnas.commands.compare:write_comparison",
     "view": "hwnas.commands.show_space:view",
     "train": "hwnas.commands.train:train",
 }

@@ -53,12 +53,17 @@ def check(
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="A latency table, or a run; the one to compare with.")],
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="A latency table, a run, or a bundle; the one to compare with.")
+    ],
     second: Annotated[str, typer.Argument(metavar="B", help="Another of the same kind; it is told beside the first.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write a page as well, such as compared.html.")
+    ] = None,
     runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
-    """Compare two latency tables row by row, or the fronts of two runs.
+    """Compare two latency tables row by row, the fronts of two runs, or the files of two bundles.
 
     Of tables: ratios of B's times over A's, their geometric mean with a 95 % interval, and a verdict on B: faster,
     slower, or no difference. Exit code 1 if B is slower.
@@ -67,8 +72,11 @@ def compare(
     from hwnas.console import show_comparison
 
     compared = pipeline.compare(first, second, runs=runs)
+    if out is not None:
+        pipeline.write_comparison(compared, (first, second), out)
     if as_json:
         print_result(compared.as_dict(), True, [])
     else:
         show_comparison(compared)
+        print_result(None, False, [] if out is None else [f"wrote {out}"])
     raise typer.Exit(1 if getattr(compared, "verdict", None) == "slower" else 0)

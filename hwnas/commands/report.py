@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas import __version__
+from hwnas.commands.cost import operator_entries
 from hwnas.commands.edge_cloud_plans import planned_links
 from hwnas.commands.export import published_setup
 from hwnas.commands.search import TierSearch, explain_empty_front, load_searches
@@ -25,6 +26,7 @@ from hwnas.problem.exported import exported_under
 from hwnas.problem.fronts.loading import LoadedFront, load_front
 from hwnas.problem.live import live_path
 from hwnas.report import facts
+from hwnas.report.networks.facts import OperatorFacts
 from hwnas.report.page import write_page
 from hwnas.runtimes.setup import Setup
 from hwnas.search.evaluate import Evaluation
@@ -279,6 +281,7 @@ def _front_point(
         point.kept,
         point.picks,
         describe(network),
+        () if model is None else tuple(map(OperatorFacts.of, operator_entries(network, model.operator_times(network)))),
         tested.get(point.architecture.key),
         total.params,
         total.macs,

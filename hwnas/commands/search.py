@@ -39,6 +39,7 @@ from hwnas.words import brief
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import Reporter, default_reporter
+from hwnas.workspace.training.search_logs import log_front
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
@@ -297,6 +298,7 @@ def _timed_again(run: Workspace, searched: TierSearch, reporter: Reporter) -> Ti
     front = remeasure_front(run, searched.front, run.objectives.tier(name, measured=True), reporter)
     path = run.paths.front(name)
     write_front(path, path.with_suffix(".csv"), front)
+    log_front(run, name)
     if searched.conditions is not None:
         write_conditions(path, searched.conditions)
     return replace(searched, front=tuple(front), measured_limits=run.objectives.tier(name, measured=True).limits)

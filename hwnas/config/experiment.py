@@ -196,6 +196,8 @@ class SearchConfig(StrictModel):
     """After `warm_start`, the best of random networks by training-free scores and known costs are tried."""
     tensorboard: bool = False
     """True if a log for TensorBoard is written beside the run."""
+    mlflow: bool = False
+    """True if runs, metrics and fronts are logged for MLflow beside the run."""
     successive_halving: tuple[RungConfig, ...] = ()
     """Rungs of `hwnas halving`: cheap scores of many networks, then dearer ones of the best of them."""
 

@@ -24,8 +24,8 @@ from hwnas.search.workers.score_cache import ScoreBuffer
 from hwnas.space import Architecture
 from hwnas.words import counted
 from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.training.search_logs import search_logs
 from hwnas.workspace.training.supernets import supernet_of
-from hwnas.workspace.training.tensorboard_log import tensorboard
 from hwnas.workspace.workspace import Workspace, open_run
 
 
@@ -106,7 +106,7 @@ def run_study(job: SearchJob, proxy: Accuracy, reporter: Reporter) -> tuple[Fini
         reporter.info(notice)
     if lost := restore_scores(run, study, job.store, proxy):
         reporter.info(f"{name}: {lost:,} accuracies that the store had lost are put back from the study")
-    with reporter.bar(f"searching {name}") as bar, tensorboard(run, name) as log:
+    with reporter.bar(f"searching {name}") as bar, search_logs(run, name) as log:
 
         def show(progress: Progress) -> None:
             best = "" if progress.best is None else f", best {run.units.scored(run.accuracy, progress.best)}"

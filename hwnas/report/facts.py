@@ -13,6 +13,7 @@ from hwnas.predictors.importances import Importances
 from hwnas.quantities import Metric, Quantity
 from hwnas.ranks import first_equals
 from hwnas.report import units
+from hwnas.report.networks.facts import OperatorFacts
 from hwnas.report.plans.winners import PlannedLink
 from hwnas.report.units import Units
 from hwnas.search.fronts import ShrunkenEstimate
@@ -135,6 +136,8 @@ class FrontPointFacts:
     picks: tuple[str, ...] = ()
     description: tuple[str, ...] = ()
     """One line for each stage or operator."""
+    operators: tuple[OperatorFacts, ...] = ()
+    """The same with what each adds to the predicted latency, where a table predicts it; empty otherwise."""
     test_accuracy: float | None = None
     params: int | None = None
     macs: int | None = None

@@ -79,7 +79,7 @@ def _sections(facts: ReportFacts) -> dict[str, Html]:
             "Networks on the fronts",
             cards[networks_card],
             "stack",
-            "Picks come first. A header sorts its column; a network opens to show its layers.",
+            "Picks come first. A header sorts its column; a network opens to show what each of its operators adds.",
         ),
         "Choices": choices_section(facts),
         "Files": _section_of(

@@ -12,6 +12,7 @@ from hwnas.report.charts.chart import Figure
 from hwnas.report.charts.front_plot import front_figure
 from hwnas.report.facts import FileFacts, FrontPointFacts, Origin, TierFacts
 from hwnas.report.markup import Html, el, join
+from hwnas.report.networks.facts import latency_lines
 from hwnas.report.parts import Header, LegendEntry, TableCell, legend, origin, pairs, plot, table
 
 
@@ -231,7 +232,7 @@ def _network_row(tier: TierFacts, point: FrontPointFacts, alike: str | None) -> 
     near = None if alike is None else el("small", f" ≈ {alike}")
     spread = None if point.measured_spread is None else el("small", f" ±{50 * point.measured_spread:.0f} %")
     return [
-        TableCell(_who(point), f"{'0' if point.picks else '1'} {point.key}"),
+        TableCell(_who(tier, point), f"{'0' if point.picks else '1'} {point.key}"),
         TableCell(join(tier.units.scored(tier.accuracy.metric, accuracy), chance, near), accuracy),
         *([TableCell(tier.estimate(point), point.estimated_accuracy)] if tier.is_estimated else []),
         *(
@@ -255,13 +256,14 @@ def _network_row(tier: TierFacts, point: FrontPointFacts, alike: str | None) -> 
     ]
 
 
-def _who(point: FrontPointFacts) -> Html:
+def _who(tier: TierFacts, point: FrontPointFacts) -> Html:
     key = el("code", point.key)
     fell = el("small", " fell off", class_="bad") if point.kept is False else None
     marks = [el("span", pick, class_="pick") for pick in point.picks]
     if not point.description:
         return join(*marks, key, fell)
-    return el("details", el("summary", *marks, key, fell), el("pre", "\n".join(point.description)))
+    lines = tuple(latency_lines(point.operators, units.setup_line(tier.setup))) or point.description
+    return el("details", el("summary", *marks, key, fell), el("pre", "\n".join(lines)))
 
 
 def files_card(tier: TierFacts, index: int) -> Html | None:
