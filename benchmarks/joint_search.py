@@ -30,7 +30,7 @@ from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.presets import PRESETS
 from hwnas.collaborate.population_cuts import CutSetting, PopulationCuts, population_cuts
 from hwnas.collaborate.wire import answer_bytes
-from hwnas.commands.search_pair import UNWANTED as UNWANTED_BY_PAIRS
+from hwnas.commands.search_pair import PAIRS_UNWANTED
 from hwnas.ops.costs import operator_costs
 from hwnas.pareto import Objective, Tier, front, hypervolume, reference_point
 from hwnas.population import Codebook, codebook_of
@@ -126,7 +126,7 @@ def searched(
     unwanted: float = UNWANTED,
     within: NDArray[np.bool_] | None = None,
 ) -> list[int]:
-    """Return the rows that a study evaluates, as a tier's is, or with `UNWANTED_BY_PAIRS` a pair's.
+    """Return the rows that a study evaluates, as a tier's is, or with `PAIRS_UNWANTED` a pair's.
 
     `within` is true of networks that hold the tier's limits; `guided` proposes no others.
     """
@@ -240,7 +240,7 @@ def main() -> None:
         edge, cloud = (searched(problem, cost, half, seed) for cost in (problem.edge_ms, problem.cloud_ms))
         chance = searched(problem, problem.edge_ms, max(budgets), seed, "random")
         for link in LINKS:
-            together = searched(problem, problem.request_ms(link), max(budgets), seed, unwanted=UNWANTED_BY_PAIRS)
+            together = searched(problem, problem.request_ms(link), max(budgets), seed, unwanted=PAIRS_UNWANTED)
             for n in budgets:
                 each = [*edge[: n - n // 2], *cloud[: n // 2]]
                 ways = {"together": together[:n], "each, then plan": each, "random": chance[:n]}

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from _digits_accuracies import all_accuracies, all_networks
 from _results import publish, stamped
-from joint_search import LINKS, SHARE, UNWANTED_BY_PAIRS, Problem, interval, searched, volumes
+from joint_search import LINKS, SHARE, PAIRS_UNWANTED, Problem, interval, searched, volumes
 from numpy.typing import NDArray
 
 from hwnas.config.links import PairConfig
@@ -154,7 +154,7 @@ def over(digits: Digits, link: str, seeds: int) -> dict[str, Any]:
     share, facts = volumes(digits.problem, link)
     shares, gains, count = list[tuple[float, ...]](), list[dict[str, float]](), budget(digits)
     for seed in range(seeds):
-        rows = searched(digits.problem, digits.problem.request_ms(link), count, seed, unwanted=UNWANTED_BY_PAIRS)
+        rows = searched(digits.problem, digits.problem.request_ms(link), count, seed, unwanted=PAIRS_UNWANTED)
         shares.append(share(rows))
         times = digits.problem.edge_ms, digits.problem.cloud_ms
         edge, cloud = (

@@ -12,7 +12,7 @@ import torch
 
 from hwnas import pipeline
 from hwnas.collaborate.codecs import BoundaryCodec
-from hwnas.collaborate.learned.exit_module import ExitModule
+from hwnas.deploy.exit_module import ExitModule
 from hwnas.collaborate.learned.exits import exit_features, exit_logits
 from hwnas.collaborate.wire import plan_digest
 from hwnas.deploy.client.client import Client

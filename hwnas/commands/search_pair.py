@@ -35,7 +35,7 @@ from hwnas.workspace.progress import Reporter
 if TYPE_CHECKING:
     from hwnas.workspace.training.supernets import Trained
 
-UNWANTED = 0.0
+PAIRS_UNWANTED = 0.0
 """Share of the networks, the least accurate, that a pair's search leaves out: none, as over a link the few that need no
 cloud are far faster than all others, however little accurate they are."""
 
@@ -63,13 +63,13 @@ def search_pair(
     job = SearchJob(run, name, study, scorers, {run.accuracy: proxy.producer}, store, trials or config.trials)
     run_study(job, proxy, reporter)
     evaluations = study.evaluations
-    found = PairFront(
+    searched = PairFront(
         proxy.producer,
         tuple(evaluations),
         tuple(tier_front(evaluations, problem.tier)),
         errors_of(evaluations, run.accuracy, proxy, store),
     )
-    plans = write_plans(problem, found, judged_cascades(problem, evaluations, found.points, trained))
+    plans = write_plans(problem, searched, judged_cascades(problem, evaluations, searched.points, trained))
     cascades = sum(plan.candidate.kind == "cascade" for plan in plans)
     told = f", {cascades:,} of them cascades" if cascades else ""
     reporter.info(f"{name}: {len(plans):,} plans{told} over {problem.link.name}, of {study.n_trials:,} networks")
@@ -109,7 +109,7 @@ def pair_study(problem: PairProblem, producer: str) -> StudySpec:
     space, config = run.space, run.experiment.search
     guide = None
     if needs_guide(sampler):
-        guide = Acquisition(candidates_of(run.codebook), [problem.request_ms], unwanted=UNWANTED)
+        guide = Acquisition(candidates_of(run.codebook), [problem.request_ms], unwanted=PAIRS_UNWANTED)
     return StudySpec(
         space,
         problem.tier,
@@ -123,15 +123,15 @@ def pair_study(problem: PairProblem, producer: str) -> StudySpec:
     )
 
 
-def write_plans(problem: PairProblem, found: PairFront, judged: JudgedCascades) -> list[Plan]:
+def write_plans(problem: PairProblem, searched: PairFront, judged: JudgedCascades) -> list[Plan]:
     """Write the plans of a pair in the form of those of `hwnas plan`, and their page, and return them."""
     run, goal, accuracy = problem.run, problem.tier.quality.goal, problem.run.accuracy
     link, seed = problem.link, run.experiment.seed
-    worlds, known = Worlds.drawn(link, seed), found.accuracies(accuracy)
+    worlds, known = Worlds.drawn(link, seed), searched.accuracies(accuracy)
     candidates = list[Candidate]()
-    for point in found.points:
+    for point in searched.points:
         key = point.architecture.key
-        value = PlanAccuracy(point.scores[accuracy], found.errors.get(key), run.source.origin)
+        value = PlanAccuracy(point.scores[accuracy], searched.errors.get(key), run.source.origin)
         candidates.append(problem.candidate(point.architecture, judged.accuracies.get(key, value)))
     predicted = (predict(candidate, link, worlds, Load()) for candidate in (*candidates, *judged.cascades))
     plans = with_front([plan for plan in predicted if plan is not None], goal)
@@ -140,17 +140,17 @@ def write_plans(problem: PairProblem, found: PairFront, judged: JudgedCascades) 
     tiers: dict[str, str] = {"edge": problem.config.edge, "cloud": problem.config.cloud}
     setups = {side: costs.table.setup.as_dict() for side, costs in zip(tiers, problem.sides, strict=True)}
     keys = (key for plan in plans for key in (plan.candidate.edge, plan.candidate.cloud) if key is not None)
-    networks = found.networks(keys)
+    networks = searched.networks(keys)
     document: dict[str, Any] = {
         "hwnas": __version__,
         "run": f"{run.experiment.name}, pair {problem.name}",
         "pair": problem.name,
-        "found_under": {"accuracy": found.producer, "requests": problem.digest},
+        "found_under": {"accuracy": searched.producer, "requests": problem.digest},
         "minimized": problem.metric,
         "tiers": tiers,
         "setups": setups,
         "quality": {"name": run.space.task.quality.name, "goal": goal, "unit": run.space.task.quality.unit},
-        "enumerated": len(found.evaluations) + judged.judged,
+        "enumerated": len(searched.evaluations) + judged.judged,
         **plans_entries(plans, winner, link, Load(), promise.epsilon, seed, goal),
         "networks": {key: architecture.as_dict() for key, architecture in networks.items()},
         "searched": {key: known[key] for key in networks},

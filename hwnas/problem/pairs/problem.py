@@ -92,11 +92,11 @@ class PairProblem:
         states of the link."""
         content = np.asarray(float(cascade.sent_bytes.mean()) + HTTP_BYTES)
         ways = self._draws.transfer(content, np.asarray(float(cascade.answer_bytes + HTTP_BYTES))).total
-        asked, quantile = cascade.encode_ms + ways + cascade.tail.ms, self.config.quantile
+        escalated_ms, quantile = cascade.encode_ms + ways + cascade.tail.ms, self.config.quantile
         if quantile is None:
-            return float(cascade.head.ms + cascade.escalated * asked.mean())
+            return float(cascade.head.ms + cascade.escalated * escalated_ms.mean())
         late = (1 - quantile) / cascade.escalated if cascade.escalated else 1.0
-        return float(cascade.head.ms + (0.0 if late >= 1 else np.quantile(asked, 1 - late)))
+        return float(cascade.head.ms + (0.0 if late >= 1 else np.quantile(escalated_ms, 1 - late)))
 
     def score(self, architecture: Architecture) -> float:
         """Return the latency of a request of one network."""

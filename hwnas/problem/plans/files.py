@@ -167,7 +167,7 @@ class SideFiles:
 
     def with_exit(self, written: Written, settled: SettledNetwork) -> Written:
         """Write the exit that answers on the edge from what the head computes, and compare it with PyTorch's."""
-        from hwnas.collaborate.learned.exit_module import ExitModule
+        from hwnas.deploy.exit_module import ExitModule
 
         network, cut, configs = settled.network, int(self.stored.plan["cut"]), self._configs()
         head, _ = split_module(settled.module, cut)

@@ -119,8 +119,8 @@ class Acquisition:
     @property
     def description(self) -> str:
         """Settings that make it another study, beside what it is worked out from; empty at the defaults."""
-        held = "" if self.bound is None or self.confidence == 0.5 else f" held with {self.confidence:g}"
-        return held + ("" if self.unwanted == UNWANTED else f" without the worst {self.unwanted:.0%}")
+        bounded = "" if self.bound is None or self.confidence == 0.5 else f" held with {self.confidence:g}"
+        return bounded + ("" if self.unwanted == UNWANTED else f" without the worst {self.unwanted:.0%}")
 
     def propose(self, observed: Observations, opened: Codes, seed: Sequence[int]) -> Codes | None:
         """Return the next network (choices,), none of those told or open; None if no other one holds the limits."""
