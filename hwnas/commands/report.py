@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hwnas import __version__
 from hwnas.commands.cost import operator_entries
+from hwnas.commands.edge_cloud_plans import planned_links
 from hwnas.commands.export import published_setup
 from hwnas.commands.search import TierSearch, explain_empty_front, load_searches
 from hwnas.commands.show_fronts import accuracy_facts, estimated, latency_origin_of, passed_facts
@@ -100,7 +101,7 @@ def facts_of(
     run: Workspace, trained: Trained | None, cost_models: dict[str, CostModels], searched: Sequence[TierSearch]
 ) -> facts.ReportFacts:
     """Return all facts of the report."""
-    config = run.experiment
+    config, tiers = run.experiment, tuple(_tiers(run, cost_models, searched))
     return facts.ReportFacts(
         experiment=config.name,
         title=config.title or config.name,
@@ -115,7 +116,7 @@ def facts_of(
             _costs(run, run.space.smallest()),
             _costs(run, run.space.largest()),
         ),
-        tiers=tuple(_tiers(run, cost_models, searched)),
+        tiers=tiers,
         training=None if trained is None else _training(run, trained),
         config_yaml=dump_experiment(published(resolved_experiment(run))),
         versions=versions(),
@@ -123,6 +124,7 @@ def facts_of(
             "halving" if stage == HALVING_FOLDER else stage: seconds
             for stage, seconds in read_elapsed(run.paths.elapsed).items()
         },
+        plans=tuple(planned_links(run, {point.key for tier in tiers for point in tier.front})),
     )
 
 

@@ -23,6 +23,7 @@ from hwnas.problem.fronts.loading import LoadedFront, finder_of, load_front, sol
 from hwnas.problem.fronts.origins import origin_of_latency, origins_of
 from hwnas.problem.fronts.remeasure import remeasure_front
 from hwnas.problem.live import raise_if_paused
+from hwnas.problem.pairs.problem import PairProblem
 from hwnas.problem.population_costs import make_surrogate_spec
 from hwnas.problem.precision.tier import candidates_in, search_space, tier_accuracy, with_paired_counts
 from hwnas.problem.studies import early_stopping_of, study_evaluations, study_name, study_storage, weights_producer
@@ -171,7 +172,7 @@ def search_run(
             for name, accuracy in accuracies.items()
         ]
         for name in run.experiment.pairs:
-            search_pair(run, name, proxy, cost_models, store, reporter, trials)
+            search_pair(PairProblem(run, name, cost_models), proxy, store, reporter, trained, trials)
     alone()
     with adding_elapsed(run.paths.elapsed, "timing the fronts"):
         timed = [_timed_again(run, tier, reporter) for tier in searched]

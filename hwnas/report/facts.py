@@ -14,6 +14,7 @@ from hwnas.quantities import Metric, Quantity
 from hwnas.ranks import first_equals
 from hwnas.report import units
 from hwnas.report.networks.facts import OperatorFacts
+from hwnas.report.plans.winners import PlannedLink
 from hwnas.report.units import Units
 from hwnas.search.fronts import ShrunkenEstimate
 from hwnas.tasks import Task
@@ -353,6 +354,7 @@ class ReportFacts:
     versions: Mapping[str, str] = field(default_factory=dict)
     elapsed: Mapping[str, float] = field(default_factory=dict)
     """Seconds by stage, in order."""
+    plans: tuple[PlannedLink, ...] = ()
 
 
 def require_finite(facts: ReportFacts) -> None:
