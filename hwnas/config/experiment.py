@@ -44,10 +44,12 @@ Pick = Annotated[str, AfterValidator(_rule)]
 
 
 class TrainConfig(StrictModel):
-    """Training of the supernet; the fields of `hwnas.supernet.Recipe`, and `weights`."""
+    """Training of the supernet; the fields of `hwnas.supernet.Recipe`, and files of weights."""
 
     weights: str | None = None
     """File of weights that were trained by the same recipe (`hwnas train --save`): nothing is trained then."""
+    initial_weights: str | None = None
+    """File of weights of another space's supernet, that the training begins with (`hwnas adapt --how space`)."""
     epochs: Positive = 30
     batch_size: Positive = 128
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -84,6 +86,7 @@ class TrainConfig(StrictModel):
     launcher: Literal["local", "ray"] = "local"
     checkpoint_every: Positive | None = None
     calibration_batches: Positive = 8
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
 
     @model_validator(mode="after")
     def _sorted_within_the_training(self) -> TrainConfig:
@@ -249,6 +252,8 @@ class ExportConfig(StrictModel):
     """Number of training samples that determine the ranges of an int8 file's activations."""
     fine_tune_epochs: int = Field(default=0, ge=0)
     """Number of epochs that each pick is trained on from its inherited weights, before it is written."""
+    features: bool = False
+    """True if files have a second output, the features before the last layer, on which `adapt.py` fits a new head."""
 
     @field_validator("picks", "formats")
     @classmethod
