@@ -103,29 +103,28 @@ class WithFeatures(nn.Module):
     def __init__(self, body: nn.Module, name: str) -> None:
         super().__init__()
         self.body = copy.deepcopy(body)
+        self.kept: list[Tensor] = []
         path, _, leaf = name.rpartition(".")
         parent = self.body.get_submodule(path)
-        linear = parent.get_submodule(leaf)
-        assert isinstance(linear, nn.Linear)
-        self.classes = linear.out_features
-        setattr(parent, leaf, _Both(linear))
+        setattr(parent, leaf, _Kept(parent.get_submodule(leaf), self.kept))
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (N, classes) and features (N, width)."""
-        both = self.body(*inputs)
-        return both[:, : self.classes], both[:, self.classes :]
+        logits = self.body(*inputs)
+        return logits, self.kept.pop()
 
 
 @final
-class _Both(nn.Module):
-    """A linear layer whose input follows its output, so that the network after it needs no change."""
+class _Kept(nn.Module):
+    """A layer whose input is kept: converters follow it, and the network between needs no change."""
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, layer: nn.Module, kept: list[Tensor]) -> None:
         super().__init__()
-        self.linear = linear
+        self.layer, self.kept = layer, kept
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.linear(x), x], dim=1)
+    def forward(self, x: Tensor) -> Any:
+        self.kept[:] = [x]
+        return self.layer(x)
 
 
 @dataclass(frozen=True, eq=False)

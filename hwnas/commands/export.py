@@ -48,6 +48,7 @@ from hwnas.workspace.workspace import Workspace, check_picks, open_run
 if TYPE_CHECKING:
     from torch import nn
 
+    from hwnas.data import Dataset
     from hwnas.export.bundle import Array, FileRecord
     from hwnas.runtimes import Runtime
     from hwnas.workspace.training.supernets import Trained
@@ -166,7 +167,7 @@ def _manifest(
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tier": name,
         "front": "search" if front.halving is None else HALVING_FOLDER,
-        "setup": _set_up(run, name),
+        "setup": setup_entry(run, name),
         "machine": machine(),
         "versions": versions(),
         "limits": list(map(str, front.tier.limits)),
@@ -224,6 +225,20 @@ class Settled:
     outputs: Array
     tuned: dict[str, Any] | None = None
     """Entry on its fine-tuning in the manifest; None if there was none."""
+    layer: str | None = None
+    """Last linear layer of the module, whose input files give as a second output; None if they do not."""
+
+    @property
+    def exported(self) -> nn.Module:
+        """The module with names for its outputs where there are several."""
+        from hwnas.ops.several import NamedOutputs
+
+        names = [spec.name for spec in self.task.outputs]
+        if self.layer is None:
+            return self.module if len(names) == 1 else NamedOutputs(self.module, names)
+        from hwnas.adapt.head import WithFeatures
+
+        return NamedOutputs(WithFeatures(self.module, self.layer), [*names, "features"])
 
 
 def _export_point(
@@ -235,27 +250,36 @@ def _export_point(
     show: Callable[[int, int], None],
     queue: LockWait,
 ) -> dict[str, Any]:
-    from hwnas.export.bundle import metrics_of
-
     settled, stem = settled_network(run, front, point, trained, show), next(iter(names.values()))
-    files = [
-        _export_file(run, front.tier.name, settled, front.folder / stem, file_format, queue)
-        for file_format in run.experiment.export.formats
-    ]
-    total, task = costs(settled.network), settled.task
-    tested = metrics_of(task, settled.outputs, settled.test)
     return {
         "picks": list(names),
         "key": point.architecture.key,
         "architecture": point.architecture.as_dict(),
-        "input_shape": input_form(settled.network.input_shape),
-        "preprocessing": run.dataset.preprocessing_at(settled.network.input_shape),
-        **({"classes": list(classes)} if (classes := run.dataset.class_names) else {}),
         "scores": {
             metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
         },
         **point.estimates_entry,
         "measured": {metric: {"value": value, "origin": "measured"} for metric, value in point.measured.items()},
+        **network_entries(run, front.tier.name, settled, run.dataset, front.folder / stem, queue),
+    }
+
+
+def network_entries(
+    run: Workspace, tier: str, settled: Settled, dataset: Dataset, stem: Path, queue: LockWait
+) -> dict[str, Any]:
+    """Write the files of a network and what goes with them; return the manifest's entries on it."""
+    from hwnas.export.bundle import metrics_of
+
+    files = [
+        export_file(run, tier, settled, stem, file_format, queue) for file_format in run.experiment.export.formats
+    ]
+    total, task = costs(settled.network), settled.task
+    tested = metrics_of(task, settled.outputs, settled.test)
+    return {
+        "input_shape": input_form(settled.network.input_shape),
+        "preprocessing": dataset.preprocessing_at(settled.network.input_shape),
+        **({"classes": list(classes)} if (classes := dataset.class_names) else {}),
+        **board_entries(settled, dataset, stem),
         "weights": settled.weights,
         f"test_{task.quality.name}": {"value": tested[task.quality.name].value, "origin": "measured", "in": "PyTorch"},
         "test_metrics": {
@@ -300,23 +324,41 @@ def settled_network(
     seen = tree_map(lambda *parts: torch.cat(parts)[:count], *scored.calibration)
     inputs, calibration = (tree_map(torch.Tensor.numpy, fitted(some)) for some in (test.every(), seen))
     batch = Batch(inputs, test.targets.numpy())
-    return Settled(module, weights, network, task, calibration, batch, outputs_of(module, inputs), entry)
+    layer = None
+    if run.experiment.export.features:
+        from hwnas.adapt.head import last_linear
+
+        layer = last_linear(module, network.input_shape, where=f"experiment `{run.experiment.name}`: export.features")
+    return Settled(module, weights, network, task, calibration, batch, outputs_of(module, inputs), entry, layer)
 
 
-def _export_file(
+def board_entries(settled: Settled, dataset: Dataset, stem: Path) -> dict[str, Any]:
+    """Return the manifest's entries on statistics and features of a network, and write the files that go with these."""
+    from hwnas.adapt.head import WithFeatures
+    from hwnas.adapt.statistics import statistics_of, write_board_files, write_old_head
+
+    layer, module = settled.layer, settled.module
+    whole = module if layer is None else WithFeatures(module, layer)
+    entries: dict[str, Any] = {"statistics": statistics_of(whole, settled.network, dataset.validation)}
+    if layer is not None:
+        write_board_files(stem.parent)
+        head = stem.with_name(f"{stem.name}.head.npz")
+        entries["features"] = write_old_head(module, layer, dataset.class_names, head)
+    return entries
+
+
+def export_file(
     run: Workspace, tier: str, settled: Settled, stem: Path, format_name: str, queue: LockWait
 ) -> FileRecord:
     """Write one file; run it on the test samples, compare and time it, if there is a runtime for it."""
     from hwnas.export.bundle import FileRecord, write_model
     from hwnas.export.tensors import ends_of
-    from hwnas.ops.several import NamedOutputs
 
     file_format, setup = format_named(format_name), _setup_for(run, tier, format_name)
     path = stem.with_name(stem.name + file_format.suffix)
     runtime = runtime_of(setup) if setup.runtime else None
-    names = [spec.name for spec in settled.task.outputs]
     write_model(
-        settled.module if len(names) == 1 else NamedOutputs(settled.module, names),
+        settled.exported,
         settled.network.input_shape,
         path,
         exporter_for(file_format, setup.batch, setup.precision, calibration=settled.calibration),
@@ -340,12 +382,12 @@ def _run_file(
     run: Workspace, tier: str, settled: Settled, path: Path, runtime: Runtime, queue: LockWait
 ) -> dict[str, Any]:
     """Return the fields of a file's record that are seen by running it."""
-    from hwnas.export.bundle import Criterion, compare
+    from hwnas.export.bundle import Criterion, FirstOutput, compare
 
     config, setup, loaded = run.experiment.export, runtime.setup, runtime.load(path)
     parity = compare(
         settled.outputs,
-        loaded,
+        loaded if settled.layer is None else FirstOutput(loaded),
         settled.test,
         path=path,
         task=settled.task,
@@ -386,7 +428,7 @@ def _setup_for(run: Workspace, tier: str, format_name: str) -> SetupConfig:
     return setup.model_copy(update=other)
 
 
-def _set_up(run: Workspace, tier: str) -> dict[str, object]:
+def setup_entry(run: Workspace, tier: str) -> dict[str, object]:
     """Return the tier's set-up: this machine's, a board's as far as its table holds it, or a file's column."""
     if run.objectives.is_published(tier):
         return published_setup(run, run.experiment.tiers[tier].setup)

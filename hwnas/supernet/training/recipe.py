@@ -80,6 +80,8 @@ class Recipe:
     layer_decay: float = 1.0
     """Factor of the rate from each stage, or block, to the one before it: trained weights change less the nearer they
     are to the input. 1: one rate for all."""
+    initial_weights: str | None = None
+    """Weights that the training begins with, by their SHA-256; None: initial ones by the seed."""
 
 
 def make_optimizer(
