@@ -57,7 +57,9 @@ class ClassMatch:
         fresh = [name for name in self.new if name not in self.old]
         gone = [name for name in self.old if name not in self.new]
         parts = [f"{len(self.shared)} classes keep their rows"]
-        parts += [f"{len(fresh)} begin anew ({', '.join(fresh[:5])}{', ...' if len(fresh) > 5 else ''})"] if fresh else []
+        parts += (
+            [f"{len(fresh)} begin anew ({', '.join(fresh[:5])}{', ...' if len(fresh) > 5 else ''})"] if fresh else []
+        )
         parts += [f"{len(gone)} are left out ({', '.join(gone[:5])}{', ...' if len(gone) > 5 else ''})"] if gone else []
         return ["; ".join(parts)]
 

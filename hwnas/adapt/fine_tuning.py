@@ -61,7 +61,7 @@ class Joined:
         for split in self.splits:
             own = (indices >= begin) & (indices < begin + len(split))
             if own.any():
-                taken[own] = self.fitted(split.batch(indices[own] - begin))  # type: ignore[assignment]
+                taken[own] = self.fitted(split.batch(indices[own] - begin))
             begin += len(split)
         return taken
 
@@ -74,22 +74,29 @@ def joined(one: Split, other: Split, network: Network) -> Split:
 
     targets = torch.cat([one.targets, other.targets])
     order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))
-    inputs = Joined((one, other), network.input_shape, fitted)  # type: ignore[arg-type]
+    inputs = Joined((one, other), network.input_shape, fitted)
     return Split(inputs, order, targets[order], torch.zeros(1), torch.ones(1))
 
 
 @final
 class KnownClasses(nn.Module):
-    """A teacher of networks with other classes: its logits in their places, zeros for those that it does not know."""
+    """A network as one of other classes: its logits in their places, and one number for classes that it does not know.
 
-    def __init__(self, module: nn.Module, match: ClassMatch) -> None:
+    Args:
+        module: the network.
+        match: of its classes with the others.
+        unknown: logit of classes that it does not know; by default so low that it never names them.
+    """
+
+    def __init__(self, module: nn.Module, match: ClassMatch, unknown: float = -1e9) -> None:
         super().__init__()
         self.module = module
         self.match = match
+        self.unknown = unknown
 
     def forward(self, x: Tensor) -> Tensor:
-        known = self.module(x)
-        logits = known.new_zeros(len(known), len(self.match.new))
+        known: Tensor = self.module(x)
+        logits = known.new_full((len(known), len(self.match.new)), self.unknown)
         logits[:, list(self.match.columns)] = known[:, list(self.match.old_columns)]
         return logits
 
@@ -143,7 +150,7 @@ class FineTuning:
         """Return the trained module, in eval mode."""
         kind, teacher = self.network.kind, None
         if self.teaches:
-            teacher = KnownClasses(AtItsResolution(self.before, self.network), self.match)
+            teacher = KnownClasses(AtItsResolution(self.before, self.network), self.match, unknown=0.0)
             if len(self.match.shared) < len(self.match.new) and isinstance(kind, Classification):
                 kind = replace(kind, taught=self.match.columns)
         network, data = replace(self.network, kind=kind), self.dataset
@@ -172,7 +179,7 @@ class FineTuning:
         kept = relabelled(data.validation, data.class_names, self.match.new)
         if not len(kept):
             return None
-        known = KnownColumns(self.before, self.match)
+        known = KnownClasses(self.before, self.match)
         first, last = estimate(known, self.network, kept), estimate(after, self.network, kept)
         apart = paired_difference(last, first)
         return {
@@ -181,22 +188,6 @@ class FineTuning:
             "after": last.value,
             "difference": {"value": apart.value, "error": apart.error},
         }
-
-
-@final
-class KnownColumns(nn.Module):
-    """A network as one of other classes, of which it never names those that it does not know."""
-
-    def __init__(self, module: nn.Module, match: ClassMatch) -> None:
-        super().__init__()
-        self.module = module
-        self.match = match
-
-    def forward(self, x: Tensor) -> Tensor:
-        known = self.module(x)
-        logits = known.new_full((len(known), len(self.match.new)), -1e9)
-        logits[:, list(self.match.columns)] = known[:, list(self.match.old_columns)]
-        return logits
 
 
 def statistics_layers(module: nn.Module) -> int:

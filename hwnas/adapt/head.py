@@ -64,7 +64,7 @@ def head_of(module: nn.Module, name: str, classes: tuple[str, ...]) -> Head:
     """Return the rows of a linear layer."""
     layer = module.get_submodule(name)
     assert isinstance(layer, nn.Linear)
-    bias = np.zeros(layer.out_features) if layer.bias is None else _numbers(layer.bias)
+    bias = _numbers(layer.bias) if "bias" in dict(layer.named_parameters()) else np.zeros(layer.out_features)
     return Head(_numbers(layer.weight), bias, classes)
 
 
@@ -178,7 +178,7 @@ def fitted_by_torch(train: Features, start: Head, strength: float) -> Head:
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    solver.step(closure)  # type: ignore[arg-type]
+    solver.step(closure)  # type: ignore[no-untyped-call]
     own = weight.detach().numpy() / scale
     return Head(own, bias.detach().numpy() - own @ mean, start.classes)
 

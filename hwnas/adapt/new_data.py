@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from hwnas.adapt.board.adapt import SAMPLES_FORM, read_samples
-from hwnas.adapt.board.model import AdaptError
 from hwnas.data import Dataset, Pool, Raw, Source, Split, Stored, load_data
 from hwnas.data.dataset import numbers
 from hwnas.data.load import Options, split_source
 from hwnas.errors import ConfigError, DataError
+from hwnas.export.standalone.network import PredictError
+from hwnas.export.standalone.steps import prepared
 from hwnas.io.regular import read_regular
 from hwnas.io.yaml import read_yaml
 from hwnas.ops import Shape
@@ -24,8 +25,8 @@ from hwnas.tasks import Task
 from hwnas.tasks.ends import is_plain, shape_text
 
 DATA_FORM = (
-    "A YAML file with a data set as experiments name it (`data: {name: images, path: photos}`), the name of a data set, "
-    "or a .npz archive of raw samples"
+    "A YAML file with a data set as experiments name it (`data: {name: images, path: photos}`), the name of one, or "
+    "a .npz archive of raw samples"
 )
 
 
@@ -58,13 +59,15 @@ def data_spec(reference: str) -> tuple[Any, Path]:
             )
         return reference, Path.cwd()
     raw = read_yaml(path)
-    spec = raw.get("data", raw) if isinstance(raw, dict) else raw
+    spec = raw.get("data", raw)
     if not isinstance(spec, dict | str) or not spec:
         raise ConfigError("the file names no data set", where=str(path), allowed=DATA_FORM, do="Write `data: ...`")
     return spec, path.parent
 
 
-def read_new_data(reference: str, *, seed: int, task: Task, known: Sequence[str] = ()) -> NewData:
+def read_new_data(
+    reference: str, *, seed: int, task: Task, known: Sequence[str] = (), steps: Sequence[Mapping[str, Any]] = ()
+) -> NewData:
     """Return the data that a reference names.
 
     Args:
@@ -72,24 +75,32 @@ def read_new_data(reference: str, *, seed: int, task: Task, known: Sequence[str]
         seed: of the splits.
         task: that reads targets, without shapes.
         known: classes that whole numbers in an archive stand for where it has no names.
+        steps: by which raw samples of an archive become those of a data set, such as cropping.
 
     Raises:
         ConfigError, DataError: there is none, or it cannot be read.
     """
     path = Path(reference)
     if path.suffix == ".npz":
-        return _archive(path, seed, task, known)
+        return _archive(path, seed, task, known, steps)
     spec, base = data_spec(reference)
     return NewData(load_data(spec, seed=seed, base=base, task=task), True, (spec, base))
 
 
-def _archive(path: Path, seed: int, task: Task, known: Sequence[str]) -> NewData:
+def _archive(path: Path, seed: int, task: Task, known: Sequence[str], steps: Sequence[Mapping[str, Any]]) -> NewData:
     with as_data_error():
         samples = read_samples(path, known)
-    values = torch.from_numpy(samples.inputs)
+    numbers_of = samples.inputs[:, None] if samples.inputs.ndim == 3 else samples.inputs
+    try:
+        raw = prepared(numbers_of, steps[samples.steps_done :])
+    except ValueError as error:
+        raise DataError(
+            str(error), where=str(path), allowed=SAMPLES_FORM, do="Write them as they are recorded"
+        ) from error
+    values = torch.from_numpy(raw.astype("uint8") if samples.inputs.dtype == "uint8" else raw)
     if values.dtype not in (torch.uint8, torch.float32):
         values = values.float()
-    inputs = Stored(values[:, None] if values.ndim == 3 else values)
+    inputs = Stored(values)
     name = f"{path.name} {hashlib.sha256(read_regular(path)).hexdigest()[:8]}"
     if samples.names is None:
         return NewData(_unlabelled(inputs, name), False, None)
@@ -101,7 +112,7 @@ def _archive(path: Path, seed: int, task: Task, known: Sequence[str]) -> NewData
 def _unlabelled(inputs: Stored, name: str) -> Dataset:
     every = torch.arange(len(inputs))
     values = numbers(inputs, every)
-    axes = (0, *range(2, values.ndim))  # type: ignore[union-attr]
+    axes = (0, *range(2, values.ndim))
     each = (-1, *(1 for _ in inputs.shape[1:]))
     mean, std = (getattr(values, one)(axes).reshape(each) for one in ("mean", "std"))
     split = Split(inputs, every, torch.zeros(len(every), dtype=torch.int64), mean, std)
@@ -115,8 +126,8 @@ class as_data_error:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, AdaptError):
-            raise DataError(error.problem, where=error.where, allowed=error.allowed, do=error.do) from error
+        if isinstance(error, PredictError):
+            raise DataError(error.met, where=error.where, allowed=error.allowed, do=error.do) from error
 
 
 def check_labels(data: NewData, how: str, reference: str) -> None:

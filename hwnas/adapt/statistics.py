@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,15 @@ from hwnas.adapt import board
 from hwnas.adapt.board.adapt import save_head
 from hwnas.adapt.board.drift import reference, sample_numbers
 from hwnas.adapt.head import head_of
-from hwnas.collaborate import preprocess
 from hwnas.data import Split
 from hwnas.export.bundle import outputs_of
+from hwnas.export.companions.program import program
 from hwnas.io.atomic import write_file
 from hwnas.network import Network
 from hwnas.tasks.ends import is_plain
 
-SHIPPED_IMPORT = re.compile(r"^from hwnas\.(?:adapt\.board|collaborate)\.(\w+) import ", re.MULTILINE)
+BOARD_PROGRAM = "adapt.py"
+BOARD_ORDER = ("logistic", "drift", "adapt")
 
 
 def statistics_of(module: nn.Module, network: Network, split: Split) -> dict[str, Any]:
@@ -35,12 +35,9 @@ def statistics_of(module: nn.Module, network: Network, split: Split) -> dict[str
     return reference(sample_numbers(inputs, outputs, features, logits=network.task.has_labels))
 
 
-def write_board_files(folder: Path) -> None:
-    """Write `adapt.py` and what it imports into the folder of a bundle."""
-    paths = [path for path in Path(board.__file__).parent.glob("*.py") if path.name != "__init__.py"]
-    for path in [*paths, Path(preprocess.__file__)]:
-        text = SHIPPED_IMPORT.sub(r"from \1 import ", path.read_text(encoding="utf-8"))
-        write_file(folder / path.name, text)
+def write_board_program(folder: Path) -> None:
+    """Write `adapt.py`, which stands beside `predict.py`, into the folder of a bundle."""
+    write_file(folder / BOARD_PROGRAM, program(Path(board.__file__).parent, BOARD_ORDER))
 
 
 def write_old_head(module: nn.Module, layer: str, classes: tuple[str, ...], path: Path) -> dict[str, Any]:

@@ -225,7 +225,8 @@ class _Method:
                 allowed="Classifiers are adapted",
                 do="Fine-tune such a network by an experiment with the new data and `train.initial_weights`",
             )
-        read = read_new_data(self.reference, seed=self.trained.seed, task=task, known=self.trained.classes)
+        steps = () if self.trained.old is None else self.trained.old.raw.steps
+        read = read_new_data(self.reference, seed=self.trained.seed, task=task, known=self.trained.classes, steps=steps)
         check_channels(read.dataset, self.trained.network.input_shape, where=f"--data {self.reference}")
         if self.how != "norm":
             check_labels(read, self.how, self.reference)
@@ -246,12 +247,12 @@ class _Method:
 
         Samples of classes that it does not know count as wrong.
         """
-        from hwnas.adapt.fine_tuning import KnownColumns
+        from hwnas.adapt.fine_tuning import KnownClasses
         from hwnas.adapt.head import accuracy_on, for_classes
 
         if not match.shared:
             return None
-        known = KnownColumns(self.trained.module, match)
+        known = KnownClasses(self.trained.module, match)
         return accuracy_on(known, for_classes(self.trained.network, len(match.new)), dataset.test)
 
     def _start(self, data: NewData) -> tuple[nn.Module, Network, Dataset, dict[str, Any], ClassMatch]:
@@ -266,8 +267,10 @@ class _Method:
         width = head_of(trained.module, layer, ()).bias.shape[0]
         names = trained.classes or tuple(f"\0{number}" for number in range(width))
         start = matched_rows(head_of(trained.module, layer, names), match.new)
-        splits = [features_of(trained.module, layer, trained.network, s) for s in (dataset.train, dataset.validation)]
-        fit = fit_head(*splits, start)
+        learned, chosen = (
+            features_of(trained.module, layer, trained.network, split) for split in (dataset.train, dataset.validation)
+        )
+        fit = fit_head(learned, chosen, start)
         network = for_classes(trained.network, len(match.new))
         module = with_head(trained.module, layer, fit.head)
         report = {
@@ -367,7 +370,9 @@ def _report_lines(report: dict[str, Any], match: ClassMatch | None) -> list[str]
             for key, label in (("before", "before"), ("head", "with a new head"), ("after", "after"))
             if test.get(key)
         ]
-        lines.append(f"test accuracy on the new data: {', '.join(parts)} ({counted(test['after']['samples'], 'sample')})")
+        lines.append(
+            f"test accuracy on the new data: {', '.join(parts)} ({counted(test['after']['samples'], 'sample')})"
+        )
     if "validation" in report:
         lines.append(f"normalisation: {report['normalisation']}")
         teacher = report["teacher"]

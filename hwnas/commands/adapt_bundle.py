@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from hwnas.adapt.board.adapt import HEAD_FILE, drift_of, fit_head, read_samples, save_head
-from hwnas.adapt.board.adapt import Samples
-from hwnas.adapt.board.model import Model, open_model, read_document
+from hwnas.adapt.board.adapt import (
+    HEAD_FILE,
+    AdaptableModel,
+    Samples,
+    drift_of,
+    fit_head,
+    read_samples,
+    save_head,
+)
 from hwnas.adapt.new_data import as_data_error, check_labels, read_new_data
 from hwnas.commands.adapt import Adaptation
 from hwnas.commands.adapt_sources import is_bundle
@@ -20,7 +26,7 @@ from hwnas.workspace.workspace import open_run
 def head_of_bundle(target: str, data: str, out: Path | None) -> Adaptation:
     """Fit a head on the features of a bundle's first file, and write it beside it."""
     with as_data_error():
-        model = open_model(Path(target), read_document(Path(target)))
+        model = AdaptableModel(Path(target))
         model.old_head()
         samples = samples_of(data, model)
         fit = fit_head(model, samples, data)
@@ -44,7 +50,7 @@ def head_of_bundle(target: str, data: str, out: Path | None) -> Adaptation:
     return Adaptation("head", str(path.parent), report, lines)
 
 
-def samples_of(data: str, model: Model) -> Samples:
+def samples_of(data: str, model: AdaptableModel) -> Samples:
     """Return raw samples of an archive, or the training samples of a data set."""
     if Path(data).suffix == ".npz":
         return read_samples(Path(data), model.classes)
@@ -54,7 +60,8 @@ def samples_of(data: str, model: Model) -> Samples:
     check_labels(read, "head", data)
     split, names = read.dataset.train, read.dataset.class_names
     raw = split.inputs.take(split.indices[torch.arange(len(split))])
-    return Samples(raw.numpy(), [names[label] for label in split.targets.tolist()], names)
+    labels = [names[label] for label in split.targets.tolist()]
+    return Samples(raw.numpy(), labels, names, len(read.dataset.raw.steps))
 
 
 def watched(target: str, data: str, tier: str | None, runs: Path) -> Adaptation:
@@ -71,6 +78,6 @@ def watched(target: str, data: str, tier: str | None, runs: Path) -> Adaptation:
                 do=f"Run `{run.command('export')}` first",
             )
     with as_data_error():
-        model = open_model(folder, read_document(folder))
+        model = AdaptableModel(folder)
         drift = drift_of(model, samples_of(data, model), data)
     return Adaptation("watch", "", {**asdict(drift), "drifted": drift.drifted}, (drift.line(),), drift.drifted)

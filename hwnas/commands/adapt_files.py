@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
 from hwnas.commands.adapt_sources import TrainedNetwork
-from hwnas.commands.export import Settled, network_entries, setup_entry
+from hwnas.commands.export import ExportTools, Settled, network_entries, setup_entry
+from hwnas.commands.export_companions import features_layer, self_test, task_entry, write_companions
 from hwnas.data import Dataset
-from hwnas.export.manifest import MANIFEST, QUALITY, write_manifest
+from hwnas.export.manifest import MANIFEST, QUALITY, files_entry, write_manifest
 from hwnas.export.staging import staged
 from hwnas.io.atomic import write_file
 from hwnas.network import Network
@@ -38,8 +39,7 @@ def settled_for(module: nn.Module, network: Network, dataset: Dataset, weights: 
     task = network.task
     test = dataset.test
     inputs, calibration = (
-        task.fitted(split.every(), network.input_shape).numpy()  # type: ignore[union-attr]
-        for split in (test, dataset.train.first(MOST_COMPARED))
+        task.fitted(split.every(), network.input_shape).numpy() for split in (test, dataset.train.first(MOST_COMPARED))
     )
     outputs = outputs_of(module, inputs)
     return Settled(
@@ -57,22 +57,28 @@ def write_bundle(
     reporter: Reporter,
 ) -> list[str]:
     """Write the files of a run's adapted network with a manifest; return their names."""
-    from hwnas.adapt.head import last_linear
-    from hwnas.supernet.weights_file import save_weights
-
     assert trained.run is not None
+    assert trained.architecture is not None
     run, tier = trained.run
-    features = run.experiment.export.features
-    layer = last_linear(module, network.input_shape, where="export.features") if features else None
+    layer = features_layer(run, module, network)
     settled = settled_for(module, network, dataset, f"adapted to {report['data']}", layer)
-    queue = device_lock_wait(run.experiment.timing, reporter)
+    tools = ExportTools(device_lock_wait(run.experiment.timing, reporter), self_test(run, dataset))
     with staged(folder) as fresh:
-        save_weights(module, fresh / f"{STEM}.safetensors")
-        entries = network_entries(run, tier, settled, dataset, fresh / STEM, queue)
+        entries = network_entries(run, tier, trained.architecture, settled, dataset, fresh / STEM, tools)
         entries["params"] = sum(value.numel() for value in module.parameters())
         if isinstance(network.operators[-1], Traced):  # its costs are those of the head before
             del entries["macs"]
         quality = network.task.quality.name
+        models = [
+            {
+                "picks": [STEM],
+                "key": trained.architecture.key,
+                "architecture": trained.architecture.as_dict(),
+                "scores": {},
+                **entries,
+            }
+        ]
+        write_companions(fresh, tools.selftest, models)
         content = {
             "hwnas": __version__,
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -85,7 +91,10 @@ def write_bundle(
             "adapted": dict(report),
             **({} if quality == QUALITY else {"quality": quality}),
             f"test_{(samples := network.task.terms.samples)}": dataset.test_indices(samples),
-            "models": [{"picks": [STEM], **trained.entries, "scores": {}, **entries}],
+            "task": task_entry(run.space.task),
+            "data": {"name": dataset.name, "licence": None},
+            "models": models,
+            "bundle": files_entry(fresh),
         }
         write_manifest(fresh / MANIFEST, content)
     return sorted(path.name for path in folder.iterdir())
@@ -105,7 +114,7 @@ def write_user_network(
         save_weights(module, fresh / f"{STEM}.safetensors")
         path = write_model(module, network.input_shape, fresh / f"{STEM}.onnx", export_onnx)
         split = dataset.validation.first(MOST_COMPARED)
-        inputs = network.task.fitted(split.every(), network.input_shape).numpy()  # type: ignore[union-attr]
+        inputs = network.task.fitted(split.every(), network.input_shape).numpy()
         loaded = runtime_of(SetupConfig(runtime="onnxruntime")).load(path)
         compare(
             outputs_of(module, inputs),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from hwnas.opened.space_file import parse_opened, source_of
 from hwnas.ops.classifier import Classifier
 from hwnas.problem.fronts.loading import check_front_exists, load_front
 from hwnas.problem.studies import weights_producer
+from hwnas.space import Architecture
 from hwnas.tasks.ends import is_plain
 from hwnas.words import counted
 from hwnas.workspace.progress import Reporter
@@ -49,7 +49,7 @@ class TrainedNetwork:
         recipe: by which it was trained.
         seed: of the run.
         device: on which PyTorch computes.
-        entries: of its architecture, for a manifest.
+        architecture: of a run's network.
         run: that it is a pick of, with its tier.
     """
 
@@ -62,7 +62,7 @@ class TrainedNetwork:
     recipe: Recipe
     seed: int
     device: str
-    entries: Mapping[str, Any]
+    architecture: Architecture | None = None
     run: tuple[Workspace, str] | None = None
 
 
@@ -150,7 +150,6 @@ def user_network(source: NetworkSource) -> TrainedNetwork:
         Recipe(),
         0,
         "cpu",
-        {"key": source.function, "architecture": {"network": source.where}},
     )
 
 
@@ -239,7 +238,7 @@ def picked_network(target: str, runs: Path, tier: str | None, pick: str, reporte
         recipe_of(run),
         run.experiment.seed,
         torch_device(run.experiment.device),
-        {"key": point.architecture.key, "architecture": point.architecture.as_dict()},
+        point.architecture,
         (run, name),
     )
 

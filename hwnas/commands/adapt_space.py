@@ -13,7 +13,7 @@ from hwnas.commands.adapt import Adaptation
 from hwnas.commands.adapt_sources import open_trained_run
 from hwnas.commands.bench import plan_tables
 from hwnas.commands.run import run as run_experiment
-from hwnas.config import Experiment, dump_experiment
+from hwnas.config import Experiment, dump_experiment, read_experiment
 from hwnas.errors import ConfigError
 from hwnas.io.atomic import write_file
 from hwnas.io.yaml import dump_yaml, read_yaml
@@ -29,7 +29,6 @@ from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
     from hwnas.adapt.classes import ClassMatch
-    from hwnas.adapt.transfer import Transfer
     from hwnas.data import Dataset
     from hwnas.workspace.training.supernets import Trained
 
@@ -67,7 +66,7 @@ def adapt_space(
         reporter.info(match.lines()[0])
     name = name or f"{run.experiment.name}_{Path(data).stem if ':' not in data else 'adapted'}"
     folder = run.folder.parent / name
-    if not (folder / "experiment.yaml").exists():
+    if not _is_begun(folder, read.dataset.name, spec):
         _prepare(run, trained, folder, name, (spec, base), read.dataset, match, epochs, input_shape)
     opened = open_run(folder)
     if (notice := resizing(opened.space, read.dataset.shape[1:])) is not None:
@@ -80,6 +79,7 @@ def adapt_space(
             f"{counted(count['missing'], 'row')} of new operators to be timed"
         )
     outcome = run_experiment(folder, reporter=reporter)
+    trained_epochs, epochs_before = opened.experiment.train.epochs, run.experiment.train.epochs
     report = {
         "target": str(run.folder),
         "data": data,
@@ -89,18 +89,38 @@ def adapt_space(
             "new": [one for one in match.new if one not in match.old],
             "left_out": [one for one in match.old if one not in match.new],
         },
-        "epochs": opened.experiment.train.epochs,
-        "epochs_before": run.experiment.train.epochs,
+        "epochs": trained_epochs,
+        "epochs_before": epochs_before,
         "rows": rows,
         "report": str(outcome.report),
     }
     lines = (
         *match.lines(),
-        f"trained for {counted(report['epochs'], 'epoch')}, {report['epochs_before']} before",
+        f"trained for {counted(trained_epochs, 'epoch')}, {epochs_before} before",
         *(f"{setup}: {c['reused']} rows were there, {c['missing']} were timed" for setup, c in rows.items()),
         f"wrote {outcome.report}; see the fronts with: hwnas show {folder}",
     )
     return Adaptation("space", str(folder), report, lines)
+
+
+def _is_begun(folder: Path, dataset: str, spec: Any) -> bool:
+    """Return whether a folder holds this adaptation, which is then continued.
+
+    Raises:
+        ConfigError: it holds another run.
+    """
+    path = folder / "experiment.yaml"
+    if not path.exists():
+        return False
+    experiment = read_experiment(path)
+    if experiment.data == spec and experiment.train.initial_weights == str((folder / WEIGHTS).absolute()):
+        return True
+    raise ConfigError(
+        f"there is another run of the name `{folder.name}`",
+        where=str(folder),
+        allowed=f"An adaptation to `{dataset}` has a folder of its own",
+        do="Say `--name NAME`",
+    )
 
 
 def _prepare(
@@ -125,9 +145,7 @@ def _prepare(
     new = Supernet(space, seed=run.experiment.seed, kernel_transform=transform)
     transfer = transferred(trained.supernet.cpu(), run.space, new, space, match)
     write_weights(transfer.state, folder / WEIGHTS)
-    write_file(
-        folder / "experiment.yaml", dump_experiment(_new_experiment(run, folder, name, data, epochs, reference))
-    )
+    write_file(folder / "experiment.yaml", dump_experiment(_new_experiment(run, folder, name, data, epochs, reference)))
 
 
 def _new_experiment(
@@ -233,7 +251,7 @@ def _input(raw: Mapping[str, Any], sizes: tuple[int, ...], space: Space, dataset
             f"`--input` is {shape_text(sizes)}, the space takes {shape_text(before)}",
             where="hwnas adapt",
             allowed="The number of axes and that of channels stay" + (", and images are square" if square else ""),
-            do=f"Write `--input {','.join(map(str, dataset.shape))}`, or leave it out"  # type: ignore[arg-type]
+            do=f"Write `--input {','.join(map(str, dataset.shape))}`, or leave it out"
             if len(dataset.shape) == len(before)
             else "Leave it out",
         )

@@ -10,9 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
+from hwnas.commands.export_companions import (
+    adapting_entries,
+    data_entry,
+    features_layer,
+    module_entry,
+    self_test,
+    task_entry,
+    write_companions,
+)
 from hwnas.config import SetupConfig, published
 from hwnas.export import format_named, formats_of, runtime_for
-from hwnas.export.manifest import MANIFEST, QUALITY, write_manifest
+from hwnas.export.manifest import MANIFEST, QUALITY, files_entry, write_manifest
 from hwnas.export.staging import staged
 from hwnas.io.checksum import sha256_of
 from hwnas.measure.device_lock import LockWait, exclusive_device
@@ -27,6 +36,7 @@ from hwnas.problem.studies import weights_producer
 from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
 from hwnas.selection import choose, file_stem
+from hwnas.space import Architecture
 from hwnas.tasks import Batch, Task
 from hwnas.words import counted
 from hwnas.workspace.elapsed import adding_elapsed
@@ -50,6 +60,7 @@ if TYPE_CHECKING:
 
     from hwnas.data import Dataset
     from hwnas.export.bundle import Array, FileRecord
+    from hwnas.export.companions.selftest import SelfTest
     from hwnas.runtimes import Runtime
     from hwnas.workspace.training.supernets import Trained
 
@@ -133,11 +144,13 @@ def _export_tier(run: Workspace, front: LoadedFront, trained: Trained, reporter:
             f"{front.display_name}: {file} of the earlier export was damaged: {why}; the bundle is written anew"
         )
     with staged(folder) as fresh:
-        models = _export_models(run, replace(front, folder=fresh), chosen, trained, reporter)
+        tools = ExportTools(device_lock_wait(run.experiment.timing, reporter), self_test(run, run.dataset))
+        models = _export_models(run, replace(front, folder=fresh), chosen, trained, tools, reporter)
         random = [model["key"] for model in models if model["weights"] == RANDOM]
         if random:
             reporter.info(f"{name}: {', '.join(random)} have {RANDOM}: they are to be trained before they are of use")
-        write_manifest(fresh / MANIFEST, _manifest(run, front, trained, models))
+        write_companions(fresh, tools.selftest, models)
+        write_manifest(fresh / MANIFEST, {**_manifest(run, front, trained, models), "bundle": files_entry(fresh)})
     return folder / MANIFEST
 
 
@@ -146,14 +159,15 @@ def _export_models(
     front: LoadedFront,
     chosen: Sequence[tuple[FrontPoint, Mapping[str, str]]],
     trained: Trained,
+    tools: ExportTools,
     reporter: Reporter,
 ) -> list[dict[str, Any]]:
-    models, queue = [], device_lock_wait(run.experiment.timing, reporter)
+    models = []
     with reporter.bar(f"exporting {front.display_name}") as bar:
         for number, (point, names) in enumerate(chosen):
             bar.update(number, len(chosen), ", ".join(names))
             show = _teller(bar, number, len(chosen), ", ".join(names))
-            models.append(_export_point(run, front, point, names, trained, show, queue))
+            models.append(_export_point(run, front, point, names, trained, show, tools))
         bar.update(len(chosen), len(chosen), "done")
     return models
 
@@ -176,6 +190,8 @@ def _manifest(
         "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
         **({} if (quality := run.space.task.quality.name) == QUALITY else {"quality": quality}),
         f"test_{(samples := run.task.terms.samples)}": run.dataset.test_indices(samples),
+        "task": task_entry(run.space.task),
+        "data": data_entry(run),
         "models": list(models),
         "experiment": published(resolved_experiment(run)).model_dump(mode="json"),
     }
@@ -241,6 +257,15 @@ class Settled:
         return NamedOutputs(WithFeatures(self.module, self.layer), [*names, "features"])
 
 
+@dataclass(frozen=True)
+class ExportTools:
+    """What all files of a bundle share."""
+
+    queue: LockWait
+    selftest: SelfTest | None
+    """None if no samples are to be in the bundle."""
+
+
 def _export_point(
     run: Workspace,
     front: LoadedFront,
@@ -248,9 +273,9 @@ def _export_point(
     names: Mapping[str, str],
     trained: Trained,
     show: Callable[[int, int], None],
-    queue: LockWait,
+    tools: ExportTools,
 ) -> dict[str, Any]:
-    settled, stem = settled_network(run, front, point, trained, show), next(iter(names.values()))
+    settled, stem = settled_network(run, front, point, trained, show), front.folder / next(iter(names.values()))
     return {
         "picks": list(names),
         "key": point.architecture.key,
@@ -260,26 +285,30 @@ def _export_point(
         },
         **point.estimates_entry,
         "measured": {metric: {"value": value, "origin": "measured"} for metric, value in point.measured.items()},
-        **network_entries(run, front.tier.name, settled, run.dataset, front.folder / stem, queue),
+        **network_entries(run, front.tier.name, point.architecture, settled, run.dataset, stem, tools),
     }
 
 
 def network_entries(
-    run: Workspace, tier: str, settled: Settled, dataset: Dataset, stem: Path, queue: LockWait
+    run: Workspace,
+    tier: str,
+    architecture: Architecture,
+    settled: Settled,
+    dataset: Dataset,
+    stem: Path,
+    tools: ExportTools,
 ) -> dict[str, Any]:
     """Write the files of a network and what goes with them; return the manifest's entries on it."""
     from hwnas.export.bundle import metrics_of
 
-    files = [
-        export_file(run, tier, settled, stem, file_format, queue) for file_format in run.experiment.export.formats
-    ]
+    files = [export_file(run, tier, settled, stem, file_format, tools) for file_format in run.experiment.export.formats]
     total, task = costs(settled.network), settled.task
     tested = metrics_of(task, settled.outputs, settled.test)
     return {
         "input_shape": input_form(settled.network.input_shape),
         "preprocessing": dataset.preprocessing_at(settled.network.input_shape),
         **({"classes": list(classes)} if (classes := dataset.class_names) else {}),
-        **board_entries(settled, dataset, stem),
+        **adapting_entries(settled, dataset, stem),
         "weights": settled.weights,
         f"test_{task.quality.name}": {"value": tested[task.quality.name].value, "origin": "measured", "in": "PyTorch"},
         "test_metrics": {
@@ -291,6 +320,8 @@ def network_entries(
         **({"fine_tuned": settled.tuned} if settled.tuned else {}),
         "params": total.params,
         "macs": total.macs,
+        **({"selftest": tools.selftest.entry} if tools.selftest is not None else {}),
+        "module": module_entry(stem.parent, stem.name, architecture, settled),
         "files": [record.as_dict(task.quality.name) for record in files],
     }
 
@@ -324,31 +355,12 @@ def settled_network(
     seen = tree_map(lambda *parts: torch.cat(parts)[:count], *scored.calibration)
     inputs, calibration = (tree_map(torch.Tensor.numpy, fitted(some)) for some in (test.every(), seen))
     batch = Batch(inputs, test.targets.numpy())
-    layer = None
-    if run.experiment.export.features:
-        from hwnas.adapt.head import last_linear
-
-        layer = last_linear(module, network.input_shape, where=f"experiment `{run.experiment.name}`: export.features")
+    layer = features_layer(run, module, network)
     return Settled(module, weights, network, task, calibration, batch, outputs_of(module, inputs), entry, layer)
 
 
-def board_entries(settled: Settled, dataset: Dataset, stem: Path) -> dict[str, Any]:
-    """Return the manifest's entries on statistics and features of a network, and write the files that go with these."""
-    from hwnas.adapt.head import WithFeatures
-    from hwnas.adapt.statistics import statistics_of, write_board_files, write_old_head
-
-    layer, module = settled.layer, settled.module
-    whole = module if layer is None else WithFeatures(module, layer)
-    entries: dict[str, Any] = {"statistics": statistics_of(whole, settled.network, dataset.validation)}
-    if layer is not None:
-        write_board_files(stem.parent)
-        head = stem.with_name(f"{stem.name}.head.npz")
-        entries["features"] = write_old_head(module, layer, dataset.class_names, head)
-    return entries
-
-
 def export_file(
-    run: Workspace, tier: str, settled: Settled, stem: Path, format_name: str, queue: LockWait
+    run: Workspace, tier: str, settled: Settled, stem: Path, format_name: str, tools: ExportTools
 ) -> FileRecord:
     """Write one file; run it on the test samples, compare and time it, if there is a runtime for it."""
     from hwnas.export.bundle import FileRecord, write_model
@@ -363,7 +375,7 @@ def export_file(
         path,
         exporter_for(file_format, setup.batch, setup.precision, calibration=settled.calibration),
     )
-    seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, queue)
+    seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, tools)
     ends = ends_of(path, file_format, setup.batch, settled.network.input_shape)
     return FileRecord(
         name=path.name,
@@ -379,9 +391,11 @@ def export_file(
 
 
 def _run_file(
-    run: Workspace, tier: str, settled: Settled, path: Path, runtime: Runtime, queue: LockWait
+    run: Workspace, tier: str, settled: Settled, path: Path, runtime: Runtime, tools: ExportTools
 ) -> dict[str, Any]:
     """Return the fields of a file's record that are seen by running it."""
+    from torch.utils._pytree import tree_map
+
     from hwnas.export.bundle import Criterion, FirstOutput, compare
 
     config, setup, loaded = run.experiment.export, runtime.setup, runtime.load(path)
@@ -393,7 +407,10 @@ def _run_file(
         task=settled.task,
         criterion=Criterion(config.tolerance) if setup.precision == "fp32" else Criterion(agreement=config.agreement),
     )
-    with exclusive_device(queue):
+    if (selftest := tools.selftest) is not None:
+        some = tree_map(lambda array: array[: selftest.samples], settled.test.inputs)
+        selftest.add(path.name, loaded.run(some), setup.precision)
+    with exclusive_device(tools.queue):
         timed = measure({path.name: loaded.invoke}, measurement_protocol(run.experiment.timing, run.experiment.seed))[
             path.name
         ]

@@ -239,6 +239,17 @@ class TimingConfig(StrictModel):
     """Seconds to wait for a device on which somebody else measures."""
 
 
+class CardConfig(StrictModel):
+    """What a model card says that hwnas cannot know."""
+
+    licence: str = ""
+    """Licence of the networks, by its SPDX identifier."""
+    data_licence: str = ""
+    """Licence of the data that they were trained on."""
+    intended_use: str = ""
+    limitations: str = ""
+
+
 class ExportConfig(StrictModel):
     """Networks and formats that are written as files."""
 
@@ -252,8 +263,15 @@ class ExportConfig(StrictModel):
     """Number of training samples that determine the ranges of an int8 file's activations."""
     fine_tune_epochs: int = Field(default=0, ge=0)
     """Number of epochs that each pick is trained on from its inherited weights, before it is written."""
+    input: Literal["normalised", "raw"] = "normalised"
+    """Inputs that files take: normalised ones, or raw numbers, with the arithmetic between the two in the files."""
+    dynamic_batch: bool = False
+    """Whether ONNX files take any number of samples at once."""
     features: bool = False
     """True if files have a second output, the features before the last layer, on which `adapt.py` fits a new head."""
+    selftest_samples: int = Field(default=16, ge=0, le=16)
+    """Number of test samples that a bundle carries with each file's outputs; 0 leaves them out."""
+    card: CardConfig = CardConfig()
 
     @field_validator("picks", "formats")
     @classmethod

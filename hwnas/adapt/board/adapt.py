@@ -1,25 +1,30 @@
 """A new head, or a drift score, for a network of this folder: numpy and one runtime. Python 3.9 syntax.
 
-    python adapt.py head data.npz         fits the last layer to labelled samples, writes head.npz
-    python adapt.py classify data.npz     names the classes of samples, by head.npz if it is there
-    python adapt.py drift data.npz        says whether samples are unlike those that the network was validated on
+python adapt.py head data.npz         fits the last layer to labelled samples, writes head.npz
+python adapt.py classify data.npz     names the classes of samples, by head.npz if it is there
+python adapt.py drift data.npz        says whether samples are unlike those that the network was validated on
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.adapt.board.drift import LEAST_SAMPLES, Drift, drift, sample_numbers
 from hwnas.adapt.board.logistic import Fit, Head, fit, matched_rows
-from hwnas.adapt.board.model import AdaptError, Model, open_model, read_document
+from hwnas.export.standalone.network import PredictError, Predictor, is_available, read_manifest, runnable
+from hwnas.export.standalone.steps import prepared
+
+Array = NDArray[Any]
 
 HEAD_FILE = "head.npz"
 SAMPLES_FORM = (
@@ -36,11 +41,13 @@ class Samples:
         inputs: (N, ...), channels first.
         names: (N,) classes by name; None without labels.
         classes: names of the classes, in the order of a new head's rows.
+        steps_done: number of steps of the preprocessing that were done before.
     """
 
-    inputs: Any
-    names: Optional[list[str]]
+    inputs: Array
+    names: list[str] | None
     classes: tuple[str, ...]
+    steps_done: int = 0
 
 
 def read_samples(path: Path, known: Sequence[str]) -> Samples:
@@ -51,73 +58,157 @@ def read_samples(path: Path, known: Sequence[str]) -> Samples:
         known: classes that numbers stand for where the archive has no names.
 
     Raises:
-        AdaptError: it cannot be read, or its arrays do not belong together.
+        PredictError: it cannot be read, or its arrays do not belong together.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ("inputs", "targets", "class_names") if name in archive}
-    except (OSError, ValueError, EOFError) as error:
-        raise AdaptError("the samples cannot be read (%s)" % error, str(path), SAMPLES_FORM, "Write the archive again")
+            arrays = {name: archive[name] for name in archive.files}
+    except Exception as error:  # a damaged archive raises errors of several modules
+        raise _refused("the samples cannot be read", path, "Write the archive again, with numpy.savez") from error
     if "inputs" not in arrays or not len(arrays["inputs"]):
-        raise AdaptError("there are no `inputs`", str(path), SAMPLES_FORM, "Write it with numpy.savez")
-    inputs, targets = arrays["inputs"], arrays.get("targets")
+        raise _refused("there are no `inputs`", path, "Write it with numpy.savez")
+    inputs, targets, done = arrays["inputs"], arrays.get("targets"), int(arrays.get("steps_done", 0))
+    if inputs.dtype.kind not in "uif" or not np.isfinite(inputs).all():
+        raise _refused("`inputs` holds other things than finite numbers", path, "Correct them")
     if targets is None:
-        return Samples(inputs, None, tuple(known))
+        return Samples(inputs, None, tuple(known), done)
     if targets.shape != (len(inputs),):
-        problem = "there are targets of shape %s for %d samples" % (targets.shape, len(inputs))
-        raise AdaptError(problem, str(path), SAMPLES_FORM, "Check that the arrays belong together")
+        problem = f"there are targets of shape {targets.shape} for {len(inputs)} samples"
+        raise _refused(problem, path, "Check that the arrays belong together")
     named = tuple(map(str, arrays.get("class_names", np.array(known)).tolist()))
     if targets.dtype.kind in "US":
         names = list(map(str, targets.tolist()))
         own = set(names)
-        return Samples(inputs, names, named if own <= set(named) else tuple(sorted(own)))
+        return Samples(inputs, names, named if own <= set(named) else tuple(sorted(own)), done)
     if targets.dtype.kind not in "iu" or targets.min() < 0 or targets.max() >= len(named):
-        problem = "`targets` holds other things than numbers from 0 to %d" % (len(named) - 1)
-        raise AdaptError(problem, str(path), SAMPLES_FORM, "Add `class_names`, or write the names themselves")
-    return Samples(inputs, [named[label] for label in targets.tolist()], named)
+        problem = f"`targets` holds other things than numbers from 0 to {len(named) - 1}"
+        raise _refused(problem, path, "Add `class_names`, or write the names themselves")
+    return Samples(inputs, [named[label] for label in targets.tolist()], named, done)
 
 
-def fit_head(model: Model, samples: Samples, where: str) -> Fit:
+def _refused(met: str, path: Path, do: str) -> PredictError:
+    return PredictError(met, str(path), SAMPLES_FORM, do)
+
+
+class AdaptableModel:
+    """A model file of a bundle with what its head and its statistics are.
+
+    Args:
+        folder: of the bundle.
+        name: of the file; the first one that a runtime here can run if left out.
+
+    Raises:
+        PredictError: there is no such file, it was changed, or no runtime is installed.
+    """
+
+    def __init__(self, folder: Path, name: str | None = None) -> None:
+        manifest = read_manifest(folder)
+        files = [pair for pair in runnable(manifest) if name in (None, pair[1]["name"])]
+        if not files:
+            known = ", ".join(file["name"] for _, file in runnable(manifest)) or "none"
+            raise PredictError(f"there is no file `{name or ''}`", "--model", f"Files: {known}", "Name one of them")
+        self.folder = folder
+        self.model, self.file = next((pair for pair in files if is_available(pair[1])), files[0])
+        self.classes: tuple[str, ...] = tuple(self.model.get("classes", ()))
+        self._check_file(self.file["name"], self.file["sha256"])
+        self.predictor = Predictor(folder, manifest, self.model, self.file)
+
+    def _check_file(self, name: str, sha256: str) -> None:
+        try:
+            same = hashlib.sha256((self.folder / name).read_bytes()).hexdigest() == sha256
+        except OSError:
+            same = False
+        if not same:
+            raise PredictError(
+                "the file is gone, or another than the manifest lists",
+                str(self.folder / name),
+                "A bundle is used as it was exported",
+                "Copy the folder again",
+            )
+
+    def run(self, samples: Samples) -> tuple[Array, Array | None, Array]:
+        """Return outputs, features if the file gives them, and the inputs as the network sees them.
+
+        Raises:
+            PredictError: the samples have another number of channels, or of axes.
+        """
+        tensor, inputs = self.file["inputs"][0], samples.inputs
+        channels, rank = tensor["shape"][-1 if tensor["layout"].endswith("C") else 1], len(tensor["shape"])
+        if len(self.predictor.facts) > 1:
+            raise PredictError(
+                "the network takes several inputs", self.file["name"], "A network of one input is adapted", "Take hwnas"
+            )
+        if inputs.ndim == rank - 1 and channels == 1:
+            inputs = inputs[:, None]
+        if inputs.ndim != rank or inputs.shape[1] != channels:
+            raise PredictError(
+                f"samples have shape {tuple(inputs.shape[1:])}",
+                "inputs",
+                f"The network takes {channels} channels, first of {rank - 1} axes",
+                "Prepare them as the training data were; other sizes are resized, other channels are not",
+            )
+        name, facts = next(iter(self.predictor.facts.items()))
+        outputs, taken = self.predictor.run({name: inputs}, samples.steps_done)
+        seen = prepared(taken[0], facts.get("in_file", []))
+        return outputs[0], outputs[1] if "features" in self.model else None, seen
+
+    def old_head(self) -> Head:
+        """Return the last layer as it was exported.
+
+        Raises:
+            PredictError: the file gives no features.
+        """
+        if "features" not in self.model:
+            raise PredictError(
+                "the model file gives no features",
+                str(self.folder / self.file["name"]),
+                "A bundle with features has files with a second output, on which a head is fitted",
+                "Export it so: hwnas export RUN --set export.features=true",
+            )
+        return load_head(self.folder / self.model["features"]["head"])
+
+
+def fit_head(model: AdaptableModel, samples: Samples, where: str) -> Fit:
     """Return a head for labelled samples; classes of the same name begin with the rows that they have.
 
     Raises:
-        AdaptError: there are no labels, or the model gives no features.
+        PredictError: there are no labels, or the model gives no features.
     """
+    old = model.old_head()
     if samples.names is None:
-        raise AdaptError("the samples have no labels", where, SAMPLES_FORM, "Add `targets`")
+        raise PredictError("the samples have no labels", where, SAMPLES_FORM, "Add `targets`")
     if len(set(samples.names)) < 2:
-        raise AdaptError(
+        raise PredictError(
             "all samples are of one class", where, "A head tells two classes or more apart", "Add samples of others"
         )
-    old = model.old_head()
     labels = np.asarray([samples.classes.index(name) for name in samples.names])
-    _, features = model.run(samples.inputs)
+    _, features, _ = model.run(samples)
+    assert features is not None
     return fit(features, labels, matched_rows(old, samples.classes))
 
 
-def drift_of(model: Model, samples: Samples, where: str) -> Drift:
+def drift_of(model: AdaptableModel, samples: Samples, where: str) -> Drift:
     """Return how far samples are from those that the network was validated on.
 
     Raises:
-        AdaptError: they are few, or the bundle has no statistics.
+        PredictError: they are few, or the bundle has no statistics.
     """
-    if not model.statistics:
-        raise AdaptError(
+    if not model.model.get("statistics"):
+        raise PredictError(
             "the bundle has no statistics",
-            str(model.path.parent),
-            "Bundles of this version hold distributions of validation samples",
+            str(model.folder),
+            "Bundles of this version hold distributions of validation samples, of networks of one input",
             "Export the run again: hwnas export RUN",
         )
     if len(samples.inputs) < LEAST_SAMPLES:
-        raise AdaptError(
-            "there are %d samples" % len(samples.inputs),
+        raise PredictError(
+            f"there are {len(samples.inputs)} samples",
             where,
-            "Drift is a difference of distributions: at least %d samples tell it" % LEAST_SAMPLES,
+            f"Drift is a difference of distributions: at least {LEAST_SAMPLES} samples tell it",
             "Collect more",
         )
-    inputs = model.prepared(samples.inputs)
-    outputs, features = model.call(inputs)
-    return drift(sample_numbers(inputs, outputs, features, logits=bool(model.classes)), model.statistics)
+    outputs, features, seen = model.run(samples)
+    return drift(sample_numbers(seen, outputs, features, logits=bool(model.classes)), model.model["statistics"])
 
 
 def save_head(head: Head, path: Path) -> None:
@@ -134,52 +225,47 @@ def load_head(path: Path) -> Head:
     """Return the head in a file.
 
     Raises:
-        AdaptError: it is none.
+        PredictError: it is none.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
             return Head(archive["weight"], archive["bias"], tuple(map(str, archive["classes"].tolist())))
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise AdaptError(
-            "the head cannot be read (%s)" % error, str(path), "adapt.py head wrote it", "Fit it again"
-        ) from error
+    except Exception as error:  # a damaged archive raises errors of several modules
+        raise PredictError("the head cannot be read", str(path), "adapt.py head wrote it", "Fit it again") from error
 
 
-def _head(model: Model, arguments: argparse.Namespace) -> dict[str, Any]:
+def _head(model: AdaptableModel, arguments: argparse.Namespace) -> dict[str, Any]:
     samples = read_samples(arguments.samples, model.classes)
     result = fit_head(model, samples, str(arguments.samples))
-    out = arguments.out or model.path.parent / HEAD_FILE
+    out = arguments.out or model.folder / HEAD_FILE
     save_head(result.head, out)
     kept = [name for name in result.head.classes if name in model.classes]
     said = "no samples were left to judge it"
     if result.accuracy is not None:
-        said = "accuracy %.1f%% on %d samples that were held out" % (100 * result.accuracy, result.samples)
+        said = f"accuracy {result.accuracy:.1%} on {result.samples} samples that were held out"
     return {
         "head": str(out),
         "classes": list(result.head.classes),
         "kept": kept,
         "accuracy": result.accuracy,
         "samples": result.samples,
-        "lines": [
-            "%d classes, %d of them keep their rows; %s" % (len(result.head.classes), len(kept), said),
-            "wrote %s" % out,
-        ],
+        "lines": [f"{len(result.head.classes)} classes, {len(kept)} of them keep their rows; {said}", f"wrote {out}"],
     }
 
 
-def _classify(model: Model, arguments: argparse.Namespace) -> dict[str, Any]:
-    path = arguments.head or model.path.parent / HEAD_FILE
-    outputs, features = model.run(read_samples(arguments.samples, model.classes).inputs)
+def _classify(model: AdaptableModel, arguments: argparse.Namespace) -> dict[str, Any]:
+    path = arguments.head or model.folder / HEAD_FILE
+    outputs, features, _ = model.run(read_samples(arguments.samples, model.classes))
     classes: Sequence[str] = model.classes
     if arguments.head or path.exists():
-        head = load_head(path)
-        model.old_head()
+        head, _old = load_head(path), model.old_head()
+        assert features is not None
         outputs, classes = head.logits(features), head.classes
     named = [classes[place] for place in outputs.argmax(1)]
     return {"classes": named, "lines": named}
 
 
-def _drift(model: Model, arguments: argparse.Namespace) -> dict[str, Any]:
+def _drift(model: AdaptableModel, arguments: argparse.Namespace) -> dict[str, Any]:
     result = drift_of(model, read_samples(arguments.samples, model.classes), str(arguments.samples))
     return {
         "drifted": result.drifted,
@@ -194,7 +280,7 @@ def _drift(model: Model, arguments: argparse.Namespace) -> dict[str, Any]:
 VERBS = {"head": _head, "classify": _classify, "drift": _drift}
 
 
-def main(words: Optional[Sequence[str]] = None, folder: Optional[Path] = None) -> int:
+def main(words: Sequence[str] | None = None, folder: Path | None = None) -> int:
     """Run one command; return 0, 1 for samples that drifted, or 2 for input that cannot be used."""
     parser = argparse.ArgumentParser(
         prog="adapt.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -208,10 +294,14 @@ def main(words: Optional[Sequence[str]] = None, folder: Optional[Path] = None) -
     arguments = parser.parse_args(words)
     folder = folder or Path(__file__).resolve().parent
     try:
-        model = open_model(folder, read_document(folder), arguments.model)
+        model = AdaptableModel(folder, arguments.model)
         result = VERBS[arguments.verb](model, arguments)
-    except AdaptError as error:
+    except PredictError as error:
         print(error, file=sys.stderr)
+        return 2
+    except ValueError as error:  # an input that does not fit a step
+        form = "They are raw, as the training data were"
+        print(PredictError(str(error), str(arguments.samples), form, "Give others"), file=sys.stderr)
         return 2
     lines = result.pop("lines")
     print(json.dumps(result) if arguments.json else "\n".join(lines))

@@ -1,4 +1,4 @@
-"""Drift of a network's inputs: distributions of a few numbers of each sample against those of validation samples.
+"""Drift: distributions of a few numbers of each sample against those of validation samples. Python 3.9 syntax.
 
 A number's two distributions are compared by the Kolmogorov-Smirnov test, and the least of the p-values counts, times
 the number of tests (Bonferroni). No labels are needed.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-Array = Any
+Array = NDArray[Any]
+
 BINS = 64
 """Most bins in which a reference distribution is stored."""
 ALARM = 0.01
@@ -20,7 +22,9 @@ ALARM = 0.01
 LEAST_SAMPLES = 20
 
 
-def sample_numbers(inputs: Array, outputs: Array, features: Optional[Array] = None, *, logits: bool = True) -> dict:
+def sample_numbers(
+    inputs: Array, outputs: Array, features: Array | None = None, *, logits: bool = True
+) -> dict[str, Array]:
     """Return numbers of each sample by name: of its input, of the output, and of the features where there are any.
 
     Args:
@@ -55,12 +59,12 @@ def sample_numbers(inputs: Array, outputs: Array, features: Optional[Array] = No
     return numbers
 
 
-def reference(numbers: Mapping[str, Array]) -> dict:
+def reference(numbers: Mapping[str, Array]) -> dict[str, Any]:
     """Return the distributions of numbers, JSON-ready: of each its mean, edges of bins and the counts in them."""
-    out = {}
+    out: dict[str, Any] = {}
     for name, values in numbers.items():
         inner = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1]))
-        edges = np.asarray([float("%.7g" % edge) for edge in inner])
+        edges = np.asarray([float(f"{edge:.7g}") for edge in inner])
         counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
         out[name] = {"mean": float(values.mean()), "edges": edges.tolist(), "counts": counts.tolist()}
     return out
@@ -90,14 +94,12 @@ class Drift:
     def line(self) -> str:
         """Return it as a line."""
         verdict = "DRIFT" if self.drifted else "no drift"
-        return "%s: score %.3f (%s), p %.2g, %d samples" % (
-            verdict, self.score, self.number, self.p_value, self.samples,
-        )  # fmt: skip
+        return f"{verdict}: score {self.score:.3f} ({self.number}), p {self.p_value:.2g}, {self.samples} samples"
 
 
 def drift(numbers: Mapping[str, Array], stored: Mapping[str, Any]) -> Drift:
     """Return how far samples are from a reference; numbers that it does not hold are left out."""
-    distances = {}
+    distances: dict[str, tuple[float, float]] = {}
     for name in [name for name in stored if name in numbers]:
         edges, counts = np.asarray(stored[name]["edges"], float), np.asarray(stored[name]["counts"], float)
         values = numbers[name]

@@ -1,14 +1,16 @@
-"""Multinomial logistic regression by L-BFGS, in numpy."""
+"""Multinomial logistic regression by L-BFGS, in numpy. Python 3.9 syntax."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-Array = Any
+Array = NDArray[Any]
+
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Strengths of the penalty that are tried."""
 HISTORY = 10
@@ -121,14 +123,15 @@ def minimised(loss: Callable[[Array], tuple[float, Array]], x: Array) -> Array:
 
 def _scaled(gradient: Array, moves: Sequence[tuple[Array, Array, float]]) -> Array:
     """Return the gradient times the inverse curvature of earlier moves."""
-    out, shares = gradient.copy(), list[float]()
+    out = gradient.copy()
+    shares: list[float] = []
     for move, change, inverse in reversed(moves):
         shares.append(inverse * float(move @ out))
         out -= shares[-1] * change
     if moves:
         move, change, inverse = moves[-1]
         out /= inverse * float(change @ change)
-    for (move, change, inverse), share in zip(moves, reversed(shares)):
+    for (move, change, inverse), share in zip(moves, shares[::-1]):
         out += (share - inverse * float(change @ out)) * move
     return out
 
@@ -146,7 +149,7 @@ class Fit:
 
     head: Head
     strength: float
-    accuracy: Optional[float]
+    accuracy: float | None
     samples: int
 
 

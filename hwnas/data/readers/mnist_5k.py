@@ -38,7 +38,13 @@ def read(base: Path, *, path: str | None = None) -> Source:
         table = np.loadtxt(io.StringIO(text), np.int64, delimiter=",", ndmin=2)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise _damaged(file, f"the file cannot be read ({reason(error)})") from error
-    if table.shape[1:] != (COLUMNS,) or not len(table) or table.min() < 0 or table.max() > 255 or table[:, -1].max() > 9:
+    if (
+        table.shape[1:] != (COLUMNS,)
+        or not len(table)
+        or table.min() < 0
+        or table.max() > 255
+        or table[:, -1].max() > 9
+    ):
         raise _damaged(file, "it holds no images of digits")
     images = torch.from_numpy(table[:, :-1].astype(np.uint8)).reshape(-1, 1, 28, 28)
     raw = Raw("grey", order="as the rows of the file")
