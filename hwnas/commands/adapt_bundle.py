@@ -61,7 +61,7 @@ def samples_of(data: str, model: AdaptableModel) -> Samples:
     split, names = read.dataset.train, read.dataset.class_names
     raw = split.inputs.take(split.indices[torch.arange(len(split))])
     labels = [names[label] for label in split.targets.tolist()]
-    return Samples(raw.numpy(), labels, names, len(read.dataset.raw.steps))
+    return Samples(raw.numpy(), labels, names, model.raw_steps)
 
 
 def watched(target: str, data: str, tier: str | None, runs: Path) -> Adaptation:

@@ -133,7 +133,10 @@ class AdaptableModel:
             PredictError: the samples have another number of channels, or of axes.
         """
         tensor, inputs = self.file["inputs"][0], samples.inputs
-        channels, rank = tensor["shape"][-1 if tensor["layout"].endswith("C") else 1], len(tensor["shape"])
+        shape, rank = list(tensor["shape"][1:]), len(tensor["shape"])
+        if tensor["layout"].endswith("C") and rank > 2:
+            shape = [shape[-1], *shape[:-1]]
+        channels = shape[0]
         if len(self.predictor.facts) > 1:
             raise PredictError(
                 "the network takes several inputs", self.file["name"], "A network of one input is adapted", "Take hwnas"
@@ -148,9 +151,20 @@ class AdaptableModel:
                 "Prepare them as the training data were; other sizes are resized, other channels are not",
             )
         name, facts = next(iter(self.predictor.facts.items()))
-        outputs, taken = self.predictor.run({name: inputs}, samples.steps_done)
+        values = prepared(inputs, facts["steps"][samples.steps_done :])
+        if list(values.shape[2:]) != shape[1:]:
+            values = prepared(values, [{"step": "resize", "size": shape[1:]}])
+        outputs, taken = self.predictor.run({name: values}, len(facts["steps"]))
         seen = prepared(taken[0], facts.get("in_file", []))
         return outputs[0], outputs[1] if "features" in self.model else None, seen
+
+    @property
+    def raw_steps(self) -> int:
+        """Number of steps that make samples of a data set of raw ones; the rest scales and normalises them."""
+        facts = next(iter(self.predictor.facts.values()))
+        names = [step["step"] for step in facts["steps"]]
+        end = len(names) - names[::-1].index("normalise") - 1 if "normalise" in names else len(names)
+        return end - 1 if facts["divide_by"] != 1 and end and names[end - 1] == "divide" else end
 
     def old_head(self) -> Head:
         """Return the last layer as it was exported.
