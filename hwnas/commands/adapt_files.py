@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas import __version__
 from hwnas.commands.adapt_sources import TrainedNetwork
 from hwnas.commands.export import ExportTools, Settled, network_entries, setup_entry
-from hwnas.commands.export_companions import features_layer, self_test, task_entry, write_companions
+from hwnas.commands.export_companions import self_test, task_entry, write_companions
 from hwnas.data import Dataset
 from hwnas.export.manifest import MANIFEST, QUALITY, files_entry, write_manifest
 from hwnas.export.staging import staged
@@ -22,6 +23,7 @@ from hwnas.traced.operator import Traced
 from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.measuring.setups import device_lock_wait
 from hwnas.workspace.progress import Reporter
+from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,7 +34,7 @@ MOST_COMPARED = 256
 TOLERANCE = 1e-4
 
 
-def settled_for(module: nn.Module, network: Network, dataset: Dataset, weights: str, layer: str | None) -> Settled:
+def settled_for(module: nn.Module, network: Network, dataset: Dataset, weights: str) -> Settled:
     """Return an adapted network as one that is about to be written."""
     from hwnas.export.bundle import outputs_of
 
@@ -42,9 +44,15 @@ def settled_for(module: nn.Module, network: Network, dataset: Dataset, weights: 
         task.fitted(split.every(), network.input_shape).numpy() for split in (test, dataset.train.first(MOST_COMPARED))
     )
     outputs = outputs_of(module, inputs)
-    return Settled(
-        module, weights, network, task, calibration, Batch(inputs, test.targets.numpy()), outputs, None, layer
-    )
+    batch = Batch(inputs, test.targets.numpy())
+    return Settled(module, weights, network, task, calibration, batch, inputs, network.input_shape, outputs)
+
+
+def with_data(run: Workspace, dataset: Dataset) -> Workspace:
+    """Return a run as one of other data."""
+    other = replace(run)
+    vars(other)["dataset"] = dataset  # where the property keeps it
+    return other
 
 
 def write_bundle(
@@ -59,12 +67,11 @@ def write_bundle(
     """Write the files of a run's adapted network with a manifest; return their names."""
     assert trained.run is not None
     assert trained.architecture is not None
-    run, tier = trained.run
-    layer = features_layer(run, module, network)
-    settled = settled_for(module, network, dataset, f"adapted to {report['data']}", layer)
-    tools = ExportTools(device_lock_wait(run.experiment.timing, reporter), self_test(run, dataset))
+    run, tier = with_data(trained.run[0], dataset), trained.run[1]
+    settled = settled_for(module, network, dataset, f"adapted to {report['data']}")
+    tools = ExportTools(device_lock_wait(run.experiment.timing, reporter), dataset, self_test(run, dataset))
     with staged(folder) as fresh:
-        entries = network_entries(run, tier, trained.architecture, settled, dataset, fresh / STEM, tools)
+        entries = network_entries(run, tier, trained.architecture, settled, fresh / STEM, tools)
         entries["params"] = sum(value.numel() for value in module.parameters())
         if isinstance(network.operators[-1], Traced):  # its costs are those of the head before
             del entries["macs"]

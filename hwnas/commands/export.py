@@ -10,19 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
+from hwnas.commands.export_card import recall_entry, write_card
 from hwnas.commands.export_companions import (
     adapting_entries,
     data_entry,
     features_layer,
+    file_facts,
     module_entry,
     self_test,
     task_entry,
     write_companions,
 )
+from hwnas.commands.export_raw import divided_preprocessing, exported_data, takes_raw, with_raw_input
 from hwnas.config import SetupConfig, published
 from hwnas.export import format_named, formats_of, runtime_for
 from hwnas.export.manifest import MANIFEST, QUALITY, files_entry, write_manifest
-from hwnas.export.staging import staged
+from hwnas.export.staging import CARD, staged
 from hwnas.io.checksum import sha256_of
 from hwnas.measure.device_lock import LockWait, exclusive_device
 from hwnas.measure.table_lines import input_form
@@ -59,8 +62,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.data import Dataset
-    from hwnas.export.bundle import Array, FileRecord
+    from hwnas.export.bundle import Array, Criterion, FileRecord
     from hwnas.export.companions.selftest import SelfTest
+    from hwnas.ops import Shape
     from hwnas.runtimes import Runtime
     from hwnas.workspace.training.supernets import Trained
 
@@ -144,13 +148,16 @@ def _export_tier(run: Workspace, front: LoadedFront, trained: Trained, reporter:
             f"{front.display_name}: {file} of the earlier export was damaged: {why}; the bundle is written anew"
         )
     with staged(folder) as fresh:
-        tools = ExportTools(device_lock_wait(run.experiment.timing, reporter), self_test(run, run.dataset))
+        data = exported_data(run)
+        tools = ExportTools(device_lock_wait(run.experiment.timing, reporter), data, self_test(run, data))
         models = _export_models(run, replace(front, folder=fresh), chosen, trained, tools, reporter)
         random = [model["key"] for model in models if model["weights"] == RANDOM]
         if random:
             reporter.info(f"{name}: {', '.join(random)} have {RANDOM}: they are to be trained before they are of use")
         write_companions(fresh, tools.selftest, models)
-        write_manifest(fresh / MANIFEST, {**_manifest(run, front, trained, models), "bundle": files_entry(fresh)})
+        manifest = _manifest(run, front, trained, models)
+        write_card(fresh, run, front, manifest)
+        write_manifest(fresh / MANIFEST, {**manifest, "bundle": files_entry(fresh)})
     return folder / MANIFEST
 
 
@@ -192,6 +199,7 @@ def _manifest(
         f"test_{(samples := run.task.terms.samples)}": run.dataset.test_indices(samples),
         "task": task_entry(run.space.task),
         "data": data_entry(run),
+        "model_card": CARD,
         "models": list(models),
         "experiment": published(resolved_experiment(run)).model_dump(mode="json"),
     }
@@ -214,6 +222,8 @@ def _teller(bar: Bar, number: int, total: int, names: str) -> Callable[[int, int
     return lambda epoch, epochs: bar.update(number + epoch / (epochs + 1), total, f"{names}: epoch {epoch} of {epochs}")
 
 
+DYNAMIC_FORMAT = "onnx"
+"""Format whose files may take any batch."""
 RANDOM = "random weights, nothing was trained"
 
 
@@ -238,6 +248,10 @@ class Settled:
     """Training inputs, which int8 files take the ranges of their activations from."""
     test: Batch
     """Test samples, as arrays."""
+    fed: Any
+    """Inputs of the test samples as files take them."""
+    input_shape: Shape
+    """Shape of one of them."""
     outputs: Array
     tuned: dict[str, Any] | None = None
     """Entry on its fine-tuning in the manifest; None if there was none."""
@@ -262,6 +276,8 @@ class ExportTools:
     """What all files of a bundle share."""
 
     queue: LockWait
+    data: Dataset
+    """Data as the files take it, before the steps in them."""
     selftest: SelfTest | None
     """None if no samples are to be in the bundle."""
 
@@ -285,30 +301,38 @@ def _export_point(
         },
         **point.estimates_entry,
         "measured": {metric: {"value": value, "origin": "measured"} for metric, value in point.measured.items()},
-        **network_entries(run, front.tier.name, point.architecture, settled, run.dataset, stem, tools),
+        **network_entries(run, front.tier.name, point.architecture, settled, stem, tools),
     }
 
 
 def network_entries(
-    run: Workspace,
-    tier: str,
-    architecture: Architecture,
-    settled: Settled,
-    dataset: Dataset,
-    stem: Path,
-    tools: ExportTools,
+    run: Workspace, tier: str, architecture: Architecture, settled: Settled, stem: Path, tools: ExportTools
 ) -> dict[str, Any]:
     """Write the files of a network and what goes with them; return the manifest's entries on it."""
     from hwnas.export.bundle import metrics_of
 
-    files = [export_file(run, tier, settled, stem, file_format, tools) for file_format in run.experiment.export.formats]
+    about = {
+        "key": architecture.key,
+        "preprocessing": divided_preprocessing(run, tools.data, settled.network.input_shape),
+        **({"classes": list(classes)} if (classes := run.dataset.class_names) else {}),
+    }
+    facts = file_facts(about, task_entry(run.space.task))
+    layer = features_layer(run, settled.module, settled.input_shape)
+    adapting = adapting_entries(settled, layer, run.dataset, stem)
+    if takes_raw(run):
+        settled = with_raw_input(run, settled, tools.data)
+        layer = features_layer(run, settled.module, settled.input_shape)
+    settled = replace(settled, layer=layer)
+    files = [
+        _export_file(run, settled, tier, (stem, file_format), facts, tools)
+        for file_format in run.experiment.export.formats
+    ]
     total, task = costs(settled.network), settled.task
     tested = metrics_of(task, settled.outputs, settled.test)
     return {
-        "input_shape": input_form(settled.network.input_shape),
-        "preprocessing": dataset.preprocessing_at(settled.network.input_shape),
-        **({"classes": list(classes)} if (classes := dataset.class_names) else {}),
-        **adapting_entries(settled, dataset, stem),
+        "input_shape": input_form(settled.input_shape),
+        **{name: value for name, value in about.items() if name != "key"},
+        **adapting,
         "weights": settled.weights,
         f"test_{task.quality.name}": {"value": tested[task.quality.name].value, "origin": "measured", "in": "PyTorch"},
         "test_metrics": {
@@ -316,7 +340,8 @@ def network_entries(
             for metric in task.metrics
             if metric.name in tested
         },
-        **({"targets": facts} if (facts := dict(task.target_facts)) else {}),
+        **recall_entry(run, settled),
+        **({"targets": targets} if (targets := dict(task.target_facts)) else {}),
         **({"fine_tuned": settled.tuned} if settled.tuned else {}),
         "params": total.params,
         "macs": total.macs,
@@ -355,34 +380,58 @@ def settled_network(
     seen = tree_map(lambda *parts: torch.cat(parts)[:count], *scored.calibration)
     inputs, calibration = (tree_map(torch.Tensor.numpy, fitted(some)) for some in (test.every(), seen))
     batch = Batch(inputs, test.targets.numpy())
-    layer = features_layer(run, module, network)
-    return Settled(module, weights, network, task, calibration, batch, outputs_of(module, inputs), entry, layer)
+    outputs = outputs_of(module, inputs)
+    return Settled(module, weights, network, task, calibration, batch, inputs, network.input_shape, outputs, entry)
 
 
-def export_file(
-    run: Workspace, tier: str, settled: Settled, stem: Path, format_name: str, tools: ExportTools
+def _export_file(
+    run: Workspace,
+    settled: Settled,
+    tier: str,
+    target: tuple[Path, str],
+    facts: Mapping[str, str],
+    tools: ExportTools,
 ) -> FileRecord:
-    """Write one file; run it on the test samples, compare and time it, if there is a runtime for it."""
+    """Write one file; run it on the test samples, compare and time it, if there is a runtime for it.
+
+    Args:
+        run: the workspace.
+        settled: the network.
+        tier: name of its tier.
+        target: path without a suffix, and the format.
+        facts: what the file says of itself.
+        tools: what all files share.
+    """
     from hwnas.export.bundle import FileRecord, write_model
+    from hwnas.export.ends.metadata import write_metadata
     from hwnas.export.tensors import ends_of
 
+    stem, format_name = target
     file_format, setup = format_named(format_name), _setup_for(run, tier, format_name)
     path = stem.with_name(stem.name + file_format.suffix)
+    dynamic = run.experiment.export.dynamic_batch and format_name == DYNAMIC_FORMAT
     runtime = runtime_of(setup) if setup.runtime else None
     write_model(
         settled.exported,
-        settled.network.input_shape,
+        settled.input_shape,
         path,
-        exporter_for(file_format, setup.batch, setup.precision, calibration=settled.calibration),
+        partial(
+            exporter_for(file_format, setup.batch, setup.precision, calibration=settled.calibration),
+            **({"dynamic": True} if dynamic else {}),
+        ),
     )
+    write_metadata(path, format_name, facts)
     seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, tools)
-    ends = ends_of(path, file_format, setup.batch, settled.network.input_shape)
+    if dynamic and runtime is not None:
+        _check_other_batch(run, settled, path, setup)
+    ends = ends_of(path, file_format, setup.batch, settled.input_shape)
     return FileRecord(
         name=path.name,
         format=format_name,
         bytes=path.stat().st_size,
         sha256=sha256_of(path),
         batch=setup.batch,
+        dynamic_batch=dynamic,
         precision=setup.precision,
         inputs=ends.inputs,
         outputs=ends.outputs,
@@ -396,19 +445,20 @@ def _run_file(
     """Return the fields of a file's record that are seen by running it."""
     from torch.utils._pytree import tree_map
 
-    from hwnas.export.bundle import Criterion, FirstOutput, compare
+    from hwnas.export.bundle import FirstOutput, compare
 
-    config, setup, loaded = run.experiment.export, runtime.setup, runtime.load(path)
+    setup, loaded = runtime.setup, runtime.load(path)
     parity = compare(
         settled.outputs,
         loaded if settled.layer is None else FirstOutput(loaded),
         settled.test,
+        fed=settled.fed,
         path=path,
         task=settled.task,
-        criterion=Criterion(config.tolerance) if setup.precision == "fp32" else Criterion(agreement=config.agreement),
+        criterion=_criterion(run, setup.precision),
     )
     if (selftest := tools.selftest) is not None:
-        some = tree_map(lambda array: array[: selftest.samples], settled.test.inputs)
+        some = tree_map(lambda array: array[: selftest.samples], settled.fed)
         selftest.add(path.name, loaded.run(some), setup.precision)
     with exclusive_device(tools.queue):
         timed = measure({path.name: loaded.invoke}, measurement_protocol(run.experiment.timing, run.experiment.seed))[
@@ -423,6 +473,30 @@ def _run_file(
         "latency_ms": timed.low_ms,
         "latency_median_ms": timed.median_ms,
     }
+
+
+def _criterion(run: Workspace, precision: str) -> Criterion:
+    from hwnas.export.bundle import Criterion
+
+    config = run.experiment.export
+    return Criterion(config.tolerance) if precision == "fp32" else Criterion(agreement=config.agreement)
+
+
+def _check_other_batch(run: Workspace, settled: Settled, path: Path, setup: SetupConfig) -> None:
+    """Refuse a file that gives other outputs at another batch than that which it was written with.
+
+    Raises:
+        ExportError: it does, or does not run.
+    """
+    from torch.utils._pytree import tree_map
+
+    from hwnas.export.bundle import compare
+
+    batch = setup.batch + 1
+    some = tree_map(lambda array: array[: 2 * batch], (settled.outputs, settled.test, settled.fed))
+    loaded = runtime_of(setup.model_copy(update={"batch": batch})).load(path)
+    criterion = _criterion(run, setup.precision)
+    compare(some[0], loaded, some[1], path=path, criterion=criterion, task=settled.task, fed=some[2])
 
 
 def _setup(run: Workspace, tier: str) -> SetupConfig:

@@ -17,7 +17,7 @@ from hwnas.measure.table_lines import input_form
 from hwnas.network import Network
 from hwnas.space import Architecture
 from hwnas.tasks import TASKS, Task
-from hwnas.tasks.ends import specs_of
+from hwnas.tasks.ends import Shape, specs_of
 from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -32,18 +32,18 @@ COMPARED = 16
 """Samples on which a plain module is compared with the network."""
 
 
-def self_test(run: Workspace, dataset: Dataset) -> SelfTest | None:
-    """Return the self-test of a run's bundles of test samples, without outputs; None if none is wanted."""
+def self_test(run: Workspace, data: Dataset) -> SelfTest | None:
+    """Return the self-test of a run's bundles with samples of its data, without outputs; None if none is wanted."""
     from hwnas.export.companions.selftest import SelfTest
 
-    count, test = run.experiment.export.selftest_samples, dataset.test
+    count, test = run.experiment.export.selftest_samples, data.test
     if not count:
         return None
     taken = test.inputs.take(test.indices[:count])
-    specs = run.task.inputs if isinstance(taken, tuple) else specs_of(dataset.shape)
+    specs = run.task.inputs if isinstance(taken, tuple) else specs_of(data.shape)
     parts = taken if isinstance(taken, tuple) else (taken,)
     arrays = {spec.name: part.numpy() for spec, part in zip(specs, parts, strict=True)}
-    return SelfTest(arrays, len(dataset.raw.steps))
+    return SelfTest(arrays, len(data.raw.steps))
 
 
 def task_entry(task: Task) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def write_companions(folder: Path, selftest: SelfTest | None, models: Sequence[M
         write_file(folder / name, text)
 
 
-def features_layer(run: Workspace, module: nn.Module, network: Network) -> str | None:
+def features_layer(run: Workspace, module: nn.Module, shape: Shape) -> str | None:
     """Return the last linear layer of a module where a run's files give its input too; None where they do not.
 
     Raises:
@@ -90,15 +90,15 @@ def features_layer(run: Workspace, module: nn.Module, network: Network) -> str |
 
     if not run.experiment.export.features:
         return None
-    return last_linear(module, network.input_shape, where=f"experiment `{run.experiment.name}`: export.features")
+    return last_linear(module, shape, where=f"experiment `{run.experiment.name}`: export.features")
 
 
-def adapting_entries(settled: Settled, dataset: Dataset, stem: Path) -> dict[str, Any]:
+def adapting_entries(settled: Settled, layer: str | None, dataset: Dataset, stem: Path) -> dict[str, Any]:
     """Return the manifest's entries on statistics and features of a network, and write the files that go with these."""
     from hwnas.adapt.head import WithFeatures
     from hwnas.adapt.statistics import statistics_of, write_board_program, write_old_head
 
-    layer, module = settled.layer, settled.module
+    module = settled.module
     whole = module if layer is None else WithFeatures(module, layer)
     entries: dict[str, Any] = {"statistics": statistics_of(whole, settled.network, dataset.validation)}
     write_board_program(stem.parent)
@@ -123,12 +123,12 @@ def module_entry(folder: Path, stem: str, architecture: Architecture, settled: S
     from hwnas.supernet.weights_file import write_weights
 
     names = {"weights": f"{stem}.safetensors", "architecture": f"{stem}.architecture.json", "source": f"{stem}.py"}
-    inputs = tree_map(lambda array: torch.from_numpy(array[:COMPARED]), settled.test.inputs)
+    inputs = tree_map(lambda array: torch.from_numpy(array[:COMPARED]), settled.fed)
     why = None
     try:
         plain = plain_network(
             settled.module,
-            settled.network.input_shape,
+            settled.input_shape,
             inputs,
             title=f"Network `{architecture.key}` of the space `{architecture.space}`, written by hwnas {__version__}.",
             weights=names["weights"],
@@ -167,3 +167,22 @@ def described_network(architecture: Architecture, network: Network, files: Mappi
             for slot, operator, shape, cost in rows
         ],
     }
+
+
+def file_facts(model: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a model file says of itself: texts by name, those that are no plain texts as JSON.
+
+    Args:
+        model: the entry of the network in the manifest.
+        task: the entry of the task.
+    """
+    preprocessing = model["preprocessing"]
+    facts = {
+        "class_names": model.get("classes", []),
+        "mean": preprocessing.get("mean", []),
+        "std": preprocessing.get("std", []),
+        "preprocessing": preprocessing,
+        "task": task,
+    }
+    known = {name: json.dumps(value, separators=(",", ":")) for name, value in facts.items() if value}
+    return {"hwnas_version": __version__, "model_id": model["key"], **known}

@@ -26,8 +26,9 @@ def export_onnx(
     precision: str = "fp32",
     calibration: Images | None = None,
     whole: bool = True,
+    dynamic: bool = False,
 ) -> Path:
-    """Write the module as one ONNX file of a fixed batch, weights inside, and return its path.
+    """Write the module as one ONNX file, weights inside, and return its path.
 
     Through the TorchScript exporter: after ONNX Runtime's optimisation its graphs are those of the dynamo exporter, at
     about 15 ms a module instead of 600.
@@ -38,6 +39,7 @@ def export_onnx(
             timing only (`hwnas.export.quantize.prepared`).
         whole: the file takes and gives float32 at every precision. Otherwise its ends are in its own precision: an
             operator that is timed alone has no conversions around it, because it has none inside a network.
+        dynamic: the file takes any number of samples at once, otherwise a fixed batch.
 
     Raises:
         ConfigError: an unknown precision, or one that a network with such inputs has not.
@@ -52,13 +54,15 @@ def export_onnx(
         if any(isinstance(child, nn.BatchNorm1d) for child in module.modules()):
             module = folded(module, convolutions=False)  # those the exporter folds
         inputs = examples(input_shape, batch)
+        taken, given = [spec.name for spec in specs_of(input_shape)], _names(module, module(*inputs))
         torch.onnx.export(
             module,
             inputs,
             str(draft),
             dynamo=False,
-            input_names=[spec.name for spec in specs_of(input_shape)],
-            output_names=_names(module, module(*inputs)),
+            input_names=taken,
+            output_names=given,
+            dynamic_axes={name: {0: "batch"} for name in (*taken, *given)} if dynamic else None,
         )
         if precision == "int8":
             quantize_onnx(draft, batches, whole=whole)

@@ -11,7 +11,11 @@ from typing import Any
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
+from hwnas.export.ends.raw_input import FRONT
 from hwnas.export.quantize import Images
+
+IN_FLOATS = f"/{FRONT}."
+"""Part of the names of nodes that compute on raw inputs before a network."""
 
 
 def quantize_onnx(path: Path, batches: Sequence[Images], *, whole: bool) -> None:
@@ -44,6 +48,7 @@ def quantize_onnx(path: Path, batches: Sequence[Images], *, whole: bool) -> None
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            nodes_to_exclude=_in_floats(model),
             extra_options={"ForceQuantizeNoInputCheck": True},  # a pooling that comes first is quantised as well
         )
     if not whole:
@@ -56,8 +61,14 @@ def halve_onnx(path: Path, *, whole: bool) -> None:
     """Turn the float file into fp16 in place; `whole` keeps float32 inputs and outputs."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
+    model = onnx.load(path)
     with _unlogged():
-        onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=whole), path)
+        onnx.save(convert_float_to_float16(model, keep_io_types=whole, node_block_list=_in_floats(model)), path)
+
+
+def _in_floats(model: ModelProto) -> list[str]:
+    """Return the names of nodes that stay in float32."""
+    return [node.name for node in model.graph.node if IN_FLOATS in node.name]
 
 
 def _own_constants(model: ModelProto) -> None:

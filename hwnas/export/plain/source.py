@@ -39,7 +39,7 @@ def chain(**modules):
     return nn.Sequential(OrderedDict(modules))
 
 
-class Block(nn.Module):
+class Parts(nn.Module):
     """Modules by name, and tensors of its own; the classes below say what is done with them."""
 
     def __init__(self, tensors=None, **modules):
@@ -54,7 +54,7 @@ class Block(nn.Module):
 '''
 GROUP_CLASS = '''
 
-class Group(Block):
+class Group(Parts):
     """Modules and tensors that the block around them uses."""
 '''
 IMPORTS = {"torch.": "import torch", "functional.": "from torch.nn import functional"}
@@ -123,7 +123,7 @@ def _source(writer: TreeWriter, expression: str, title: str, weights: str, shape
     inputs = " and ".join(f"(N, {', '.join(map(str, size))})" for size in sizes)
     parts = [HEAD.format(title=title, weights=weights, inputs=inputs), GROUP_CLASS if writer.has_groups else ""]
     for name, body in writer.classes:
-        parts.append(f"\n\nclass {name}(Block):\n" + "\n".join(f"    {line}" for line in body.splitlines()) + "\n")
+        parts.append(f"\n\nclass {name}(Parts):\n" + "\n".join(f"    {line}" for line in body.splitlines()) + "\n")
     assert all(name != GROUP for name, _ in writer.classes)
     body = "".join([*parts[1:], TAIL.format(expression=expression, weights=weights)])
     unused = [line for name, line in IMPORTS.items() if name not in body]

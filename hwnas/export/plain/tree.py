@@ -10,13 +10,17 @@ from keyword import iskeyword
 import torch
 from torch import Tensor, nn
 
+from hwnas.export.ends.raw_input import RawInput
 from hwnas.export.plain.forwards import Call, forward_graph, forward_source
 from hwnas.export.plain.layers import Uncovered, is_layer, layer_source
 from hwnas.ops.several import NamedOutputs, SeveralInputs
+from hwnas.traced.graph import has_hooks
 
 WIDEST = 110
 """Characters of a line."""
 GROUP = "Group"
+TAKEN = (GROUP, "Parts", "OrderedDict", "Path", "chain", "build", "load", "nn", "torch", "functional")
+"""Names that a file has besides those of its classes."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class TreeWriter:
         Raises:
             Uncovered: there is none.
         """
+        if has_hooks(module):
+            raise Uncovered(f"{type(module).__name__} has hooks, which do more than its forward")
         if is_layer(module):
             return Expression(layer_source(module))
         children = {name: self.expression(child) for name, child in module.named_children()}
@@ -97,7 +103,7 @@ class TreeWriter:
         wanted = re.sub(r"\W", "", type(module).__name__.lstrip("_")) or "Block"
         if (known := self._bodies.get((wanted, body))) is not None:
             return known
-        taken, name, number = {GROUP, *self._bodies.values()}, wanted, 2
+        taken, name, number = {*TAKEN, *self._bodies.values()}, wanted, 2
         while name in taken:
             name, number = f"{wanted}{number}", number + 1
         self._bodies[wanted, body] = name
@@ -111,6 +117,9 @@ class TreeWriter:
             return f"def forward(self, *inputs):\n    x = {first}(*inputs){steps}\n    return x"
         if type(module) is NamedOutputs:
             return "def forward(self, *inputs):\n    return self.body(*inputs)"
+        if type(module) is RawInput and len(list(module.fronts)) > 1:
+            values = "(front(values) for front, values in zip(self.fronts, inputs))"
+            return f"def forward(self, *inputs):\n    return self.body(*{values})"
         return forward_source(forward_graph(module, self._calls[module]), join=self._join)
 
 

@@ -168,7 +168,7 @@ class Predictor:
         return [np.concatenate(each) for each in zip(*outputs)], [np.concatenate(each) for each in zip(*taken)]
 
     def _in_batches(self, inputs: Sequence[Array]) -> list[Array]:
-        size, parts = int(self.file["batch"]), []
+        size, parts = min(CHUNK, len(inputs[0])) if self.file.get("dynamic_batch") else int(self.file["batch"]), []
         for start in range(0, len(inputs[0]), size):
             kept = min(size, len(inputs[0]) - start)
             batch = [np.resize(values[start : start + size], (size, *values.shape[1:])) for values in inputs]

@@ -111,6 +111,8 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
     asked = parser.parse_args(arguments)
     folder = Path(__file__).resolve().parent if folder is None else folder
     try:
+        if not (asked.inputs or asked.selftest or asked.accuracy):
+            raise PredictError("there is no input", "the command line", f"Read are {READABLE}", "Name a file")
         predictors = _chosen(folder, asked.model, None if asked.selftest or asked.accuracy else 1)
         if asked.selftest:
             results = _selftest(folder, predictors)
