@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.data import Dataset
-    from hwnas.export.bundle import Array, Criterion, FileRecord
+    from hwnas.export.bundle import Array, Criterion, FileRecord, LoadedFile
     from hwnas.export.companions.selftest import SelfTest
     from hwnas.ops import Shape
     from hwnas.runtimes import Runtime
@@ -270,6 +270,12 @@ class Settled:
 
         return NamedOutputs(WithFeatures(self.module, self.layer), [*names, "features"])
 
+    def answering(self, loaded: LoadedFile) -> LoadedFile:
+        """Return a file of the network as one that gives its outputs alone."""
+        from hwnas.export.bundle import FirstOutput
+
+        return loaded if self.layer is None else FirstOutput(loaded)
+
 
 @dataclass(frozen=True)
 class ExportTools:
@@ -445,12 +451,12 @@ def _run_file(
     """Return the fields of a file's record that are seen by running it."""
     from torch.utils._pytree import tree_map
 
-    from hwnas.export.bundle import FirstOutput, compare
+    from hwnas.export.bundle import compare
 
     setup, loaded = runtime.setup, runtime.load(path)
     parity = compare(
         settled.outputs,
-        loaded if settled.layer is None else FirstOutput(loaded),
+        settled.answering(loaded),
         settled.test,
         fed=settled.fed,
         path=path,
@@ -496,7 +502,7 @@ def _check_other_batch(run: Workspace, settled: Settled, path: Path, setup: Setu
     some = tree_map(lambda array: array[: 2 * batch], (settled.outputs, settled.test, settled.fed))
     loaded = runtime_of(setup.model_copy(update={"batch": batch})).load(path)
     criterion = _criterion(run, setup.precision)
-    compare(some[0], loaded, some[1], path=path, criterion=criterion, task=settled.task, fed=some[2])
+    compare(some[0], settled.answering(loaded), some[1], path=path, criterion=criterion, task=settled.task, fed=some[2])
 
 
 def _setup(run: Workspace, tier: str) -> SetupConfig:
