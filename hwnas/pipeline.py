@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hwnas.commands.adapt import adapt as adapt
     from hwnas.commands.bench import bench as bench
     from hwnas.commands.bench import bench_space as bench_space
     from hwnas.commands.bench_remote import bench_hosts as bench_hosts
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from hwnas.workspace.workspace import open_run as open_run
 
 _VERBS = {  # name -> "module:attribute"; the block above says the same to type checkers
+    "adapt": "hwnas.commands.adapt:adapt",
     "bench": "hwnas.commands.bench:bench",
     "bench_hosts": "hwnas.commands.bench_remote:bench_hosts",
     "bench_space": "hwnas.commands.bench:bench_space",

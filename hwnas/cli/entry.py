@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help li
     "cost": spaces.cost,
     "show": spaces.show,
     "open": spaces.open_network,
+    "adapt": tools.adapt,
     "score": tools.score,
     "schema": tools.schema,
     "test-operator": operators.certify,

@@ -44,10 +44,12 @@ Pick = Annotated[str, AfterValidator(_rule)]
 
 
 class TrainConfig(StrictModel):
-    """Training of the supernet; the fields of `hwnas.supernet.Recipe`, and `weights`."""
+    """Training of the supernet; the fields of `hwnas.supernet.Recipe`, and files of weights."""
 
     weights: str | None = None
     """File of weights that were trained by the same recipe (`hwnas train --save`): nothing is trained then."""
+    initial_weights: str | None = None
+    """File of weights of another space's supernet, that the training begins with (`hwnas adapt --how space`)."""
     epochs: Positive = 30
     batch_size: Positive = 128
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -84,6 +86,7 @@ class TrainConfig(StrictModel):
     launcher: Literal["local", "ray"] = "local"
     checkpoint_every: Positive | None = None
     calibration_batches: Positive = 8
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
 
     @model_validator(mode="after")
     def _sorted_within_the_training(self) -> TrainConfig:
@@ -266,6 +269,8 @@ class ExportConfig(StrictModel):
     """Inputs that files take: normalised ones, or raw numbers, with the arithmetic between the two in the files."""
     dynamic_batch: bool = False
     """True if ONNX files take any number of samples at once."""
+    features: bool = False
+    """True if files have a second output, the features before the last layer, on which `adapt.py` fits a new head."""
     selftest_samples: int = Field(default=16, ge=0, le=16)
     """Number of test samples that a bundle carries with each file's outputs; 0 leaves them out."""
     card: CardConfig = CardConfig()
