@@ -14,7 +14,7 @@ from hwnas.errors import ConfigError
 from hwnas.export.manifest import Manifest
 from hwnas.export.standalone.inputs import read_arrays
 from hwnas.export.standalone.metrics import metric_of
-from hwnas.export.standalone.network import PACKAGES, PredictError, Predictor, is_available, named
+from hwnas.export.standalone.network import RUNTIME_MODULES, FilePredictor, PredictError, is_available, named
 from hwnas.export.standalone.steps import prepared
 from hwnas.verify.findings import Verification
 
@@ -33,7 +33,7 @@ class RunnableFile:
     """A model file in its runtime."""
 
     name: str
-    predictor: Predictor
+    predictor: FilePredictor
     exported_quality: float | None
     """Quality on the test samples, as the manifest has it."""
 
@@ -44,14 +44,14 @@ def open_files(folder: Path, manifest: Manifest, result: Verification) -> list[R
     for model in manifest.content["models"]:
         for file in model["files"]:
             path = folder / file["name"]
-            if file["format"] not in PACKAGES:
+            if file["format"] not in RUNTIME_MODULES:
                 result.find("format_not_run", f"{path.name} is of format {file['format']}", path)
             elif not is_available(file):
-                names = " or ".join(PACKAGES[file["format"]]).replace("_", "-")
+                names = " or ".join(RUNTIME_MODULES[file["format"]]).replace("_", "-")
                 result.find("runtime_missing", f"{path.name} is not run: {names} is not installed", path)
             elif path.is_file():
                 try:
-                    predictor = Predictor(folder, manifest.content, model, file)
+                    predictor = FilePredictor(folder, manifest.content, model, file)
                     opened.append(RunnableFile(path.name, predictor, file.get(f"test_{quality}")))
                 except PredictError as error:
                     result.find("file_refused", f"{path.name}: {error.met}", path)

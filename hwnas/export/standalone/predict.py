@@ -75,7 +75,7 @@ def _accuracy(path: Path, predictors: Sequence[FilePredictor]) -> Iterator[tuple
         yield entry, f"{one.file['name']}: {name} {value:.6g} of {samples} samples{beside}"
 
 
-def _timed(predictors: Sequence[Predictor], seconds: float) -> Iterator[tuple[dict[str, Any], str]]:
+def _timed(predictors: Sequence[FilePredictor], seconds: float) -> Iterator[tuple[dict[str, Any], str]]:
     """Time one call of each file in turn, so that a slow spell of the machine meets all of them."""
     times: dict[str, list[float]] = {one.file["name"]: [] for one in predictors}
     calls = {one.file["name"]: one.call_on_zeros() for one in predictors}
