@@ -118,9 +118,10 @@ def compared(
         row["difference_double"] = float((logits(own, network, batch, double=True) - double).abs().max())
         row["their_rounding"] = float((single - double).abs().max())
     if project.own_statistics is not None:
-        project.own_statistics(sub, batch)
+        for module in (sub, own):  # by the project's own function, which takes variances of n, not of n - 1
+            project.own_statistics(module, batch)
         with torch.no_grad():
-            row["difference_own_statistics"] = float((sub.eval()(batch) - ours).abs().max())
+            row["difference_own_statistics"] = float((sub.eval()(batch) - own.eval()(batch)).abs().max())
     return row
 
 

@@ -36,7 +36,7 @@ FORMATS = {
     "autoformer_tiny": "autoformer",
 }
 TOLERANCE = {"ofa_proxyless_w1.3": 3e-5}
-"""Of weights that are scaled for another epsilon, and so rounded; of all others what was rounded in the stored logits."""
+"""Of weights that are scaled for another epsilon, and so rounded. Of all others: what was rounded in stored logits."""
 State = dict[str, Tensor]
 
 

@@ -56,13 +56,18 @@ def images(resolution: int, seed: int) -> Tensor:
 
 def small_space(name: str) -> Space:
     """A shipped space for small images and few classes; nothing else is changed."""
-    raw = read_yaml(shipped_folder("search_spaces") / f"{name}.yaml")
+    return parse_space(small_space_text(name), where=name)
+
+
+def small_space_text(name: str) -> dict[str, Any]:
+    """The same, as it stands in a file."""
+    raw: dict[str, Any] = read_yaml(shipped_folder("search_spaces") / f"{name}.yaml")
     resolution = RESOLUTIONS.get(name, 64)
     raw["input"]["resolution"], raw["classes"] = resolution, CLASSES
     for stage in raw["stages"]:
         if "grid" in stage:
             stage["grid"] = resolution // 16
-    return parse_space(raw, where=name)
+    return raw
 
 
 def golden(name: str) -> dict[str, Any]:

@@ -109,6 +109,19 @@ def adopt_weights(run: Workspace) -> None:
         adopt_published(new_supernet(run), form, identity, path, run.paths.train)
 
 
+def check_published(run: Workspace) -> None:
+    """Refuse published weights that do not fill the run's supernet, unless its folder has a checkpoint of them.
+
+    Raises:
+        ConfigError: they do not, or there are none.
+    """
+    from hwnas.supernet.published.load import load_published
+
+    weights, form = run.experiment.train.weights, published_form(run)
+    if form is not None and weights is not None and not checkpoints(run.paths.train):
+        load_published(new_supernet(run), form, run.paths.resolve(weights))
+
+
 def untrained(run: Workspace) -> Trained:
     """Return a supernet with its first random weights."""
     return _trained(new_supernet(run), [])
