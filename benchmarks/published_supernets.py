@@ -42,7 +42,7 @@ from hwnas.supernet.published.load import load_published
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.helpers.published_supernets import CLASSES, RESOLUTIONS, images, small_space, state_of
 
-RANDOM_NETWORKS, IN_DOUBLE, BATCH, GOLDEN_NETWORKS = 20, 5, 4, 3
+RANDOM_NETWORKS, IN_DOUBLE, BATCH, GOLDEN_NETWORKS = 20, 4, 2, 3
 IMAGENET_CLASSES = 1000
 Maker = Callable[[int, bool], Project]
 
