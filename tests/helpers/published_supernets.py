@@ -40,7 +40,7 @@ def _filled(name: str, shape: tuple[int, ...]) -> Tensor:
     if end == "running_var":
         return torch.ones(shape)
     drawn = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode()))).random(shape, np.float32)
-    values = torch.from_numpy(2 * drawn - 1)
+    values: Tensor = torch.from_numpy(2 * drawn - 1)
     if end.endswith("_matrix"):
         return torch.eye(shape[0]) + 0.2 * values / shape[0] ** 0.5
     if len(shape) == 1:
