@@ -309,9 +309,9 @@ def defaults(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def test_training_is_the_recipe() -> None:
-    own = {name: value for name, value in defaults(TrainConfig).items() if name != "weights"}
+    own = {name: value for name, value in defaults(TrainConfig).items() if name not in ("weights", "format")}
     assert own == {field.name: field.default for field in dataclasses.fields(Recipe)}
-    assert Recipe(**TrainConfig().model_dump(exclude={"weights"})) == Recipe()
+    assert Recipe(**TrainConfig().model_dump(exclude={"weights", "format"})) == Recipe()
 
 
 def test_accuracy_is_the_settings_of_its_sources() -> None:

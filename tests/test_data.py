@@ -414,6 +414,31 @@ def test_samples_with_a_class_each_need_the_names_of_the_classes() -> None:
         split_source(Source((), {"train": pool}), Options(), seed=0, name="made")
 
 
+def test_mean_and_deviation_may_be_chosen_and_are_part_of_the_name() -> None:
+    plain, chosen = (load_data({"name": "digits", **own}, seed=0) for own in ({}, {"mean": [0.25], "std": [0.5]}))
+    raw = everything(plain.train) * plain.train.std + plain.train.mean
+    assert_close(everything(chosen.train), (raw - 0.25) / 0.5)
+    assert chosen.name == "digits mean=[0.25] std=[0.5]"
+    steps = chosen.preprocessing["steps"]
+    assert {"step": "normalise", "mean": [0.25], "std": [0.5]} in steps
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"mean": [0.5]},
+        {"std": [1.0]},
+        {"mean": 0.5, "std": [1.0]},
+        {"mean": [True], "std": [1.0]},
+        {"mean": [0.5], "std": [0]},
+        {"mean": [0.5, 0.5], "std": [1.0, 1.0]},
+    ],
+)
+def test_a_mean_that_cannot_be_used_is_refused(own: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"`(mean|std)`"):
+        load_data({"name": "digits", **own}, seed=0)
+
+
 def test_the_real_cifar10_file(shared_data: Path) -> None:
     dataset = load_data({"name": "cifar10", "path": str(shared_data / "cifar10_jpeg.npz"), "limit": 200}, seed=0)
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (200, 5000, 10000)

@@ -139,9 +139,9 @@ def train(
     from hwnas import pipeline
 
     history = pipeline.train(edited(experiment, settings), runs=runs, save=save, reporter=Terminal())
-    last = history[-1]
     lines = [
-        f"epoch {last.epoch}: loss {last.loss:.3f}, {history.qualities(last)}",
+        *(f"epoch {last.epoch}: loss {last.loss:.3f}, {history.qualities(last)}" for last in history[-1:]),
+        *([] if history else ["nothing is trained: the weights are published ones"]),
         *([f"wrote {save}"] if save else []),
     ]
     print_result([vars(epoch) for epoch in history], as_json, lines)

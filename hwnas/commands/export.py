@@ -196,7 +196,11 @@ def _manifest(
         "limits": list(map(str, front.tier.limits)),
         "conditions": None if front.conditions is None else front.conditions.as_dict(),
         "solved_for": list(front.solved_for),
-        "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
+        "supernet": {
+            "weights": trained.weights,
+            "epochs": len(trained.history),
+            **({} if trained.published is None else {"published": trained.published}),
+        },
         **({} if (quality := run.space.task.quality.name) == QUALITY else {"quality": quality}),
         f"test_{(samples := run.task.terms.samples)}": run.dataset.test_indices(samples),
         "task": task_entry(run.space.task),
@@ -232,6 +236,8 @@ RANDOM = "random weights, nothing was trained"
 def weights_origin(trained: Trained) -> str:
     """Return a description of the weights that networks of a supernet have."""
     epochs = len(trained.history)
+    if trained.published is not None:
+        return f"inherited from published weights of the format `{trained.published}`"
     return f"inherited from a supernet of {counted(epochs, 'epoch')}" if epochs else RANDOM
 
 

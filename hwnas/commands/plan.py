@@ -91,8 +91,9 @@ def _training(run: Workspace, aside: Workspace) -> Iterator[PlannedStage]:
     if not run.source.supernet:
         return
     recipe, done = recipe_of(run), checkpoints(run.paths.train)
-    left = recipe.epochs - (epoch_of(done[-1]) if done else 0)
-    last = (checkpoint_path(run.paths.train, recipe.epochs),)
+    epochs = recipe.epochs if run.experiment.train.format is None else 0
+    left = epochs - (epoch_of(done[-1]) if done else 0)
+    last = (checkpoint_path(run.paths.train, epochs),)
     if run.experiment.train.weights is not None and not done:
         yield PlannedStage("training", "none: weights are given", 0.0, last)
     elif left <= 0:

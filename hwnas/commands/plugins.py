@@ -15,6 +15,7 @@ FAMILIES: Mapping[str, str] = {  # name of a group of entry points after `hwnas.
     "notations": "hwnas.notation:NOTATIONS",
     "data_sets": "hwnas.data:DATA_SETS",
     "strategies": "hwnas.supernet.strategies:STRATEGIES",
+    "published_supernets": "hwnas.supernet.published:PUBLISHED_SUPERNETS",
     "accuracy_sources": "hwnas.accuracy:PROXIES",
     "zero_cost_proxies": "hwnas.accuracy.zero_cost_proxies:TRAINING_FREE",
     "samplers": "hwnas.search.samplers:SAMPLERS",

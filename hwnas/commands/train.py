@@ -19,6 +19,7 @@ from hwnas.workspace.training.supernets import (
     _trained,
     adopt_weights,
     check_weights,
+    load_run,
     new_supernet,
     recipe_of,
     torch_device,
@@ -93,6 +94,8 @@ def train_run(run: Workspace, reporter: Reporter) -> Trained:
     for note in run.dataset.raw.notes:
         reporter.info(f"data: {note}")
     adopt_weights(run)
+    if run.experiment.train.format is not None:
+        return load_run(run, reporter)
     supernet, recipe = new_supernet(run), recipe_of(run)
     with adding_elapsed(run.paths.elapsed, "training"), reporter.bar("training the supernet") as bar:
         last = ""

@@ -48,6 +48,8 @@ class TrainConfig(StrictModel):
 
     weights: str | None = None
     """File of weights that were trained by the same recipe (`hwnas train --save`): nothing is trained then."""
+    format: str | None = None
+    """Project that published the file of `weights`, a name in `hwnas.supernet.published.PUBLISHED_SUPERNETS`."""
     initial_weights: str | None = None
     """File of weights of another space's supernet, that the training begins with (`hwnas adapt --how space`)."""
     epochs: Positive = 30
@@ -92,6 +94,12 @@ class TrainConfig(StrictModel):
     def _sorted_within_the_training(self) -> TrainConfig:
         if never := [epoch for epoch in self.sort_channels_at if epoch > self.epochs]:
             raise ValueError(f"`sort_channels_at` names epoch {never[0]} of {self.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _of_a_file(self) -> TrainConfig:
+        if self.format is not None and self.weights is None:
+            raise ValueError(f"`format: {self.format}` says whose weights a file holds. Name the file: `weights: FILE`")
         return self
 
 

@@ -39,6 +39,9 @@ class Options:
     test: float = 0.2
     limit: int | None = None
     resolution: int | list[int] | None = None
+    mean: list[float] | None = None
+    """By channel, of bytes in shares of 255; with `std` in place of those of the training samples."""
+    std: list[float] | None = None
 
 
 def load_from(
@@ -108,7 +111,19 @@ def _checked(options: Options) -> Options:
     sides = resolution if isinstance(resolution, list) and len(resolution) == 2 else [resolution]
     if resolution is not None and not all(map(is_count, sides)):
         raise bad_value("resolution", resolution, "a whole number from 1 on, or two of them: [height, width]")
+    for key, other in (("mean", "std"), ("std", "mean")):
+        _check_moments(key, getattr(options, key), getattr(options, other))
     return options
+
+
+def _check_moments(key: str, values: object, others: object) -> None:
+    """Refuse a mean or a deviation that is no list of numbers, or stands alone."""
+    if values is None and others is None:
+        return
+    plain = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+    if not plain or (key == "std" and not all(value > 0 for value in values)):  # type: ignore[attr-defined]
+        above = " above 0" if key == "std" else ""
+        raise bad_value(key, values, f"a list of a number{above} for each channel; `mean` and `std` go together")
 
 
 def split_source(source: Source, options: Options, *, seed: int, name: str, task: Task = DEFAULT_TASK) -> Dataset:
@@ -136,7 +151,9 @@ def split_source(source: Source, options: Options, *, seed: int, name: str, task
         if key != "train":
             parts[key] = torch.randperm(len(pool.targets), generator=generator)
     parts["train"] = parts["train"][: options.limit]
-    mean, std = _moments(pools["train"].inputs, parts["train"][:STATISTICS_IMAGES])
+    mean, std = _chosen(pools["train"].inputs, options) or _moments(
+        pools["train"].inputs, parts["train"][:STATISTICS_IMAGES]
+    )
     learned = pools["train"].targets[parts["train"]]
 
     def split(key: SplitName) -> Split:
@@ -167,6 +184,25 @@ def _check_shapes(pools: Mapping[SplitName, Pool]) -> None:
                 allowed="Targets of all splits have one shape",
                 do="Correct the files",
             )
+
+
+def _chosen(inputs: Inputs, options: Options) -> tuple[Tensor, Tensor] | None:
+    """Return the mean and the deviation of the options; None if there are none."""
+    if options.mean is None or options.std is None:
+        return None
+    if isinstance(inputs, Several) or is_whole(inputs):
+        raise ConfigError(
+            "`mean` is set",
+            where="data",
+            allowed="One input of bytes or floating-point numbers can be normalised by numbers of yours",
+            do="Leave `mean` and `std` out",
+        )
+    shape = inputs.shape
+    for key, values in (("mean", options.mean), ("std", options.std)):
+        if len(values) != shape[0]:
+            raise bad_value(key, values, f"a list of {shape[0]} numbers, one for each channel")
+    each = (-1, *(1 for _ in shape[1:]))
+    return torch.tensor(options.mean).float().reshape(each), torch.tensor(options.std).float().reshape(each)
 
 
 def _moments(inputs: Inputs, indices: Tensor) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ from hwnas.problem.warm_start import initial_architectures
 from hwnas.registry import optional
 from hwnas.search.storage.backends import open_storage
 from hwnas.workspace.training.search_logs import check_log_packages
-from hwnas.workspace.training.supernets import recipe_of, torch_device
+from hwnas.workspace.training.supernets import check_published, recipe_of, torch_device
 from hwnas.workspace.workspace import Workspace
 
 
@@ -33,8 +33,10 @@ def preflight_check(run: Workspace, *, storage: bool = True) -> None:
 
 
 def _training(run: Workspace) -> None:
-    """Check the device, the strategy, the teacher, and whether batches fit the images."""
+    """Check the device, and published weights; else the strategy, the teacher, and whether batches fit the images."""
     torch_device(run.experiment.device)
+    if run.experiment.train.format is not None:
+        return check_published(run)
     from hwnas.supernet.strategies import open_strategy
     from hwnas.supernet.training.task import check_recipe
     from hwnas.workspace.training.teacher import open_teacher

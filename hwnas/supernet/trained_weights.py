@@ -9,6 +9,8 @@ from typing import Any
 from hwnas.errors import ConfigError
 from hwnas.io.checkpoint_files import checkpoints
 from hwnas.io.regular import read_regular
+from hwnas.supernet.published import PublishedSupernet
+from hwnas.supernet.published.load import load_published
 from hwnas.supernet.training import checkpoint
 from hwnas.supernet.training.recipe import Recipe, make_optimizer
 from hwnas.supernet.training.resume import Identity, check_supernet, differences
@@ -28,6 +30,17 @@ def save_trained(folder: Path, path: Path) -> None:
     content = checkpoint.load(checkpoints(folder)[-1])
     state = content.get("average", content["weights"])
     write_weights(state, path, {key: json.dumps(content[key], sort_keys=True) for key in HEAD_KEYS})
+
+
+def adopt_published(supernet: Supernet, form: PublishedSupernet, identity: Identity, path: Path, folder: Path) -> None:
+    """Write another project's weights into a folder as the checkpoint before the first epoch.
+
+    Raises:
+        ConfigError: they are no state dictionary of this project's supernet of the space.
+    """
+    load_published(supernet, form, path)
+    content = {"identity": identity, "weights": supernet.state_dict(), "optimizer": {}, "history": []}
+    checkpoint.save(folder, 0, content)
 
 
 def adopt(supernet: Supernet, recipe: Recipe, identity: Identity, path: Path, folder: Path) -> None:

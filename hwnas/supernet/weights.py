@@ -16,6 +16,7 @@ from hwnas.network import Network, build, operators_by_slot
 from hwnas.ops import Operator
 from hwnas.ops.operator import new_module
 from hwnas.space import AnySpace
+from hwnas.supernet.slicing.joint_bias import joint, third_of
 from hwnas.supernet.slicing.kernel_transform import (
     Size,
     center_crop,
@@ -45,19 +46,23 @@ class Supernet(nn.Module):
         space: the space whose networks are to be run.
         seed: seed of the initial weights; the global generator is left as it was.
         kernel_transform: whether a smaller kernel is a learned map of the larger one's centre, not the centre itself.
+        joint_bias: whether queries, keys and values of attention share one vector of biases, as in AutoFormer.
     """
 
-    def __init__(self, space: AnySpace, *, seed: int = 0, kernel_transform: bool = False) -> None:
+    def __init__(
+        self, space: AnySpace, *, seed: int = 0, kernel_transform: bool = False, joint_bias: bool = False
+    ) -> None:
         super().__init__()
         self.space_name = space.name
         self.kernel_transform = kernel_transform
+        self.joint_bias = joint_bias
         self._kernels: dict[str, tuple[Size, ...]] = {}
         self._templates: dict[tuple[str, Operator], _Template] = {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for scope, operators in _by_scope(space).items():
                 for name, value in _largest(scope, operators):
-                    self.register_parameter(name, nn.Parameter(value))
+                    self.register_parameter(name, nn.Parameter(joint(name, value) if joint_bias else value))
                 if kernel_transform:
                     self._kernels |= _elastic_kernels(scope, operators)
         for key, sizes in self._kernels.items():
@@ -98,7 +103,9 @@ class Supernet(nn.Module):
         if template is None:
             if len(self._templates) >= TEMPLATES:
                 self._templates.clear()
-            template = self._templates[slot, operator] = _Template(slot, operator, self._parameters, self._kernels)
+            template = self._templates[slot, operator] = _Template(
+                slot, operator, self._parameters, self._kernels, self.joint_bias
+            )
         return template
 
     def __getstate__(self) -> dict[str, Any]:
@@ -117,11 +124,12 @@ class _Template:
         operator: Operator,
         weights: Mapping[str, Tensor | None],
         kernels: Mapping[str, tuple[Size, ...]],
+        joint_bias: bool,
     ) -> None:
         with torch.random.fork_rng(devices=[]):
             self.module = new_module(operator)
         self._leading = operator.leading_axes
-        self._wires: list[tuple[dict[str, Any], str, str, str, Size, Steps]] = []
+        self._wires: list[tuple[dict[str, Any], str, str, str, Size, Steps, int]] = []
         named: dict[int, str] = {}  # a tied parameter goes by the first of its names
         for prefix, child in self.module.named_modules():
             for name, value in child._parameters.items():
@@ -130,7 +138,8 @@ class _Template:
                     key, size = key_of(operator.scope(slot), named.setdefault(id(value), full)), tuple(value.shape)
                     _check_fits(key, size, weights, operator)
                     steps = steps_to(key, kernels[key], size) if key in kernels else ()
-                    self._wires.append((child._parameters, name, full, key, size, steps))
+                    third = third_of(key) if joint_bias else 0
+                    self._wires.append((child._parameters, name, full, key, size, steps, third))
             if isinstance(child, _BatchNorm):
                 child.track_running_stats = False  # statistics stay as they are: a template is shared by all steps
         self._dropouts = [child for child in self.module.modules() if isinstance(child, _DropoutNd)]
@@ -141,7 +150,7 @@ class _Template:
     @property
     def names(self) -> set[str]:
         """The shared parameters that it uses."""
-        return {name for *_, key, _, steps in self._wires for name in (key, *(matrix for matrix, _ in steps))}
+        return {name for *_, key, _, steps, _ in self._wires for name in (key, *(matrix for matrix, _ in steps))}
 
     def run(self, weights: Mapping[str, Tensor | None], x: Tensors, *, training: bool, dropout: bool) -> Tensors:
         if self._mode != (training, dropout):
@@ -154,24 +163,31 @@ class _Template:
             self.module.to(device)  # buffers alone: no parameter is wired in
             self._device = device
         try:
-            for store, name, _, key, size, steps in self._wires:
-                store[name] = _slice(weights, key, size, steps, self._leading)
+            for store, name, _, key, size, steps, third in self._wires:
+                store[name] = _slice(weights, key, size, steps, self._leading, third)
             out = call(self.module, x)
         finally:
             self._unwire()
         return out
 
     def slices(self, weights: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
-        return {full: _slice(weights, key, size, steps, self._leading) for *_, full, key, size, steps in self._wires}
+        return {
+            full: _slice(weights, key, size, steps, self._leading, third)
+            for *_, full, key, size, steps, third in self._wires
+        }
 
     def _unwire(self) -> None:
         for store, name, *_ in self._wires:
             store[name] = None
 
 
-def _slice(weights: Mapping[str, Tensor | None], key: str, size: Size, steps: Steps, leading: int) -> Tensor:
+def _slice(
+    weights: Mapping[str, Tensor | None], key: str, size: Size, steps: Steps, leading: int, third: int
+) -> Tensor:
     value = weights[key]
     assert value is not None
+    if third:
+        return value[third * size[0] : (third + 1) * size[0]]
     if steps:
         return transformed(value, size, steps, weights)
     return value if value.shape == size else center_crop(value, size, leading)

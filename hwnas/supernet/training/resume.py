@@ -238,7 +238,7 @@ def differences(was: Identity, now: Identity, path: Path) -> list[str]:
             f"{name}: {before!r} then, {after!r} now"
             for name, before, after in [
                 *((key, was[key], now[key]) for key in ("space", "dataset", "seed")),
-                *((key, was.get(key), now.get(key)) for key in ("task", "targets", "network")),
+                *((key, was.get(key), now.get(key)) for key in ("task", "targets", "network", "published")),
                 *((f"train.{TRAIN.get(key, key)}", begun[key], value) for key, value in now["recipe"].items()),
             ]
             if before != after

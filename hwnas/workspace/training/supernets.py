@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ConfigError, RunError
 from hwnas.io.checkpoint_files import checkpoints
@@ -18,6 +18,7 @@ from hwnas.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from hwnas.supernet import Epoch, Recipe, Supernet
     from hwnas.supernet.distributed import WorkerSpec
+    from hwnas.supernet.published import PublishedSupernet
 
 
 @brief
@@ -28,6 +29,8 @@ class Trained:
     supernet: Supernet
     history: tuple[Epoch, ...]
     weights: str
+    published: str | None = None
+    """Project whose published weights these are."""
 
 
 def load_run(run: Workspace, reporter: Reporter) -> Trained:
@@ -36,15 +39,14 @@ def load_run(run: Workspace, reporter: Reporter) -> Trained:
     Raises:
         RunError: it was not trained yet, the checkpoint is damaged, or it is of other data, seed or recipe.
     """
-    from hwnas.supernet import identity_of, load_trained
+    from hwnas.supernet import load_trained
 
-    supernet, recipe = new_supernet(run), recipe_of(run)
-    identity = identity_of(run.space, run.dataset, recipe, run.experiment.seed)
-    history, path = load_trained(supernet, run.paths.train, identity)
-    if len(history) < recipe.epochs:
+    supernet, recipe, published = new_supernet(run), recipe_of(run), run.experiment.train.format
+    history, path = load_trained(supernet, run.paths.train, _identity(run, recipe))
+    if len(history) < recipe.epochs and published is None:
         after = f"{len(history)} of {recipe.epochs} epochs"
         reporter.info(f"{path}: training stopped after {after}; `{run.command('train')}` continues it")
-    return _trained(supernet, history)
+    return _trained(supernet, history, published)
 
 
 def supernet_of(run: Workspace, reporter: Reporter) -> Trained | None:
@@ -77,13 +79,14 @@ def check_weights(run: Workspace) -> None:
     Raises:
         ConfigError: it is one.
     """
-    weights = run.experiment.train.weights
+    weights, form = run.experiment.train.weights, run.experiment.train.format
     if weights is None or checkpoints(run.paths.train) or (path := run.paths.resolve(weights)).is_file():
         return
+    what = "Weights that `hwnas train --save` wrote" if form is None else f"A state dictionary of the format `{form}`"
     raise ConfigError(
         f"there is no file `{weights}`",
         where=f"experiment `{run.experiment.name}`: train.weights",
-        allowed=f"Weights that `hwnas train --save` wrote. Looked for {path}",
+        allowed=f"{what}. Looked for {path}",
         do="Correct the path, or leave `train.weights` out to train",
     )
 
@@ -95,15 +98,30 @@ def adopt_weights(run: Workspace) -> None:
         ConfigError: they are of another space, seed, recipe or data, or there are none.
         RunError: they are damaged.
     """
-    from hwnas.supernet import identity_of
-    from hwnas.supernet.trained_weights import adopt
+    from hwnas.supernet.trained_weights import adopt, adopt_published
 
     check_weights(run)
     if run.experiment.train.weights is None or checkpoints(run.paths.train):
         return
     recipe, path = recipe_of(run), run.paths.resolve(run.experiment.train.weights)
-    identity = identity_of(run.space, run.dataset, recipe, run.experiment.seed)
-    adopt(new_supernet(run), recipe, identity, path, run.paths.train)
+    identity, form = _identity(run, recipe), published_form(run)
+    if form is None:
+        adopt(new_supernet(run), recipe, identity, path, run.paths.train)
+    else:
+        adopt_published(new_supernet(run), form, identity, path, run.paths.train)
+
+
+def check_published(run: Workspace) -> None:
+    """Refuse published weights that do not fill the run's supernet, unless its folder has a checkpoint of them.
+
+    Raises:
+        ConfigError: they do not, or there are none.
+    """
+    from hwnas.supernet.published.load import load_published
+
+    weights, form = run.experiment.train.weights, published_form(run)
+    if form is not None and weights is not None and not checkpoints(run.paths.train):
+        load_published(new_supernet(run), form, run.paths.resolve(weights))
 
 
 def untrained(run: Workspace) -> Trained:
@@ -119,8 +137,13 @@ def new_supernet(run: Workspace) -> Supernet:
 
     if run.experiment.threads is not None:
         torch.set_num_threads(run.experiment.threads)
-    transform = run.experiment.train.kernel_transform
-    supernet = Supernet(run.space, seed=run.experiment.seed, kernel_transform=transform)
+    form = published_form(run)
+    supernet = Supernet(
+        run.space,
+        seed=run.experiment.seed,
+        kernel_transform=run.experiment.train.kernel_transform or (form is not None and form.kernel_transform),
+        joint_bias=form is not None and form.joint_bias,
+    )
     if run.experiment.train.initial_weights is not None:
         load_initial(supernet, run)
     return supernet.to(torch_device(run.experiment.device))
@@ -167,11 +190,37 @@ def initial_weights(run: Workspace) -> Path:
     return path
 
 
+def published_form(run: Workspace) -> PublishedSupernet | None:
+    """Return the form of the published weights that the run begins with; None if it trains.
+
+    Raises:
+        ConfigError: there is no such form.
+    """
+    name = run.experiment.train.format
+    if name is None:
+        return None
+    from hwnas.registry import member
+    from hwnas.supernet.published import PUBLISHED_SUPERNETS
+
+    where = f"experiment `{run.experiment.name}`: train.format"
+    form: PublishedSupernet = member(PUBLISHED_SUPERNETS, name, what="format of weights", where=where)
+    return form
+
+
+def _identity(run: Workspace, recipe: Recipe) -> dict[str, Any]:
+    """Return the identity of the run's training, or of the weights that stand for it."""
+    from hwnas.supernet import identity_of
+
+    train = run.experiment.train
+    own = {} if train.format is None else {"published": {"format": train.format, "weights": train.weights}}
+    return {**identity_of(run.space, run.dataset, recipe, run.experiment.seed), **own}
+
+
 def recipe_of(run: Workspace) -> Recipe:
     """Return the recipe by which the run's supernet is trained."""
     from hwnas.supernet import Recipe
 
-    recipe = Recipe(**run.experiment.train.model_dump(exclude={"weights"}))
+    recipe = Recipe(**run.experiment.train.model_dump(exclude={"weights", "format"}))
     if recipe.initial_weights is None:
         return recipe
     return replace(recipe, initial_weights=sha256_of(initial_weights(run)))
@@ -193,11 +242,11 @@ def worker_spec(run: Workspace, supernet: Supernet, recipe: Recipe) -> WorkerSpe
     )
 
 
-def _trained(supernet: Supernet, history: list[Epoch]) -> Trained:
+def _trained(supernet: Supernet, history: list[Epoch], published: str | None = None) -> Trained:
     digest = hashlib.sha256()
     for name, value in sorted(supernet.state_dict().items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return Trained(supernet, tuple(history), digest.hexdigest()[:12])
+    return Trained(supernet, tuple(history), digest.hexdigest()[:12], published)
 
 
 def torch_device(name: str) -> str:
