@@ -38,6 +38,8 @@ class OpenedBuild:
         decisions, optional = self.kept
         choices = [(decision.name, decision.options) for decision in decisions]
         parts = self.source.file.digest, self.source.function, self.source.weights_digest, choices, optional
+        if self.source.scores is not None:
+            parts = *parts, self.source.scores.digest  # type: ignore[assignment]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     def __call__(self, choose: Callable[[str, Sequence[Any]], Any]) -> tuple[Shape, dict[str, Operator]]:

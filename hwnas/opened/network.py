@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,8 @@ from hwnas.opened.decisions import Decision, decisions_of
 from hwnas.opened.groups import Channels, Dependencies, Flow, flow_of
 from hwnas.opened.slicing import Cut, masked, sliced
 from hwnas.ops import Shape
-from hwnas.supernet.slicing.channel_sorting import sort_channels
+from hwnas.supernet.slicing.channel_groups import Group
+from hwnas.supernet.slicing.channel_sorting import importance, sort_channels
 
 PROBE_IMAGES = 2
 PROBE_BATCH = 8
@@ -34,6 +36,7 @@ class OpenedNetwork:
         root: the module with its weights; its channels are sorted in entry.
         shape: shape of one input.
         where: entry of the module, for errors.
+        scores: importance of the members of groups, by name, in place of the L1 norm of the weights that read them.
 
     Raises:
         SpaceError: it cannot be followed, or what is left of it computes something else.
@@ -42,6 +45,7 @@ class OpenedNetwork:
     root: nn.Module
     shape: Shape
     where: str
+    scores: Mapping[str, Any] | None = None
     groups: dict[int, Channels] = field(init=False)
     max_difference: float = field(init=False, default=0.0)
 
@@ -233,7 +237,11 @@ class OpenedNetwork:
                 state[name].detach().copy_(value)
 
     def _sort(self, numbers: list[int]) -> None:
-        sort_channels(self.root, [self.groups[number].group for number in numbers])
+        sort_channels(self.root, [self.groups[number].group for number in numbers], judged=self._importance)
+
+    def _importance(self, root: nn.Module, group: Group) -> Tensor:
+        scores = None if self.scores is None else self.scores.get(group.name)
+        return importance(root, group) if scores is None else torch.as_tensor(scores)
 
     @staticmethod
     def _difference(one: Tensor, other: Tensor) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from itertools import product
 from pathlib import Path
@@ -176,6 +176,8 @@ def open_run(
     folder = reference_path if inside else runs / experiment.name
     experiment = as_begun(experiment, folder / "experiment.yaml")
     called = on_command_line(reference) + ("" if inside or runs == Path("runs") else f" --runs {runs}")
+    from hwnas.workspace.training.importance import kept_order, order_channels
+
     run = Workspace(experiment, space, space_file, folder, base, called)
     run.source  # noqa: B018 - a source that is not there is told before any work
     if (drawn := experiment.search.zero_cost_init) is not None:
@@ -189,5 +191,6 @@ def open_run(
     for name, pair in experiment.pairs.items():
         link_of(pair.link, experiment, base, where=f"experiment `{experiment.name}`: pairs.{name}.link")
     before(run)
-    check_opened(space, space_file, reporter)
-    return run
+    run = replace(run, space=kept_order(run))
+    check_opened(run.space, space_file, reporter)
+    return replace(run, space=order_channels(run, reporter))

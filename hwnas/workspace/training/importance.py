@@ -1,0 +1,87 @@
+"""Order of the channels of a network of the user's: found once on training data, kept in the run's folder."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+
+from hwnas.errors import ConfigError, SpaceError, TrainingError, raised
+from hwnas.opened.build import OpenedBuild
+from hwnas.opened.channel_scores import ChannelScores, read_scores
+from hwnas.space import AnySpace, FunctionSpace
+from hwnas.workspace.progress import Reporter, default_reporter
+from hwnas.workspace.workspace import Workspace
+
+IMPORTANCE_SAMPLES = 512
+BATCH_SIZE = 32
+
+
+def kept_order(run: Workspace) -> AnySpace:
+    """Return the run's space with the order of channels that its folder keeps, if it keeps one."""
+    build = _build(run.space)
+    if build is None or build.source.scores is not None or build.source.importance in (None, "l1"):
+        return run.space
+    with suppress(SpaceError):
+        scores = read_scores(run.paths.importance)
+        if scores.kind == build.source.importance:
+            return _sorted(run.space, build, scores)
+    return run.space
+
+
+def order_channels(run: Workspace, reporter: Reporter | None) -> AnySpace:
+    """Return the run's space with its channels sorted by their importance on training data, where they are to be.
+
+    Raises:
+        ConfigError: the run has no data, though an importance is named that needs some.
+        TrainingError: the network does not run on them.
+    """
+    build = _build(run.space)
+    if build is None or build.source.scores is not None or build.source.importance in (None, "l1"):
+        return run.space
+    if run.experiment.data is None:
+        raise ConfigError(
+            f"`importance: {build.source.importance}` looks at data, but none is named",
+            where=f"experiment `{run.experiment.name}`: space",
+            allowed="`l1` looks at weights alone",
+            do="Add `data`, or write `importance: l1`",
+        )
+    kind = build.source.importance
+    default_reporter(reporter).info(f"sorting channels by `{kind}` on {IMPORTANCE_SAMPLES} training samples")
+    return _sorted(run.space, build, _scored(run, build, kind))
+
+
+def _scored(run: Workspace, build: OpenedBuild, kind: str) -> ChannelScores:
+    import torch
+
+    from hwnas.data.batches import batches
+    from hwnas.network import lower
+    from hwnas.opened.importance import scores_on_data
+    from hwnas.opened.source import module_of
+
+    train, network = run.dataset.train, build.network
+    module, shape = module_of(build.source)
+    groups = [channels.group for channels in network.groups.values() if channels.closed is None]
+    generator = torch.Generator().manual_seed(run.experiment.seed)
+    drawn = islice(batches(train, BATCH_SIZE, generator=generator), max(1, IMPORTANCE_SAMPLES // BATCH_SIZE))
+    task = train.fit(lower(run.space, run.space.largest()).task)
+    try:
+        return scores_on_data(module, shape, groups, kind, drawn, task)
+    except Exception as error:  # of the user's module
+        raise TrainingError(
+            f"the importance of channels cannot be found on training data ({raised(error)})",
+            where=f"{build.source.where}: importance {kind}",
+            allowed="The network runs on the data, and its loss has gradients",
+            do="Correct the module or the data, or write `importance: l1` in the space",
+        ) from error
+
+
+def _build(space: AnySpace) -> OpenedBuild | None:
+    build = space.build if isinstance(space, FunctionSpace) else None
+    return build if isinstance(build, OpenedBuild) else None
+
+
+def _sorted(space: AnySpace, build: OpenedBuild, scores: ChannelScores) -> AnySpace:
+    source = replace(build.source, importance=scores.kind, scores=scores)
+    assert isinstance(space, FunctionSpace)
+    return replace(space, build=replace(build, source=source))
