@@ -24,7 +24,12 @@ from hwnas.problem.fronts.remeasure import remeasure_front
 from hwnas.problem.live import raise_if_paused
 from hwnas.problem.population_costs import make_surrogate_spec
 from hwnas.problem.studies import early_stopping_of, study_evaluations, study_name, study_storage, weights_producer
-from hwnas.problem.warm_start import import_scores, initial_architectures, zero_cost_candidates
+from hwnas.problem.warm_start import (
+    exact_candidates,
+    import_scores,
+    initial_architectures,
+    zero_cost_candidates,
+)
 from hwnas.problem.workers import SearchJob, run_study, scorers_of
 from hwnas.rows import frame
 from hwnas.search.evaluate import Evaluation
@@ -269,6 +274,7 @@ def _open_study(
                     run.space.smallest(),
                     run.space.largest(),
                     *initial_architectures(run),
+                    *exact_candidates(run, name, proxy, cost_models),
                     *zero_cost_candidates(run, name, cost_models, store, reporter),
                 ]
             )

@@ -66,6 +66,14 @@ class Flow:
         """Return the channels where groups keep so many members."""
         return prod(members.get(group, size) if group is not None else size for group, size in self.factors)
 
+    def places(self, members: Mapping[int, int]) -> Tensor:
+        """Return which of the channels stay where groups keep so many members, as numbers."""
+        places = torch.zeros(1, dtype=torch.int64)
+        for group, size in self.factors:
+            kept = members.get(group, size) if group is not None else size
+            places = (places[:, None] * size + torch.arange(kept)).flatten()
+        return places
+
 
 @dataclass
 class Dependencies:
@@ -88,7 +96,7 @@ class Dependencies:
             for segment in segments:
                 x = segment.eval()(x)
                 labels = following.labels(x)
-                leaving.append((tuple(x.shape[1:]), labels[_channel_axis(x.ndim)]))
+                leaving.append((tuple(x.shape[1:]), labels[channel_axis(x.ndim)]))
             for label in following.labels(x):
                 fix(label, "it is the network's output")
         return leaving
@@ -170,7 +178,7 @@ def flow_of(shape: Shape, label: Label, numbers: Mapping[Axis, int]) -> Flow:
     return Flow(shape, (*factors, (None, rest)))
 
 
-def _channel_axis(axes: int) -> int:
+def channel_axis(axes: int) -> int:
     """Return the axis of channels: the last of tokens (batch, tokens, width), else the one after the batch."""
     return 2 if axes == 3 else 1
 

@@ -14,6 +14,7 @@ from hwnas.config import Experiment
 from hwnas.errors import ConfigError
 from hwnas.export import check_input
 from hwnas.network import Network, bound_task, first_shape, lower
+from hwnas.opened.build import opened_build
 from hwnas.registry import plugin_files
 from hwnas.report.units import Units
 from hwnas.selection import check_rule
@@ -66,6 +67,8 @@ class Workspace:
                 allowed="A source that needs no data is a table, a training-free score or a function of yours",
                 do="Add `data`, or use another `accuracy.source`",
             )
+        if source.opened:
+            opened_build(self.space)
         for name, tier in self.experiment.tiers.items():
             check_limited(tier.limits, source, config.source, self.space.task, where=f"{where}: tiers.{name}.limits")
         return source
