@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -68,24 +69,23 @@ class BlockDistiller:
         entering = self._kept(index, features.entering, members)
         leaving = self._kept(index + 1, features.leaving, members)
         last = index == len(self.network.links) - 1
+        module = _nearest(module.eval(), entering, leaving)
         told = hashlib.sha256(f"{self.seed} {index} {operator.widths}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(told[:4], "big"))
         adam = torch.optim.Adam(module.parameters(), LEARNING_RATE)
-        steps = self.epochs * max(1, len(entering) // BATCH)
-        cycle = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
-        module.train()
+        batches = max(1, len(entering) // BATCH)
+        cycle = torch.optim.lr_scheduler.CosineAnnealingLR(adam, self.epochs * batches)
         scale = float(leaving.var()) + 1e-12
-        for step in range(steps):
-            if step % max(1, len(entering) // BATCH) == 0:
-                order = torch.randperm(len(entering), generator=generator)
-            some = order[(step * BATCH) % max(BATCH, len(entering) // BATCH * BATCH) :][:BATCH]
-            out = module(entering[some])
-            loss = self.task.distill(out, leaving[some], 1.0) if last else (out - leaving[some]).square().mean() / scale
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
-            cycle.step()
-        return _settled(module, entering)
+        for _ in range(self.epochs):
+            order = torch.randperm(len(entering), generator=generator)
+            for some in torch.split(order, BATCH)[:batches]:
+                out, target = module(entering[some]), leaving[some]
+                loss = self.task.distill(out, target, 1.0) if last else (out - target).square().mean() / scale
+                adam.zero_grad()
+                loss.backward()
+                adam.step()
+                cycle.step()
+        return module
 
     def divergence(self, index: int, replaced: nn.Module | None, members: dict[int, int], features: Features) -> float:
         """Return how far the outputs of the network go from its own with one block replaced, or left out if None.
@@ -125,14 +125,20 @@ def _in_parts(module: nn.Module, x: Tensor) -> Tensor:
         return torch.cat([module(part) for part in torch.split(x, BATCH)])
 
 
-def _settled(module: nn.Module, entering: Tensor) -> nn.Module:
-    """Return a block in evaluation, the statistics of its normalisation recomputed from all features."""
-    module.eval()
-    norms = [one for one in module.modules() if isinstance(one, _BatchNorm)]
+def _nearest(module: nn.Module, entering: Tensor, leaving: Tensor) -> nn.Module:
+    """Return a block with the statistics of its normalisation as they are, or as its features have them: whichever is
+    nearer to what it learns. They stay so while it learns, as the trained block's do."""
+    settled = copy.deepcopy(module)
+    norms = [one for one in settled.modules() if isinstance(one, _BatchNorm)]
+    if not norms:
+        return module
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
-    if norms:
-        _in_parts(module, entering)
-    return module.eval()
+    _in_parts(settled, entering)
+    for norm, own in zip(norms, (one for one in module.modules() if isinstance(one, _BatchNorm)), strict=True):
+        norm.eval()
+        norm.momentum = own.momentum
+    far = [float((_in_parts(one, entering) - leaving).square().mean()) for one in (module, settled)]
+    return settled if far[1] < far[0] else module

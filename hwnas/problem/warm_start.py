@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import pairwise
 
 from hwnas.accuracy import Accuracy
@@ -19,7 +20,8 @@ from hwnas.search.fronts import read_front
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study
 from hwnas.search.successive_halving import sample_initial
-from hwnas.space import Architecture
+from hwnas.space import Architecture, Choice
+from hwnas.space.architecture import Value
 from hwnas.workspace.architectures import architecture_of, read_json
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.workspace import Workspace
@@ -156,13 +158,14 @@ def exact_candidates(
             forms.append(Form(picks, added, loss))
         blocks.append(forms)
     known = feasible_scores(run, tier, cost_models)
-    found = [
-        run.space.sample(lambda choice, picks=picks: picks.get(choice.name, choice.options[-1]))
-        for _, _, picks in exact_front(blocks)
-    ]
+    found = [run.space.sample(partial(_picked, picks)) for _, _, picks in exact_front(blocks)]
     within = [one for one in dict.fromkeys(found) if known(one) is not None]
     count = min(len(within), max(1, run.experiment.search.trials // 2))
     return [within[round(place * (len(within) - 1) / max(1, count - 1))] for place in range(count)]
+
+
+def _picked(picks: Mapping[str, Value], choice: Choice) -> Value:
+    return picks.get(choice.name, choice.options[-1])
 
 
 def _columns(run: Workspace, config: ZeroCostInitConfig, reporter: Reporter) -> list[ProxyColumn]:
