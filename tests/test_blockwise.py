@@ -134,7 +134,7 @@ def test_scores_are_sums_over_blocks_and_are_kept(finished: Path) -> None:
 def test_halving_goes_on_from_blockwise_scores_to_trained_networks(finished: Path) -> None:
     rungs = json.loads((finished / "ladder" / "cloud.json").read_text())["rungs"]
     assert [rung["metric"] for rung in rungs] == ["score@blockwise", "top1@alone"]
-    assert len(rungs[-1]["networks"]) == 2
+    assert rungs[-1]["networks"] == 2
 
 
 def test_blockwise_and_the_teacher_want_a_network_that_is_opened(tmp_path: Path) -> None:

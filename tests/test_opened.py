@@ -59,7 +59,7 @@ def test_the_largest_network_is_the_given_one(net: Path, weights: Path) -> None:
     assert (Supernet(space).eval()(images(), largest) - expected).abs().max() <= 1e-5
 
 
-@pytest.mark.parametrize("function", ["model", "tokens", "shared"])
+@pytest.mark.parametrize("function", ["model", "tokens", "shared", "dense", "denser", "skipping"])
 def test_every_network_is_a_slice_of_the_largest(net: Path, function: str) -> None:
     space = opened(net, function)
     supernet, rng = Supernet(space).eval(), random.Random(0)
@@ -95,6 +95,22 @@ def test_containers_of_ones_own_are_opened_down_to_their_blocks(net: Path) -> No
         "stages.1.blocks.1.conv1.width": (8, 16, 24, 32),
         **{f"{slot}.depth": (0, 1) for slot in (blocks[0], blocks[1], blocks[3])},
     }
+
+
+def test_channels_that_are_joined_end_to_end_are_cut_where_each_lies(net: Path) -> None:
+    for function in ("dense", "denser", "skipping"):
+        network = opened(net, function).build.network  # type: ignore[attr-defined]
+        assert network.elastic_share == 1
+        assert not network.closed
+        assert network.max_difference <= 1e-5
+    space = opened(net, "dense")
+    name = "layers.0.conv2.width"
+    small = lower(space, space.sample(lambda choice: 8 if choice.name == name else choice.options[-1]))
+    whole, cut = build(lower(space, space.largest())).eval(), build(small).eval()
+    kept = [*range(24), *range(32, 48)]  # the stem's 16, 8 of the first layer's 16, those of the second
+    ours, theirs = (one.get_parameter(f"{small.slots[-1]}.fc.weight") for one in (cut, whole))
+    assert torch.equal(ours, theirs[:, kept])
+    assert {c.name for c in opened(net, "denser").choices if c.options == (0.5, 1.0)}  # many that meet: together
 
 
 def test_attention_is_cut_by_heads(net: Path) -> None:

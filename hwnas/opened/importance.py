@@ -123,5 +123,5 @@ def _by_channel(layer: nn.Module, x: Tensor, *, mean: bool = False) -> Tensor:
 def _members(values: Tensor, place: ParameterAxis, *, mean: bool = False) -> Tensor:
     """Return (samples, members) of (samples, channels)."""
     fold = partial(torch.mean if mean else torch.sum, dim=(1, 3))
-    folded: Tensor = fold(torch.unflatten(values, 1, (place.before, -1, place.after)))
+    folded: Tensor = fold(torch.unflatten(place.stretch(values, 1), 1, (place.before, -1, place.after)))
     return folded

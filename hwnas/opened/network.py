@@ -15,7 +15,7 @@ from hwnas.errors import SpaceError
 from hwnas.opened.chain import chain_of
 from hwnas.opened.decisions import Decision, decisions_of
 from hwnas.opened.groups import Channels, Dependencies, Flow, flow_of
-from hwnas.opened.slicing import Cut, masked, sliced
+from hwnas.opened.slicing import Cut, kept_places, masked, sliced
 from hwnas.ops import Shape
 from hwnas.supernet.slicing.channel_groups import Group
 from hwnas.supernet.slicing.channel_sorting import importance, sort_channels
@@ -58,7 +58,10 @@ class OpenedNetwork:
         found = followed.groups()
         self.groups = dict(enumerate(found.values()))
         numbers = {axis: number for number, axis in enumerate(found)}
-        self.flows = [Flow(self.shape, ((None, _channels(self.shape)),)), *(flow_of(*one, numbers) for one in leaving)]
+        self.flows = [
+            Flow(self.shape, (((None, _channels(self.shape)),),)),
+            *(flow_of(*one, numbers) for one in leaving),
+        ]
         self.produced = followed.produced()
         self.produced_by = {number: followed.produced_by(channels) for number, channels in self.groups.items()}
         self._close_narrow()
@@ -86,9 +89,7 @@ class OpenedNetwork:
             for entry in channels.group.places:
                 places.setdefault(entry.parameter, []).append(number)
         names = [[n for n, _ in [*one.named_parameters(), *one.named_buffers()]] for one in self._segments(self.meta)]
-        flowing = [
-            [g for flow in self.flows[i : i + 2] for g, _ in flow.factors if g is not None] for i in range(len(names))
-        ]
+        flowing = [[group for flow in self.flows[i : i + 2] for group in flow.groups] for i in range(len(names))]
         return [
             tuple(dict.fromkeys([*flowing[i], *(n for name in listed for n in sorted(places.get(name, ())))]))
             for i, listed in enumerate(names)
@@ -98,7 +99,7 @@ class OpenedNetwork:
     def decisions(self) -> tuple[Decision, ...]:
         """Choices between widths."""
         open_ones = {number: channels for number, channels in self.groups.items() if channels.closed is None}
-        flowing = {group for flow in self.flows for group, _ in flow.factors}
+        flowing = {group for flow in self.flows for group in flow.groups}
         count: dict[int, int] = {}
         for numbers in self.numbers:
             for number in numbers:
@@ -106,13 +107,22 @@ class OpenedNetwork:
         hidden = [
             [n for n in numbers if n in open_ones and n not in flowing and count[n] == 1] for numbers in self.numbers
         ]
-        return decisions_of(open_ones, hidden, [link.slot for link in self.links])
+        together = [[n for n in numbers if n in open_ones and n in flowing] for numbers in self.numbers]
+        return decisions_of(open_ones, hidden, [link.slot for link in self.links], together)
 
     # --- smaller versions ---
 
     def part(self, index: int, members: Members, *, meta: bool = False) -> nn.Module:
         """Return a new module of one segment with so many members of its groups."""
         return sliced(self._whole(meta)[index], self._cuts(index, members))
+
+    def kept(self, index: int, members: Members) -> dict[str, dict[int, Tensor]]:
+        """Return which places of a segment's parameters stay with so many members, by name and axis that is cut."""
+        by_tensor: dict[str, list[Cut]] = {}
+        for entry, count in self._cuts(index, members):
+            by_tensor.setdefault(entry.parameter, []).append((entry, count))
+        values = dict(self._on_meta[index].named_parameters())
+        return {n: kept_places(values[n], cuts) for n, cuts in by_tensor.items() if n in values}
 
     def _cuts(self, index: int, members: Members) -> Iterator[Cut]:
         for number in self.numbers[index]:
@@ -206,7 +216,7 @@ class OpenedNetwork:
             for number in numbers:
                 group = self.groups[number].group
                 for entry in group.places:
-                    value = state[entry.parameter].detach()
+                    value = entry.stretch(state[entry.parameter].detach())
                     apart = torch.unflatten(value, entry.axis, (group.size, entry.after))
                     value.copy_(apart.flip(entry.axis).flatten(entry.axis, entry.axis + 1))
 

@@ -121,7 +121,8 @@ class _Template:
         with torch.random.fork_rng(devices=[]):
             self.module = new_module(operator)
         self._leading = operator.leading_axes
-        self._wires: list[tuple[dict[str, Any], str, str, str, Size, Steps]] = []
+        self._wires: list[tuple[dict[str, Any], str, str, str, Size, Steps, Mapping[int, Tensor]]] = []
+        kept = operator.kept_places()
         named: dict[int, str] = {}  # a tied parameter goes by the first of its names
         for prefix, child in self.module.named_modules():
             for name, value in child._parameters.items():
@@ -130,7 +131,7 @@ class _Template:
                     key, size = key_of(operator.scope(slot), named.setdefault(id(value), full)), tuple(value.shape)
                     _check_fits(key, size, weights, operator)
                     steps = steps_to(key, kernels[key], size) if key in kernels else ()
-                    self._wires.append((child._parameters, name, full, key, size, steps))
+                    self._wires.append((child._parameters, name, full, key, size, steps, kept.get(full, {})))
             if isinstance(child, _BatchNorm):
                 child.track_running_stats = False  # statistics stay as they are: a template is shared by all steps
         self._dropouts = [child for child in self.module.modules() if isinstance(child, _DropoutNd)]
@@ -141,7 +142,7 @@ class _Template:
     @property
     def names(self) -> set[str]:
         """The shared parameters that it uses."""
-        return {name for *_, key, _, steps in self._wires for name in (key, *(matrix for matrix, _ in steps))}
+        return {name for *_, key, _, steps, _ in self._wires for name in (key, *(matrix for matrix, _ in steps))}
 
     def run(self, weights: Mapping[str, Tensor | None], x: Tensors, *, training: bool, dropout: bool) -> Tensors:
         if self._mode != (training, dropout):
@@ -154,24 +155,38 @@ class _Template:
             self.module.to(device)  # buffers alone: no parameter is wired in
             self._device = device
         try:
-            for store, name, _, key, size, steps in self._wires:
-                store[name] = _slice(weights, key, size, steps, self._leading)
+            for store, name, _, key, size, steps, kept in self._wires:
+                store[name] = _slice(weights, key, size, steps, self._leading, kept)
             out = call(self.module, x)
         finally:
             self._unwire()
         return out
 
     def slices(self, weights: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
-        return {full: _slice(weights, key, size, steps, self._leading) for *_, full, key, size, steps in self._wires}
+        return {
+            full: _slice(weights, key, size, steps, self._leading, kept)
+            for *_, full, key, size, steps, kept in self._wires
+        }
 
     def _unwire(self) -> None:
         for store, name, *_ in self._wires:
             store[name] = None
 
 
-def _slice(weights: Mapping[str, Tensor | None], key: str, size: Size, steps: Steps, leading: int) -> Tensor:
+def _slice(
+    weights: Mapping[str, Tensor | None],
+    key: str,
+    size: Size,
+    steps: Steps,
+    leading: int,
+    kept: Mapping[int, Tensor],
+) -> Tensor:
     value = weights[key]
     assert value is not None
+    if kept and value.shape != size:
+        for axis, places in kept.items():
+            value = value.index_select(axis, places.to(value.device))
+        return value
     if steps:
         return transformed(value, size, steps, weights)
     return value if value.shape == size else center_crop(value, size, leading)

@@ -55,7 +55,7 @@ def importance(supernet: nn.Module, group: Group) -> Tensor:
     total = torch.zeros(group.size, dtype=torch.float64)
     for place in reading:
         value = _tensor(supernet, place.parameter).detach().cpu().double().abs()
-        total += _apart(value, place, group.size).movedim(place.axis + 1, 0).flatten(1).sum(1)
+        total += _apart(place.stretch(value), place, group.size).movedim(place.axis + 1, 0).flatten(1).sum(1)
     return total
 
 
@@ -77,7 +77,13 @@ def _alike(value: Tensor, optimizer: torch.optim.Optimizer | None) -> Iterable[T
 
 
 def _moved(value: Tensor, place: ParameterAxis, size: int, order: Tensor) -> Tensor:
-    return _apart(value, place, size).index_select(place.axis + 1, order).flatten(place.axis, place.axis + 2)
+    part = place.stretch(value)
+    moved = _apart(part, place, size).index_select(place.axis + 1, order).flatten(place.axis, place.axis + 2)
+    if place.length is None:
+        return moved
+    whole = value.clone()
+    place.stretch(whole).copy_(moved)
+    return whole
 
 
 def _apart(value: Tensor, place: ParameterAxis, size: int) -> Tensor:
