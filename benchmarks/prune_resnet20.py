@@ -6,10 +6,10 @@
 The network is trained once (`--epochs`), which its state in `--folder` keeps. For each seed it is opened, its blocks
 are distilled, and the front of widths and depth is searched under a limit on latency, 0.7 of what the network itself
 takes in ONNX Runtime with one thread, timed as a whole. The best network is trained on for a quarter of the epochs,
-with the network as its teacher, and exported. Torch-Pruning cuts the same network to as many FLOPs by magnitude, over all
-layers (`global`) and by one ratio in each (`uniform`); both are trained on with the same recipe. All files are timed
-together at the end, interleaved. `--rank 30` also trains 30 random assemblies alike for an epoch and gives the rank
-correlation of their accuracies with their blockwise scores. What is finished is kept in the folder: the command
+with the network as its teacher, and exported. Torch-Pruning cuts the same network to as many FLOPs by magnitude, over
+all layers (`global`) and by one ratio in each (`uniform`); both are trained on with the same recipe. All files are
+timed together at the end, interleaved. `--rank 30` also trains 30 random assemblies alike for an epoch and gives the
+rank correlation of their accuracies with their blockwise scores. What is finished is kept in the folder: the command
 continues.
 """
 

@@ -268,6 +268,7 @@ def test_keys_of_a_network_as_a_space_are_checked(net: Path) -> None:
     for raw, told in (
         ({"weights": "x"}, "`network` is missing"),
         ({"network": "net.txt"}, "`network` is"),
+        ({"network": "two_inputs.onnx"}, "`network` is 'two_inputs.onnx'"),
         ({"network": f"{net}:model", "input": "3x3"}, "`input` is"),
         ({"network": f"{net}:model", "weight": "x"}, "unknown key `weight`"),
     ):
@@ -321,6 +322,14 @@ def test_taylor_is_the_first_order_change_of_the_loss(net: Path) -> None:
     assert torch.allclose(torch.as_tensor(scores.values[groups[0].name]), expected, rtol=1e-4)
 
 
+def test_a_file_without_code_is_no_network(tmp_path: Path) -> None:
+    for name in ("two_inputs.onnx", "net.tflite", "whole_module.pt"):
+        with pytest.raises(SpaceError) as caught:
+            pipeline.open_network(name, out=tmp_path / "x.yaml")
+        assert "file without code" in caught.value.do
+        assert "FILE.py:FUNCTION" in caught.value.allowed
+
+
 def test_an_importance_that_looks_at_data_wants_some(net: Path, weights: Path, tmp_path: Path) -> None:
     experiment = _importance_run(tmp_path, net, weights, importance="taylor")
     raw = {**yaml.safe_load(experiment.read_text()), "data": None, "accuracy": {"source": "synflow"}}
@@ -329,6 +338,10 @@ def test_an_importance_that_looks_at_data_wants_some(net: Path, weights: Path, t
         pipeline.open_run(experiment, runs=tmp_path / "runs")
     with pytest.raises(SpaceError, match="`importance` is 'taylr'"):
         pipeline.open_space({"network": f"{net}:model", "importance": "taylr"})
+    raw = {**yaml.safe_load(experiment.read_text()), "data": {"name": "digits", "limit": 1}, "accuracy": {}}
+    experiment.write_text(yaml.safe_dump(raw))
+    with pytest.raises(ConfigError, match="looks at training samples, and there are 1"):
+        pipeline.open_run(experiment, runs=tmp_path / "runs")
     (tmp_path / "bad.npz").write_bytes(b"PK nothing")
     with pytest.raises(SpaceError, match="cannot be read"):
         pipeline.open_space({"network": f"{net}:model", "importance": str(tmp_path / "bad.npz")})

@@ -15,15 +15,18 @@ from torch import nn
 
 from hwnas.accuracy.block_distillation import BlockDistiller
 from hwnas.accuracy.source import AccuracyContext
+from hwnas.errors import ConfigError
 from hwnas.io.atomic import write_file
 from hwnas.network import Network, build
 from hwnas.opened.build import OpenedBuild, opened_build
 from hwnas.opened.operator import Opened
 from hwnas.space import Architecture
 from hwnas.supernet.batchnorm import calibration_inputs
+from hwnas.words import counted
 
 EPOCHS = 4
 HELD_SAMPLES = 256
+FEWEST_SAMPLES = 64
 
 
 @final
@@ -88,11 +91,18 @@ def blockwise(context: AccuracyContext) -> BlockwiseAccuracy:
     """Return the score by distilled blocks of a network of the user's.
 
     Raises:
-        ConfigError: the space is of another kind.
+        ConfigError: the space is of another kind, or samples are too few.
     """
     build_of = opened_build(context.space)
     settings, epochs = context.settings, context.settings.epochs or EPOCHS
     count = settings.calibration_batches * settings.batch_size
+    if (there := min(count, len(context.dataset().train))) < FEWEST_SAMPLES:
+        raise ConfigError(
+            f"blocks learn from {counted(there, 'sample')}",
+            where="accuracy: calibration_batches, batch_size",
+            allowed=f"{FEWEST_SAMPLES} training samples or more",
+            do="Raise `calibration_batches` or `batch_size`, or give more data",
+        )
 
     def distiller() -> BlockDistiller:
         dataset = context.dataset()

@@ -55,8 +55,12 @@ def source_of(network: Any, weights: Any, shape: Any, *, where: str, base: Path)
     """
     key = f"{where}: network"
     if not isinstance(network, str) or not network.rpartition(":")[0].endswith(".py"):
+        without_code = str(network).endswith((".onnx", ".tflite", ".pt2", ".pt", ".pth", ".safetensors"))
+        do = (
+            "Name the function that makes the module: of a file without code nothing can be cut" if without_code else ""
+        )
         raise space_error(
-            f"`network` is {network!r}", where, f"`network: FILE.py:FUNCTION`. {FUNCTION_FORM}", "Correct it"
+            f"`network` is {network!r}", where, f"`network: FILE.py:FUNCTION`. {FUNCTION_FORM}", do or "Correct it"
         )
     _name, function, file = check_reference(network, base=base, where=key)
     assert file is not None

@@ -15,6 +15,7 @@ from hwnas.workspace.workspace import Workspace
 
 IMPORTANCE_SAMPLES = 512
 BATCH_SIZE = 32
+FEWEST_SAMPLES = 64
 
 
 def kept_order(run: Workspace) -> AnySpace:
@@ -33,7 +34,7 @@ def order_channels(run: Workspace, reporter: Reporter | None) -> AnySpace:
     """Return the run's space with its channels sorted by their importance on training data, where they are to be.
 
     Raises:
-        ConfigError: the run has no data, though an importance is named that needs some.
+        ConfigError: the run has no data or too little, though an importance is named that needs some.
         TrainingError: the network does not run on them.
     """
     build = _build(run.space)
@@ -47,6 +48,13 @@ def order_channels(run: Workspace, reporter: Reporter | None) -> AnySpace:
             do="Add `data`, or write `importance: l1`",
         )
     kind = build.source.importance
+    if (count := len(run.dataset.train)) < FEWEST_SAMPLES:
+        raise ConfigError(
+            f"`importance: {kind}` looks at training samples, and there are {count}",
+            where=f"experiment `{run.experiment.name}`: data",
+            allowed=f"{FEWEST_SAMPLES} or more, of all kinds that the network meets",
+            do="Give more data, or write `importance: l1`",
+        )
     default_reporter(reporter).info(f"sorting channels by `{kind}` on {IMPORTANCE_SAMPLES} training samples")
     return _sorted(run.space, build, _scored(run, build, kind))
 
