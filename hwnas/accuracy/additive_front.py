@@ -80,7 +80,7 @@ def _read(
 ) -> list[tuple[float, float, dict[str, Any]]]:
     """Follow each label of the last stage back to the options that it stands for."""
     (last,) = stages[-1]
-    found = []
+    front = []
     for label in range(len(last.cost)):
         picks: dict[str, Any] = {}
         at, state = label, 0
@@ -88,5 +88,5 @@ def _read(
             labels = stages[stage][state]
             picks |= blocks[stage - 1][int(labels.form[at])].picks
             at, state = int(labels.before[at]), int(labels.state_before[at])
-        found.append((float(last.cost[label]), float(last.loss[label]), picks))
-    return found
+        front.append((float(last.cost[label]), float(last.loss[label]), picks))
+    return front

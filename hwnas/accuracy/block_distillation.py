@@ -17,17 +17,18 @@ from hwnas.opened.network import OpenedNetwork
 from hwnas.opened.operator import Opened
 from hwnas.tasks import Task
 
-BATCH = 64
+BLOCK_BATCH = 64
 LEARNING_RATE = 1e-3
 
 
-class Features(NamedTuple):
-    """What enters and leaves a block of the trained network, for samples to learn from and others to be judged on."""
+class BlockFeatures(NamedTuple):
+    """Tensors that enter and leave a block of the trained network, of samples to learn from and of others to be judged
+    on."""
 
     entering: Tensor
     leaving: Tensor
-    held_entering: Tensor
-    held_leaving: Tensor
+    holdout_entering: Tensor
+    holdout_leaving: Tensor
 
 
 @dataclass(frozen=True)
@@ -36,27 +37,27 @@ class BlockDistiller:
 
     Args:
         inputs: samples on whose features blocks learn.
-        held: samples on which a network with one block replaced is compared with the trained one.
+        holdout: samples on which a network with one block replaced is compared with the trained one.
         epochs: passes of each block over the features.
     """
 
     network: OpenedNetwork
     inputs: Tensor
-    held: Tensor
+    holdout: Tensor
     task: Task
     epochs: int
     seed: int
 
-    def blocks(self) -> Iterator[tuple[int, Features]]:
+    def blocks(self) -> Iterator[tuple[int, BlockFeatures]]:
         """Yield each block's number with its features; those of one block at a time are kept."""
-        entering, held = self.inputs, self.held
+        entering, holdout = self.inputs, self.holdout
         for index in range(len(self.network.links)):
             teacher = self._teacher(index)
-            features = Features(entering, _in_parts(teacher, entering), held, _in_parts(teacher, held))
+            features = BlockFeatures(entering, _in_parts(teacher, entering), holdout, _in_parts(teacher, holdout))
             yield index, features
-            entering, held = features.leaving, features.held_leaving
+            entering, holdout = features.leaving, features.holdout_leaving
 
-    def distilled(self, operator: Opened, features: Features) -> nn.Module:
+    def distilled(self, operator: Opened, features: BlockFeatures) -> nn.Module:
         """Return a block's smaller version after it has learned the block's output, the channels that it lacks aside.
 
         It begins with the leading channels of the trained block. The result depends on the operator and the seed, not
@@ -73,12 +74,12 @@ class BlockDistiller:
         told = hashlib.sha256(f"{self.seed} {index} {operator.widths}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(told[:4], "big"))
         adam = torch.optim.Adam(module.parameters(), LEARNING_RATE)
-        batches = max(1, len(entering) // BATCH)
+        batches = max(1, len(entering) // BLOCK_BATCH)
         cycle = torch.optim.lr_scheduler.CosineAnnealingLR(adam, self.epochs * batches)
         scale = float(leaving.var()) + 1e-12
         for _ in range(self.epochs):
             order = torch.randperm(len(entering), generator=generator)
-            for some in torch.split(order, BATCH)[:batches]:
+            for some in torch.split(order, BLOCK_BATCH)[:batches]:
                 out, target = module(entering[some]), leaving[some]
                 loss = self.task.distill(out, target, 1.0) if last else (out - target).square().mean() / scale
                 adam.zero_grad()
@@ -87,18 +88,20 @@ class BlockDistiller:
                 cycle.step()
         return module
 
-    def divergence(self, index: int, replaced: nn.Module | None, members: dict[int, int], features: Features) -> float:
+    def divergence(
+        self, index: int, replaced: nn.Module | None, members: dict[int, int], features: BlockFeatures
+    ) -> float:
         """Return how far the outputs of the network go from its own with one block replaced, or left out if None.
 
         The replaced block reads the channels that it keeps; those that it lacks go on as the trained block made them:
         their loss is counted where they are not read.
         """
         if replaced is None:
-            leaving = features.held_entering
+            leaving = features.holdout_entering
         else:
-            made = _in_parts(replaced, self._kept(index, features.held_entering, members))
-            leaving = self._filled(index + 1, features.held_leaving, made, members)
-        outputs, expected = leaving, features.held_leaving
+            made = _in_parts(replaced, self._kept(index, features.holdout_entering, members))
+            leaving = self._filled(index + 1, features.holdout_leaving, made, members)
+        outputs, expected = leaving, features.holdout_leaving
         for later in range(index + 1, len(self.network.links)):
             teacher = self._teacher(later)
             outputs, expected = _in_parts(teacher, outputs), _in_parts(teacher, expected)
@@ -122,7 +125,7 @@ class BlockDistiller:
 
 def _in_parts(module: nn.Module, x: Tensor) -> Tensor:
     with torch.no_grad():
-        return torch.cat([module(part) for part in torch.split(x, BATCH)])
+        return torch.cat([module(part) for part in torch.split(x, BLOCK_BATCH)])
 
 
 def _nearest(module: nn.Module, entering: Tensor, leaving: Tensor) -> nn.Module:

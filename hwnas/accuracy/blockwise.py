@@ -25,7 +25,7 @@ from hwnas.supernet.batchnorm import calibration_inputs
 from hwnas.words import counted
 
 EPOCHS = 4
-HELD_SAMPLES = 256
+HOLDOUT_SAMPLES = 256
 FEWEST_SAMPLES = 64
 
 
@@ -109,12 +109,12 @@ def blockwise(context: AccuracyContext) -> BlockwiseAccuracy:
         drawn = calibration_inputs(
             dataset, count=settings.calibration_batches, batch_size=settings.batch_size, seed=context.seed
         )
-        held = dataset.validation.first(settings.samples or HELD_SAMPLES).every()
+        holdout = dataset.validation.first(settings.samples or HOLDOUT_SAMPLES).every()
         network = build_of.network
         task = dataset.train.fit(context.space.task)
-        fitted = [task.fitted(part, network.shape) for part in (torch.cat(drawn), held)]
+        fitted = [task.fitted(part, network.shape) for part in (torch.cat(drawn), holdout)]
         return BlockDistiller(network, fitted[0], fitted[1], task, epochs, context.seed)
 
-    facts = f"samples={count} held={settings.samples or HELD_SAMPLES} epochs={epochs} seed={context.seed}"
+    facts = f"samples={count} holdout={settings.samples or HOLDOUT_SAMPLES} epochs={epochs} seed={context.seed}"
     producer = f"blockwise network={build_of.identity} data={context.dataset().name} {facts}"
     return BlockwiseAccuracy(build_of, context.lower, distiller, context.folder / "blockwise", producer)

@@ -80,16 +80,16 @@ class OpenedBuild:
         network, (decisions, optional) = self.network, self.kept
         numbers, depth = network.numbers[index], f"{network.links[index].slot}.depth"
         open_ones = [decision for decision in decisions if any(number in decision.members[0] for number in numbers)]
-        found: list[tuple[dict[str, Any], Opened | None]] = []
+        several: list[tuple[dict[str, Any], Opened | None]] = []
         if network.links[index].slot in optional:
-            found.append(({depth: 0}, None))
-        whole = {depth: 1} if found else {}
+            several.append(({depth: 0}, None))
+        whole = {depth: 1} if several else {}
         for places in product(*(range(len(decision.options)) for decision in open_ones)):
             picked = list(zip(open_ones, places, strict=True))
             kept = {n: one.members[at][n] for n in numbers for one, at in picked if n in one.members[at]}
             options: dict[str, Any] = {one.name: one.options[at] for one, at in picked}
-            found.append(({**options, **whole}, _operator(self.source, index, tuple(kept.items()))))
-        return found
+            several.append(({**options, **whole}, _operator(self.source, index, tuple(kept.items()))))
+        return several
 
 
 def entering_shape(network: OpenedNetwork, index: int, members: Mapping[int, int]) -> Shape:

@@ -78,15 +78,15 @@ class Flow:
 
     def places(self, members: Mapping[int, int]) -> Tensor:
         """Return which of the channels stay where groups keep so many members, as numbers."""
-        begin, found = 0, []
+        begin, parts = 0, []
         for factors in self.terms:
             places = torch.zeros(1, dtype=torch.int64)
             for group, size in factors:
                 kept = members.get(group, size) if group is not None else size
                 places = (places[:, None] * size + torch.arange(kept)).flatten()
-            found.append(begin + places)
+            parts.append(begin + places)
             begin += prod(size for _, size in factors)
-        return torch.cat(found)
+        return torch.cat(parts)
 
 
 @dataclass
@@ -131,8 +131,8 @@ class Dependencies:
                 for index, (part, size) in enumerate(parts):
                     before = prod(one for _, one in parts[:index])
                     after, alone = (length or whole) // (before * size), length is None
-                    place = ParameterAxis(name, number, before, after, *(() if alone else (start, length)))
-                    placed.setdefault(part, []).append((size, place))
+                    entry = ParameterAxis(name, number, before, after, *(() if alone else (start, length)))
+                    placed.setdefault(part, []).append((size, entry))
         found = {}
         for part, places in placed.items():
             made = [entry for _, entry in places if self._produces(entry)]
@@ -206,12 +206,12 @@ def flow_of(shape: Shape, label: Label, numbers: Mapping[Axis, int]) -> Flow:
 
 def _stretches(axis: Axis, whole: int) -> list[tuple[int, int | None, list[tuple[Axis, int]]]]:
     """Return the stretches of a parameter's axis: beginning, length (None for the whole), and the runs within."""
-    found = segments(((axis, whole),))
-    if len(found) == 1:
+    stretches = segments(((axis, whole),))
+    if len(stretches) == 1:
         return [(0, None, runs(axis, whole))]
     return [
         (start, size_of(label), [(part.root, size) for part, size in label if part is not None])
-        for start, label in found
+        for start, label in stretches
         if label and all(part is not None for part, _ in label)
     ]
 

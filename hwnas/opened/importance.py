@@ -53,10 +53,10 @@ class _Reading:
         scores: dict[str, Tensor] = {}
         for group, readers in self.readers:
             total = torch.zeros(group.size, dtype=torch.float64)
-            for layer, place in readers:
-                norms = _members(_weight(layer).detach().abs().double().movedim(1, 0).flatten(1).sum(1)[None], place)
+            for layer, entry in readers:
+                norms = _members(_weight(layer).detach().abs().double().movedim(1, 0).flatten(1).sum(1)[None], entry)
                 for x, _ in self._carried.get(layer, ()):
-                    carried = _members(_by_channel(layer, x.double().square(), mean=True), place, mean=True)
+                    carried = _members(_by_channel(layer, x.double().square(), mean=True), entry, mean=True)
                     total += (carried.sqrt() * norms).sum(0)
             scores[group.name] = total
         return scores
@@ -69,10 +69,10 @@ class _Reading:
         scores: dict[str, Tensor] = {}
         for group, readers in self.readers:
             change = torch.zeros(samples, group.size, dtype=torch.float64)
-            for layer, place in readers:
+            for layer, entry in readers:
                 for x, gradients in self._carried.get(layer, ()):
                     if gradients:
-                        change += _members(_by_channel(layer, (x * gradients[0]).double()), place)
+                        change += _members(_by_channel(layer, (x * gradients[0]).double()), entry)
             scores[group.name] = change.square().sum(0)
         self.module.zero_grad()
         return scores
@@ -97,14 +97,14 @@ class _Reading:
 
 def _readers(module: nn.Module, group: Group) -> list[tuple[nn.Module, ParameterAxis]]:
     """Return the layers whose weights read the members of a group along their axis 1."""
-    found = []
-    for place in group.places:
-        name, _, own = place.parameter.rpartition(".")
+    readers = []
+    for entry in group.places:
+        name, _, own = entry.parameter.rpartition(".")
         layer = module.get_submodule(name)
         plain = isinstance(layer, nn.Linear) or (isinstance(layer, _ConvNd) and not layer.transposed)
-        if plain and own == "weight" and place.axis == 1:
-            found.append((layer, place))
-    return found
+        if plain and own == "weight" and entry.axis == 1:
+            readers.append((layer, entry))
+    return readers
 
 
 def _weight(layer: nn.Module) -> Tensor:
@@ -120,8 +120,8 @@ def _by_channel(layer: nn.Module, x: Tensor, *, mean: bool = False) -> Tensor:
     return fold(x.movedim(-1, 1).unsqueeze(-1).flatten(2), dim=2)
 
 
-def _members(values: Tensor, place: ParameterAxis, *, mean: bool = False) -> Tensor:
+def _members(values: Tensor, entry: ParameterAxis, *, mean: bool = False) -> Tensor:
     """Return (samples, members) of (samples, channels)."""
     fold = partial(torch.mean if mean else torch.sum, dim=(1, 3))
-    folded: Tensor = fold(torch.unflatten(place.stretch(values, 1), 1, (place.before, -1, place.after)))
+    folded: Tensor = fold(torch.unflatten(entry.stretch(values, 1), 1, (entry.before, -1, entry.after)))
     return folded

@@ -15,7 +15,7 @@ from hwnas.errors import SpaceError
 from hwnas.opened.chain import chain_of
 from hwnas.opened.decisions import Decision, decisions_of
 from hwnas.opened.groups import Channels, Dependencies, Flow, flow_of
-from hwnas.opened.slicing import Cut, kept_places, masked, sliced
+from hwnas.opened.slicing import Cut, cut_indices, masked, sliced
 from hwnas.ops import Shape
 from hwnas.supernet.slicing.channel_groups import Group
 from hwnas.supernet.slicing.channel_sorting import importance, sort_channels
@@ -122,7 +122,7 @@ class OpenedNetwork:
         for entry, count in self._cuts(index, members):
             by_tensor.setdefault(entry.parameter, []).append((entry, count))
         values = dict(self._on_meta[index].named_parameters())
-        return {n: kept_places(values[n], cuts) for n, cuts in by_tensor.items() if n in values}
+        return {n: cut_indices(values[n], cuts) for n, cuts in by_tensor.items() if n in values}
 
     def _cuts(self, index: int, members: Members) -> Iterator[Cut]:
         for number in self.numbers[index]:

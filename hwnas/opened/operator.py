@@ -58,7 +58,7 @@ class Opened(Operator):
         """Return a scope for all slots: parameters are named as in the whole network."""
         return self.kind
 
-    def kept_places(self) -> Mapping[str, Mapping[int, torch.Tensor]]:
+    def cut_indices(self) -> Mapping[str, Mapping[int, torch.Tensor]]:
         """Return the places that a smaller version keeps where those are not the leading ones: of channels that are
         joined end to end."""
         kept = opened(self.origin.source).kept(self.origin.index, dict(self.origin.members))

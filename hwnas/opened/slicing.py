@@ -26,7 +26,7 @@ def sliced(segment: nn.Module, cuts: Iterable[Cut]) -> nn.Module:
     touched = set()
     for name, value in [*segment.named_parameters(), *segment.named_buffers()]:
         part = value.detach()
-        for axis, places in kept_places(value, by_tensor.get(name, ())).items():
+        for axis, places in cut_indices(value, by_tensor.get(name, ())).items():
             part = part.index_select(axis, places.to(part.device))
         if part.shape != value.shape:
             touched.add(name.rpartition(".")[0])
@@ -40,7 +40,7 @@ def sliced(segment: nn.Module, cuts: Iterable[Cut]) -> nn.Module:
     return made
 
 
-def kept_places(value: Tensor, cuts: Iterable[Cut]) -> dict[int, Tensor]:
+def cut_indices(value: Tensor, cuts: Iterable[Cut]) -> dict[int, Tensor]:
     """Return, by axis of a tensor that is cut, which places stay, as numbers."""
     stays: dict[int, Tensor] = {}
     for entry, kept in cuts:

@@ -93,7 +93,7 @@ class Operator(ABC):
         names = [self.kind, *(f"{self.kind} {name}={value}" for name, value in knobs.items())]
         return dict.fromkeys((f"operators/{name}" for name in names), 1.0)
 
-    def kept_places(self) -> Mapping[str, Mapping[int, Any]]:
+    def cut_indices(self) -> Mapping[str, Mapping[int, Any]]:
         """Return which places of the largest parameters are taken, as tensors of whole numbers, by parameter and axis;
         empty where the leading ones are, as usual."""
         return {}

@@ -158,10 +158,10 @@ def exact_candidates(
             forms.append(Form(picks, added, loss))
         blocks.append(forms)
     known = feasible_scores(run, tier, cost_models)
-    found = [run.space.sample(partial(_picked, picks)) for _, _, picks in exact_front(blocks)]
-    within = [one for one in dict.fromkeys(found) if known(one) is not None]
+    front = [run.space.sample(partial(_picked, picks)) for _, _, picks in exact_front(blocks)]
+    within = [one for one in dict.fromkeys(front) if known(one) is not None]
     count = min(len(within), max(1, run.experiment.search.trials // 2))
-    return [within[round(place * (len(within) - 1) / max(1, count - 1))] for place in range(count)]
+    return [within[round(number * (len(within) - 1) / max(1, count - 1))] for number in range(count)]
 
 
 def _picked(picks: Mapping[str, Value], choice: Choice) -> Value:

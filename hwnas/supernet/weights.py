@@ -122,7 +122,7 @@ class _Template:
             self.module = new_module(operator)
         self._leading = operator.leading_axes
         self._wires: list[tuple[dict[str, Any], str, str, str, Size, Steps, Mapping[int, Tensor]]] = []
-        kept = operator.kept_places()
+        kept = operator.cut_indices()
         named: dict[int, str] = {}  # a tied parameter goes by the first of its names
         for prefix, child in self.module.named_modules():
             for name, value in child._parameters.items():

@@ -29,6 +29,7 @@ from hwnas.workspace.progress import Reporter
 from hwnas.workspace.published import PublishedTables
 from hwnas.workspace.references import as_begun, check_references, experiment_of, on_command_line
 from hwnas.workspace.spaces import check_opened, split_reference, task_in, unchecked_space
+from hwnas.workspace.training.importance import order_channels, stored_order
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -179,8 +180,6 @@ def open_run(
     folder = reference_path if inside else runs / experiment.name
     experiment = as_begun(experiment, folder / "experiment.yaml")
     called = on_command_line(reference) + ("" if inside or runs == Path("runs") else f" --runs {runs}")
-    from hwnas.workspace.training.importance import kept_order, order_channels
-
     run = Workspace(experiment, space, space_file, folder, base, called)
     run.source  # noqa: B018 - a source that is not there is told before any work
     if (drawn := experiment.search.zero_cost_init) is not None:
@@ -194,6 +193,6 @@ def open_run(
     for name, pair in experiment.pairs.items():
         link_of(pair.link, experiment, base, where=f"experiment `{experiment.name}`: pairs.{name}.link")
     before(run)
-    run = replace(run, space=kept_order(run))
+    run = replace(run, space=stored_order(space, run.paths.importance))
     check_opened(run.space, space_file, reporter)
-    return replace(run, space=order_channels(run, reporter))
+    return replace(run, space=order_channels(run.space, experiment, lambda: run.dataset, reporter))

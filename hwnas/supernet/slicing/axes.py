@@ -80,11 +80,11 @@ def segments(label: Label) -> list[tuple[int, Label]]:
         return [(0, tuple(factors))]
     (axis, _), rest = factors[0], tuple(factors[1:])
     assert axis is not None
-    start, found = 0, list[tuple[int, Label]]()
+    start, stretches = 0, list[tuple[int, Label]]()
     for one in axis.summands:
-        found += [(start + begin * size_of(rest), (*inner, *rest)) for begin, inner in segments(one)]
+        stretches += [(start + begin * size_of(rest), (*inner, *rest)) for begin, inner in segments(one)]
         start += size_of(one) * size_of(rest)
-    return found
+    return stretches
 
 
 def size_of(label: Label) -> int:

@@ -2,64 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from hwnas.config import Experiment
 from hwnas.errors import ConfigError, SpaceError, TrainingError, raised
 from hwnas.opened.build import OpenedBuild
 from hwnas.opened.channel_scores import ChannelScores, read_scores
 from hwnas.space import AnySpace, FunctionSpace
 from hwnas.workspace.progress import Reporter, default_reporter
-from hwnas.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset, Split
 
 IMPORTANCE_SAMPLES = 512
 BATCH_SIZE = 32
 FEWEST_SAMPLES = 64
 
 
-def kept_order(run: Workspace) -> AnySpace:
-    """Return the run's space with the order of channels that its folder keeps, if it keeps one."""
-    build = _build(run.space)
+def stored_order(space: AnySpace, file: Path) -> AnySpace:
+    """Return the space with the order of channels that a run's file keeps, if it is there."""
+    build = _build(space)
     if build is None or build.source.scores is not None or build.source.importance in (None, "l1"):
-        return run.space
+        return space
     with suppress(SpaceError):
-        scores = read_scores(run.paths.importance)
+        scores = read_scores(file)
         if scores.kind == build.source.importance:
-            return _sorted(run.space, build, scores)
-    return run.space
+            return _sorted(space, build, scores)
+    return space
 
 
-def order_channels(run: Workspace, reporter: Reporter | None) -> AnySpace:
-    """Return the run's space with its channels sorted by their importance on training data, where they are to be.
+def order_channels(
+    space: AnySpace, experiment: Experiment, data: Callable[[], Dataset], reporter: Reporter | None
+) -> AnySpace:
+    """Return the space of a run with its channels sorted by their importance on training data, where they are to be.
 
     Raises:
         ConfigError: the run has no data or too little, though an importance is named that needs some.
         TrainingError: the network does not run on them.
     """
-    build = _build(run.space)
+    build = _build(space)
     if build is None or build.source.scores is not None or build.source.importance in (None, "l1"):
-        return run.space
-    if run.experiment.data is None:
+        return space
+    if experiment.data is None:
         raise ConfigError(
             f"`importance: {build.source.importance}` looks at data, but none is named",
-            where=f"experiment `{run.experiment.name}`: space",
+            where=f"experiment `{experiment.name}`: space",
             allowed="`l1` looks at weights alone",
             do="Add `data`, or write `importance: l1`",
         )
     kind = build.source.importance
-    if (count := len(run.dataset.train)) < FEWEST_SAMPLES:
+    if (count := len(train := data().train)) < FEWEST_SAMPLES:
         raise ConfigError(
             f"`importance: {kind}` looks at training samples, and there are {count}",
-            where=f"experiment `{run.experiment.name}`: data",
+            where=f"experiment `{experiment.name}`: data",
             allowed=f"{FEWEST_SAMPLES} or more, of all kinds that the network meets",
             do="Give more data, or write `importance: l1`",
         )
     default_reporter(reporter).info(f"sorting channels by `{kind}` on {IMPORTANCE_SAMPLES} training samples")
-    return _sorted(run.space, build, _scored(run, build, kind))
+    return _sorted(space, build, _scored(space, train, build, kind, experiment.seed))
 
 
-def _scored(run: Workspace, build: OpenedBuild, kind: str) -> ChannelScores:
+def _scored(space: AnySpace, train: Split, build: OpenedBuild, kind: str, seed: int) -> ChannelScores:
     import torch
 
     from hwnas.data.batches import batches
@@ -67,12 +75,12 @@ def _scored(run: Workspace, build: OpenedBuild, kind: str) -> ChannelScores:
     from hwnas.opened.importance import scores_on_data
     from hwnas.opened.source import module_of
 
-    train, network = run.dataset.train, build.network
+    network = build.network
     module, shape = module_of(build.source)
     groups = [channels.group for channels in network.groups.values() if channels.closed is None]
-    generator = torch.Generator().manual_seed(run.experiment.seed)
+    generator = torch.Generator().manual_seed(seed)
     drawn = islice(batches(train, BATCH_SIZE, generator=generator), max(1, IMPORTANCE_SAMPLES // BATCH_SIZE))
-    task = train.fit(lower(run.space, run.space.largest()).task)
+    task = train.fit(lower(space, space.largest()).task)
     try:
         return scores_on_data(module, shape, groups, kind, drawn, task)
     except Exception as error:  # of the user's module
