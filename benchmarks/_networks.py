@@ -63,6 +63,11 @@ class MobileNetV2(nn.Module):
         return self.classifier(torch.flatten(x, 1))
 
 
+def mobilenet_v2_for_cifar10() -> Made:
+    """Return the network with ten classes, for images of 96 pixels."""
+    return MobileNetV2(10), (3, 96, 96)
+
+
 class Twice(nn.Module):
     """Two convolutions with normalisation."""
 

@@ -20,6 +20,7 @@ from hwnas.network import build, operators_by_slot, operators_of
 from hwnas.opened.weights import load_weights
 from hwnas.space import FunctionSpace
 from hwnas.supernet import Supernet
+from hwnas.workspace.folder import locked
 from tests.helpers.experiments import EXPERIMENT
 from tests.helpers.opened_nets import module_of, trained_on_digits, written
 
@@ -58,7 +59,7 @@ def test_the_largest_network_is_the_given_one(net: Path, weights: Path) -> None:
     assert (Supernet(space).eval()(images(), largest) - expected).abs().max() <= 1e-5
 
 
-@pytest.mark.parametrize("function", ["model", "tokens", "shared"])
+@pytest.mark.parametrize("function", ["model", "tokens", "shared", "dense", "denser", "skipping"])
 def test_every_network_is_a_slice_of_the_largest(net: Path, function: str) -> None:
     space = opened(net, function)
     supernet, rng = Supernet(space).eval(), random.Random(0)
@@ -94,6 +95,22 @@ def test_containers_of_ones_own_are_opened_down_to_their_blocks(net: Path) -> No
         "stages.1.blocks.1.conv1.width": (8, 16, 24, 32),
         **{f"{slot}.depth": (0, 1) for slot in (blocks[0], blocks[1], blocks[3])},
     }
+
+
+def test_channels_that_are_joined_end_to_end_are_cut_where_each_lies(net: Path) -> None:
+    for function in ("dense", "denser", "skipping"):
+        network = opened(net, function).build.network  # type: ignore[attr-defined]
+        assert network.elastic_share == 1
+        assert not network.closed
+        assert network.max_difference <= 1e-5
+    space = opened(net, "dense")
+    name = "layers.0.conv2.width"
+    small = lower(space, space.sample(lambda choice: 8 if choice.name == name else choice.options[-1]))
+    whole, cut = build(lower(space, space.largest())).eval(), build(small).eval()
+    kept = [*range(24), *range(32, 48)]  # the stem's 16, 8 of the first layer's 16, those of the second
+    ours, theirs = (one.get_parameter(f"{small.slots[-1]}.fc.weight") for one in (cut, whole))
+    assert torch.equal(ours, theirs[:, kept])
+    assert {c.name for c in opened(net, "denser").choices if c.options == (0.5, 1.0)}  # many that meet: together
 
 
 def test_attention_is_cut_by_heads(net: Path) -> None:
@@ -251,9 +268,80 @@ def test_keys_of_a_network_as_a_space_are_checked(net: Path) -> None:
     for raw, told in (
         ({"weights": "x"}, "`network` is missing"),
         ({"network": "net.txt"}, "`network` is"),
+        ({"network": "two_inputs.onnx"}, "`network` is 'two_inputs.onnx'"),
         ({"network": f"{net}:model", "input": "3x3"}, "`input` is"),
         ({"network": f"{net}:model", "weight": "x"}, "unknown key `weight`"),
     ):
         with pytest.raises(SpaceError) as caught:
             pipeline.open_space(raw)
         assert told in caught.value.met
+
+
+def _importance_run(folder: Path, net: Path, weights: Path, **changes: Any) -> Path:
+    space = {"network": f"{net}:model", "weights": str(weights), "choices": FEW, **changes}
+    (folder / "mini.yaml").write_text(yaml.safe_dump({**EXPERIMENT, "space": space}))
+    return folder / "mini.yaml"
+
+
+@pytest.mark.parametrize("kind", ["activations", "taylor"])
+def test_channels_are_sorted_once_by_what_they_do_on_data(kind: str, net: Path, weights: Path, tmp_path: Path) -> None:
+    experiment = _importance_run(tmp_path, net, weights, importance=kind)
+    run = pipeline.open_run(experiment, runs=tmp_path / "runs")
+    source = run.space.build.source  # type: ignore[union-attr]
+    given = module_of(net)
+    load_weights(given, weights)
+    largest = build(run.network(run.space.largest())).eval()
+    assert (largest(images()) - given.eval()(images())).abs().max() <= 1e-5
+    by_weights = build(lower(s := opened(net, weights=weights), s.largest())).state_dict()
+    assert any(not torch.equal(value, by_weights[name]) for name, value in largest.state_dict().items())
+    layer = "stages.1.blocks.1.conv1"
+    best = int(source.scores.values[f"axis 0 of {layer}.weight"].argmax())
+    ours, theirs = largest.get_parameter(f"stages_1_blocks_1.{layer}.weight"), given.get_parameter(f"{layer}.weight")
+    assert torch.equal(ours[0].flatten().sort().values, theirs[best].flatten().sort().values)
+    with locked(run):
+        pass
+    kept = pipeline.open_run(tmp_path / "runs" / "mini").space.build.source  # type: ignore[union-attr]
+    assert kept.scores == source.scores
+    again = pipeline.open_run(experiment, runs=tmp_path / "runs").space.build.source  # type: ignore[union-attr]
+    assert again.scores == source.scores
+
+
+def test_taylor_is_the_first_order_change_of_the_loss(net: Path) -> None:
+    from hwnas.opened.importance import scores_on_data
+    from hwnas.tasks import DEFAULT_TASK, Batch
+
+    module, network = module_of(net).eval(), opened(net).build.network  # type: ignore[attr-defined]
+    groups = [one.group for one in network.groups.values() if one.name == "stages.0.blocks.0.conv1"]
+    batch = Batch(images(1), torch.tensor([3]))
+    scores = scores_on_data(module, (1, 8, 8), groups, "taylor", [batch], DEFAULT_TASK)
+    gate = torch.ones(16, 1, 1, requires_grad=True)
+    module.get_submodule("stages.0.blocks.0.conv2").register_forward_pre_hook(lambda _, args: (args[0] * gate,))
+    DEFAULT_TASK.loss(module(batch.inputs), batch).backward()  # type: ignore[no-untyped-call]
+    assert gate.grad is not None
+    expected = gate.grad.flatten().double().square()
+    assert torch.allclose(torch.as_tensor(scores.values[groups[0].name]), expected, rtol=1e-4)
+
+
+def test_a_file_without_code_is_no_network(tmp_path: Path) -> None:
+    for name in ("two_inputs.onnx", "net.tflite", "whole_module.pt"):
+        with pytest.raises(SpaceError) as caught:
+            pipeline.open_network(name, out=tmp_path / "x.yaml")
+        assert "file without code" in caught.value.do
+        assert "FILE.py:FUNCTION" in caught.value.allowed
+
+
+def test_an_importance_that_looks_at_data_wants_some(net: Path, weights: Path, tmp_path: Path) -> None:
+    experiment = _importance_run(tmp_path, net, weights, importance="taylor")
+    raw = {**yaml.safe_load(experiment.read_text()), "data": None, "accuracy": {"source": "synflow"}}
+    experiment.write_text(yaml.safe_dump(raw))
+    with pytest.raises(ConfigError, match="looks at data"):
+        pipeline.open_run(experiment, runs=tmp_path / "runs")
+    with pytest.raises(SpaceError, match="`importance` is 'taylr'"):
+        pipeline.open_space({"network": f"{net}:model", "importance": "taylr"})
+    raw = {**yaml.safe_load(experiment.read_text()), "data": {"name": "digits", "limit": 1}, "accuracy": {}}
+    experiment.write_text(yaml.safe_dump(raw))
+    with pytest.raises(ConfigError, match="looks at training samples, and there are 1"):
+        pipeline.open_run(experiment, runs=tmp_path / "runs")
+    (tmp_path / "bad.npz").write_bytes(b"PK nothing")
+    with pytest.raises(SpaceError, match="cannot be read"):
+        pipeline.open_space({"network": f"{net}:model", "importance": str(tmp_path / "bad.npz")})

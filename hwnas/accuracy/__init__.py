@@ -30,6 +30,9 @@ PROXIES = Family(
         "standalone": AccuracySource(
             "hwnas.accuracy.trained:standalone", "quality", "measured", "validation {samples}, trained alone"
         ),
+        "blockwise": AccuracySource(
+            "hwnas.accuracy.blockwise:blockwise", "score", "scored", "blocks distilled one by one", opened=True
+        ),
         "predicted": AccuracySource(
             "hwnas.accuracy.from_file:predicted", "quality", "predicted", "learned from a run's accuracies", data=False
         ),

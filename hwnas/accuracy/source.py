@@ -43,6 +43,8 @@ class AccuracySource:
     """True if it needs trained shared weights; a run without them trains nothing."""
     data: bool = True
     """True if it needs data."""
+    opened: bool = False
+    """True if it needs a trained network of the user's as the space."""
 
     metric: str = ""
     """Name of the task's metric that a `quality` is; the task's own quality if left out."""

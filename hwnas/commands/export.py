@@ -32,6 +32,7 @@ from hwnas.measure.device_lock import LockWait, exclusive_device
 from hwnas.measure.table_lines import input_form
 from hwnas.measure.timing import measure
 from hwnas.network import costs
+from hwnas.opened.build import is_opened
 from hwnas.pareto import Objective
 from hwnas.problem.exported import refuse_empty
 from hwnas.problem.fine_tune import tune
@@ -231,6 +232,8 @@ def _teller(bar: Bar, number: int, total: int, names: str) -> Callable[[int, int
 DYNAMIC_FORMAT = "onnx"
 """Format whose files may take any batch."""
 RANDOM = "random weights, nothing was trained"
+SLICED = "of the network that was opened, nothing was trained"
+DISTILLED = "of the network that was opened, block by block distilled"
 
 
 def weights_origin(trained: Trained) -> str:
@@ -341,6 +344,7 @@ def settled_network(
     import torch
     from torch.utils._pytree import tree_map
 
+    from hwnas.accuracy.blockwise import blockwise
     from hwnas.accuracy.inherited import inherited
     from hwnas.export.bundle import outputs_of
     from hwnas.problem.accuracy import accuracy_context
@@ -354,6 +358,11 @@ def settled_network(
         weights = f"as they were scored on the last rung, {front.producer}"
     else:
         module, start, weights = scored.settled(network), trained.supernet.extract(network), weights_origin(trained)
+        if not trained.history and is_opened(run.space):
+            weights = SLICED
+        if run.experiment.accuracy.source == "blockwise":
+            module, weights = blockwise(accuracy_context(run, trained)).assembled(network), DISTILLED
+            start = module
     if run.experiment.export.fine_tune_epochs:
         tuned = tune(run, trained, point.architecture, network, module, start, show)
         module, entry = tuned.module, tuned.manifest_entry

@@ -27,7 +27,12 @@ from hwnas.problem.pairs.problem import PairProblem
 from hwnas.problem.population_costs import make_surrogate_spec
 from hwnas.problem.precision.tier import candidates_in, search_space, tier_accuracy, with_paired_counts
 from hwnas.problem.studies import early_stopping_of, study_evaluations, study_name, study_storage, weights_producer
-from hwnas.problem.warm_start import import_scores, initial_architectures, zero_cost_candidates
+from hwnas.problem.warm_start import (
+    exact_candidates,
+    import_scores,
+    initial_architectures,
+    zero_cost_candidates,
+)
 from hwnas.problem.workers import SearchJob, run_study, scorers_of
 from hwnas.rows import frame
 from hwnas.search.evaluate import Evaluation
@@ -279,6 +284,7 @@ def _open_study(
                     run.space.smallest(),
                     run.space.largest(),
                     *initial_architectures(run),
+                    *exact_candidates(run, name, proxy, cost_models),
                     *zero_cost_candidates(run, name, cost_models, store, reporter),
                 ]
             ),

@@ -6,13 +6,16 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from typing import TYPE_CHECKING, Any, final
 
+from hwnas.errors import ConfigError
 from hwnas.opened.source import NetworkSource, opened
 
 if TYPE_CHECKING:
     from hwnas.opened.decisions import Decision
     from hwnas.opened.network import OpenedNetwork
+    from hwnas.opened.operator import Opened
     from hwnas.ops import Operator, Shape
 
 Choices = tuple[tuple[str, tuple[Any, ...]], ...]
@@ -38,6 +41,8 @@ class OpenedBuild:
         decisions, optional = self.kept
         choices = [(decision.name, decision.options) for decision in decisions]
         parts = self.source.file.digest, self.source.function, self.source.weights_digest, choices, optional
+        if self.source.scores is not None:
+            parts = *parts, self.source.scores.digest  # type: ignore[assignment]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     def __call__(self, choose: Callable[[str, Sequence[Any]], Any]) -> tuple[Shape, dict[str, Operator]]:
@@ -62,18 +67,29 @@ class OpenedBuild:
 
     def operators_by_slot(self) -> dict[str, dict[tuple[Operator, Shape], None]]:
         """Return every operator that a network of the space can have in each slot, with its input shape."""
-        from itertools import product
-
-        network, (decisions, _) = self.network, self.kept
         by_slot: dict[str, dict[tuple[Operator, Shape], None]] = {}
-        for index, link in enumerate(network.links):
-            numbers = network.numbers[index]
-            own = [decision for decision in decisions if any(number in decision.members[0] for number in numbers)]
-            for picked in product(*(decision.members for decision in own)):
-                kept = {number: one[number] for number in numbers for one in picked if number in one}
-                operator = _operator(self.source, index, tuple(kept.items()))
-                by_slot.setdefault(link.slot, {})[operator, entering_shape(network, index, kept)] = None
+        for index, link in enumerate(self.network.links):
+            for _, operator in self.forms(index):
+                if operator is not None:
+                    shape = entering_shape(self.network, index, dict(operator.origin.members))
+                    by_slot.setdefault(link.slot, {})[operator, shape] = None
         return by_slot
+
+    def forms(self, index: int) -> list[tuple[dict[str, Any], Opened | None]]:
+        """Return every form of a segment with the options that make it; None stands for one that is left out."""
+        network, (decisions, optional) = self.network, self.kept
+        numbers, depth = network.numbers[index], f"{network.links[index].slot}.depth"
+        open_ones = [decision for decision in decisions if any(number in decision.members[0] for number in numbers)]
+        several: list[tuple[dict[str, Any], Opened | None]] = []
+        if network.links[index].slot in optional:
+            several.append(({depth: 0}, None))
+        whole = {depth: 1} if several else {}
+        for places in product(*(range(len(decision.options)) for decision in open_ones)):
+            picked = list(zip(open_ones, places, strict=True))
+            kept = {n: one.members[at][n] for n in numbers for one, at in picked if n in one.members[at]}
+            options: dict[str, Any] = {one.name: one.options[at] for one, at in picked}
+            several.append(({**options, **whole}, _operator(self.source, index, tuple(kept.items()))))
+        return several
 
 
 def entering_shape(network: OpenedNetwork, index: int, members: Mapping[int, int]) -> Shape:
@@ -94,7 +110,7 @@ def _kept(build: OpenedBuild) -> tuple[tuple[Decision, ...], tuple[str, ...]]:
 
 
 @lru_cache(maxsize=100_000)
-def _operator(source: NetworkSource, index: int, members: tuple[tuple[int, int], ...]) -> Operator:
+def _operator(source: NetworkSource, index: int, members: tuple[tuple[int, int], ...]) -> Opened:
     from hwnas.opened.operator import Opened, OpenedOrigin
 
     network, kept = opened(source), dict(members)
@@ -108,3 +124,25 @@ def _operator(source: NetworkSource, index: int, members: tuple[tuple[int, int],
         ",".join(map(str, sizes.values())),
         OpenedOrigin(source, index, whole),
     )
+
+
+def opened_build(space: object) -> OpenedBuild:
+    """Return the function of an opened network's space.
+
+    Raises:
+        ConfigError: the space is of another kind.
+    """
+    if is_opened(space):
+        build: OpenedBuild = space.build  # type: ignore[attr-defined]
+        return build
+    raise ConfigError(
+        "`blockwise` compares blocks with those of a trained network, and the space is of another kind",
+        where="accuracy: source",
+        allowed="A network of yours that is opened: `space: {network: FILE.py:FUNCTION, weights: FILE}`",
+        do="Open one, or name another source",
+    )
+
+
+def is_opened(space: object) -> bool:
+    """Return whether a space is that of a network that was opened."""
+    return isinstance(getattr(space, "build", None), OpenedBuild)

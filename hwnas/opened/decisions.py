@@ -13,6 +13,9 @@ HIDDEN_SHARES = (0.25, 0.5, 0.75)
 FLOWING_SHARES = (0.5, 0.75)
 """The same of channels that several operators list: each option multiplies the rows of all of them."""
 
+MOST_FLOWING = 3
+"""Groups between operators that one operator lists, each with a width of its own."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -25,19 +28,28 @@ class Decision:
 
 
 def decisions_of(
-    groups: Mapping[int, Channels], hidden: Sequence[Sequence[int]], slots: Sequence[str]
+    groups: Mapping[int, Channels],
+    hidden: Sequence[Sequence[int]],
+    slots: Sequence[str],
+    flowing: Sequence[Sequence[int]] = (),
 ) -> tuple[Decision, ...]:
     """Return the decisions over groups, by number; `hidden` lists those that one operator alone knows, by operator.
 
-    Several hidden groups of an operator are decided together, so that its rows in a latency table stay few.
+    Several hidden groups of an operator are decided together, so that its rows in a latency table stay few. So are
+    those that flow between operators, `flowing` by operator, where one lists more than `MOST_FLOWING` of them.
     """
     inside = {number for numbers in hidden for number in numbers}
-    found = [_single(n, channels, FLOWING_SHARES) for n, channels in groups.items() if n not in inside]
+    found = []
+    for cluster in _clusters([n for n in groups if n not in inside], flowing):
+        if len(cluster) == 1:
+            found.append(_single(cluster[0], groups[cluster[0]], FLOWING_SHARES))
+        else:
+            found.append(_together(groups[cluster[0]].name, {n: groups[n] for n in cluster}, FLOWING_SHARES))
     for slot, numbers in zip(slots, hidden, strict=True):
         if len(numbers) == 1:
             found.append(_single(numbers[0], groups[numbers[0]], HIDDEN_SHARES))
         elif numbers:
-            found.append(_together(slot, {number: groups[number] for number in numbers}))
+            found.append(_together(slot, {number: groups[number] for number in numbers}, HIDDEN_SHARES))
     return tuple(decision for decision in found if len(decision.options) > 1)
 
 
@@ -46,9 +58,20 @@ def _single(number: int, channels: Channels, shares: Iterable[float]) -> Decisio
     return Decision(f"{channels.name}.width", options, tuple({number: option // channels.unit} for option in options))
 
 
-def _together(slot: str, groups: Mapping[int, Channels]) -> Decision:
+def _clusters(groups: Sequence[int], flowing: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return groups that are decided together, in their order: those that an operator lists too many of."""
+    cluster = {number: {number} for number in groups}
+    for numbers in flowing:
+        own = [number for number in numbers if number in cluster]
+        if len(own) > MOST_FLOWING:
+            merged = set().union(*(cluster[number] for number in own))
+            cluster |= dict.fromkeys(merged, merged)
+    return [sorted(one) for one in {id(one): one for one in cluster.values()}.values()]
+
+
+def _together(slot: str, groups: Mapping[int, Channels], shares: Iterable[float]) -> Decision:
     kept: dict[float, dict[int, int]] = {}
-    for share in (*HIDDEN_SHARES, 1.0):
+    for share in (*shares, 1.0):
         members = {}
         for number, channels in groups.items():
             options = channels.options([share] if share < 1 else [])

@@ -9,8 +9,9 @@ from math import lcm, prod
 import torch
 from torch import Tensor, nn
 
+from hwnas.opened.slicing import reads
 from hwnas.ops import Shape
-from hwnas.supernet.slicing.axes import Axis, Label, Labels, fix, inert, runs
+from hwnas.supernet.slicing.axes import Axis, Label, Labels, fix, inert, runs, segments, size_of
 from hwnas.supernet.slicing.channel_groups import Group, ParameterAxis
 from hwnas.supernet.slicing.channel_rules import Following
 from hwnas.traced.graph import TRACE_BATCH
@@ -59,12 +60,33 @@ class Flow:
     """Tensor between two operators: its shape, and the group on the axis of its channels."""
 
     shape: Shape
-    factors: tuple[tuple[int | None, int], ...]
-    """Product that the length of the axis of channels is: numbers of groups with their members, or plain numbers."""
+    terms: tuple[tuple[tuple[int | None, int], ...], ...]
+    """Stretches of the axis of channels, joined end to end: the length of each is a product of numbers of groups with
+    their members, or plain numbers."""
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Numbers of the groups on the axis."""
+        return tuple(group for factors in self.terms for group, _ in factors if group is not None)
 
     def width(self, members: Mapping[int, int]) -> int:
         """Return the channels where groups keep so many members."""
-        return prod(members.get(group, size) if group is not None else size for group, size in self.factors)
+        return sum(
+            prod(members.get(group, size) if group is not None else size for group, size in factors)
+            for factors in self.terms
+        )
+
+    def places(self, members: Mapping[int, int]) -> Tensor:
+        """Return which of the channels stay where groups keep so many members, as numbers."""
+        begin, parts = 0, []
+        for factors in self.terms:
+            places = torch.zeros(1, dtype=torch.int64)
+            for group, size in factors:
+                kept = members.get(group, size) if group is not None else size
+                places = (places[:, None] * size + torch.arange(kept)).flatten()
+            parts.append(begin + places)
+            begin += prod(size for _, size in factors)
+        return torch.cat(parts)
 
 
 @dataclass
@@ -78,7 +100,7 @@ class Dependencies:
     def follow(self, segments: Sequence[Segment], shape: Shape) -> list[tuple[Shape, Label]]:
         """Run the segments one after the other and return the shapes between them with their labels of channels."""
         leaving = []
-        with torch.no_grad(), Following() as following:
+        with torch.no_grad(), Following(joins=True) as following:
             for name, value in [*self.root.named_parameters(), *self.root.named_buffers()]:
                 if value.ndim and value.is_floating_point() and name not in self.tensors:
                     self.tensors[name] = value
@@ -88,7 +110,7 @@ class Dependencies:
             for segment in segments:
                 x = segment.eval()(x)
                 labels = following.labels(x)
-                leaving.append((tuple(x.shape[1:]), labels[_channel_axis(x.ndim)]))
+                leaving.append((tuple(x.shape[1:]), labels[channel_axis(x.ndim)]))
             for label in following.labels(x):
                 fix(label, "it is the network's output")
         return leaving
@@ -105,12 +127,12 @@ class Dependencies:
         placed: dict[Axis, list[tuple[int, ParameterAxis]]] = {}
         for (name, number), axis in self.axes.items():
             whole = self.tensors[name].shape[number]
-            parts = runs(axis, whole)
-            for index, (part, size) in enumerate(parts):
-                before = prod(length for _, length in parts[:index])
-                placed.setdefault(part, []).append(
-                    (size, ParameterAxis(name, number, before, whole // (before * size)))
-                )
+            for start, length, parts in _stretches(axis, whole):
+                for index, (part, size) in enumerate(parts):
+                    before = prod(one for _, one in parts[:index])
+                    after, alone = (length or whole) // (before * size), length is None
+                    entry = ParameterAxis(name, number, before, after, *(() if alone else (start, length)))
+                    placed.setdefault(part, []).append((size, entry))
         found = {}
         for part, places in placed.items():
             made = [entry for _, entry in places if self._produces(entry)]
@@ -127,7 +149,7 @@ class Dependencies:
             why = why or "it is tied to an axis of another length"
         if any(entry.before > 1 for entry in places):
             why = why or "its members lie in runs of another axis"
-        if not any(entry.axis == 1 and self.tensors[entry.parameter].ndim > 1 for entry in places):
+        if not any(self.tensors[entry.parameter].ndim > 1 and self._reads(entry) for entry in places):
             why = why or "no weight reads it"
         normalized = any(self._normalizes(entry) for entry in places)
         unit = min(entry.after for entry in places)
@@ -136,7 +158,10 @@ class Dependencies:
     def _produces(self, entry: ParameterAxis) -> bool:
         """Return whether a entry is where a convolution or a matrix makes the channels."""
         module = self.root.get_submodule(_layer(entry.parameter))
-        return self.tensors[entry.parameter].ndim > 1 and entry.axis == (1 if _transposed(module) else 0)
+        return self.tensors[entry.parameter].ndim > 1 and entry.axis < 2 and not reads(module, entry.axis)
+
+    def _reads(self, entry: ParameterAxis) -> bool:
+        return reads(self.root.get_submodule(_layer(entry.parameter)), entry.axis)
 
     def _normalizes(self, entry: ParameterAxis) -> bool:
         module = self.root.get_submodule(_layer(entry.parameter))
@@ -151,7 +176,9 @@ class Dependencies:
     def produced_by(self, channels: Channels) -> int:
         """Return how many of them are in a group."""
         return sum(
-            self.tensors[entry.parameter].shape[entry.axis] for entry in channels.group.places if self._produces(entry)
+            entry.length or self.tensors[entry.parameter].shape[entry.axis]
+            for entry in channels.group.places
+            if self._produces(entry)
         )
 
     def _made(self, name: str, number: int) -> int:
@@ -165,19 +192,34 @@ class Dependencies:
 def flow_of(shape: Shape, label: Label, numbers: Mapping[Axis, int]) -> Flow:
     """Return the flow of a shape and the label of its channels, `numbers` being those of the open groups."""
     length = shape[-1] if len(shape) == 2 else shape[0]
+    stretches = segments(label)
+    if len(stretches) > 1:
+        terms = [
+            tuple((None if axis is None else numbers.get(axis.root), size) for axis, size in one)
+            for _, one in stretches
+        ]
+        return Flow(shape, tuple(terms))
     factors = [(numbers.get(part.root), size) for axis, n in label if axis is not None for part, size in runs(axis, n)]
     rest = length // prod(size for _, size in factors) if factors else length
-    return Flow(shape, (*factors, (None, rest)))
+    return Flow(shape, ((*factors, (None, rest)),))
 
 
-def _channel_axis(axes: int) -> int:
+def _stretches(axis: Axis, whole: int) -> list[tuple[int, int | None, list[tuple[Axis, int]]]]:
+    """Return the stretches of a parameter's axis: beginning, length (None for the whole), and the runs within."""
+    stretches = segments(((axis, whole),))
+    if len(stretches) == 1:
+        return [(0, None, runs(axis, whole))]
+    return [
+        (start, size_of(label), [(part.root, size) for part, size in label if part is not None])
+        for start, label in stretches
+        if label and all(part is not None for part, _ in label)
+    ]
+
+
+def channel_axis(axes: int) -> int:
     """Return the axis of channels: the last of tokens (batch, tokens, width), else the one after the batch."""
     return 2 if axes == 3 else 1
 
 
 def _layer(parameter: str) -> str:
     return parameter.rpartition(".")[0]
-
-
-def _transposed(module: nn.Module) -> bool:
-    return bool(getattr(module, "transposed", False))

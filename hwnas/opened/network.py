@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +15,10 @@ from hwnas.errors import SpaceError
 from hwnas.opened.chain import chain_of
 from hwnas.opened.decisions import Decision, decisions_of
 from hwnas.opened.groups import Channels, Dependencies, Flow, flow_of
-from hwnas.opened.slicing import Cut, masked, sliced
+from hwnas.opened.slicing import Cut, cut_indices, masked, sliced
 from hwnas.ops import Shape
-from hwnas.supernet.slicing.channel_sorting import sort_channels
+from hwnas.supernet.slicing.channel_groups import Group
+from hwnas.supernet.slicing.channel_sorting import importance, sort_channels
 
 PROBE_IMAGES = 2
 PROBE_BATCH = 8
@@ -34,6 +36,7 @@ class OpenedNetwork:
         root: the module with its weights; its channels are sorted in entry.
         shape: shape of one input.
         where: entry of the module, for errors.
+        scores: importance of the members of groups, by name, in place of the L1 norm of the weights that read them.
 
     Raises:
         SpaceError: it cannot be followed, or what is left of it computes something else.
@@ -42,6 +45,7 @@ class OpenedNetwork:
     root: nn.Module
     shape: Shape
     where: str
+    scores: Mapping[str, Any] | None = None
     groups: dict[int, Channels] = field(init=False)
     max_difference: float = field(init=False, default=0.0)
 
@@ -54,7 +58,10 @@ class OpenedNetwork:
         found = followed.groups()
         self.groups = dict(enumerate(found.values()))
         numbers = {axis: number for number, axis in enumerate(found)}
-        self.flows = [Flow(self.shape, ((None, _channels(self.shape)),)), *(flow_of(*one, numbers) for one in leaving)]
+        self.flows = [
+            Flow(self.shape, (((None, _channels(self.shape)),),)),
+            *(flow_of(*one, numbers) for one in leaving),
+        ]
         self.produced = followed.produced()
         self.produced_by = {number: followed.produced_by(channels) for number, channels in self.groups.items()}
         self._close_narrow()
@@ -82,9 +89,7 @@ class OpenedNetwork:
             for entry in channels.group.places:
                 places.setdefault(entry.parameter, []).append(number)
         names = [[n for n, _ in [*one.named_parameters(), *one.named_buffers()]] for one in self._segments(self.meta)]
-        flowing = [
-            [g for flow in self.flows[i : i + 2] for g, _ in flow.factors if g is not None] for i in range(len(names))
-        ]
+        flowing = [[group for flow in self.flows[i : i + 2] for group in flow.groups] for i in range(len(names))]
         return [
             tuple(dict.fromkeys([*flowing[i], *(n for name in listed for n in sorted(places.get(name, ())))]))
             for i, listed in enumerate(names)
@@ -94,7 +99,7 @@ class OpenedNetwork:
     def decisions(self) -> tuple[Decision, ...]:
         """Choices between widths."""
         open_ones = {number: channels for number, channels in self.groups.items() if channels.closed is None}
-        flowing = {group for flow in self.flows for group, _ in flow.factors}
+        flowing = {group for flow in self.flows for group in flow.groups}
         count: dict[int, int] = {}
         for numbers in self.numbers:
             for number in numbers:
@@ -102,13 +107,22 @@ class OpenedNetwork:
         hidden = [
             [n for n in numbers if n in open_ones and n not in flowing and count[n] == 1] for numbers in self.numbers
         ]
-        return decisions_of(open_ones, hidden, [link.slot for link in self.links])
+        together = [[n for n in numbers if n in open_ones and n in flowing] for numbers in self.numbers]
+        return decisions_of(open_ones, hidden, [link.slot for link in self.links], together)
 
     # --- smaller versions ---
 
     def part(self, index: int, members: Members, *, meta: bool = False) -> nn.Module:
         """Return a new module of one segment with so many members of its groups."""
         return sliced(self._whole(meta)[index], self._cuts(index, members))
+
+    def kept(self, index: int, members: Members) -> dict[str, dict[int, Tensor]]:
+        """Return which places of a segment's parameters stay with so many members, by name and axis that is cut."""
+        by_tensor: dict[str, list[Cut]] = {}
+        for entry, count in self._cuts(index, members):
+            by_tensor.setdefault(entry.parameter, []).append((entry, count))
+        values = dict(self._on_meta[index].named_parameters())
+        return {n: cut_indices(values[n], cuts) for n, cuts in by_tensor.items() if n in values}
 
     def _cuts(self, index: int, members: Members) -> Iterator[Cut]:
         for number in self.numbers[index]:
@@ -202,7 +216,7 @@ class OpenedNetwork:
             for number in numbers:
                 group = self.groups[number].group
                 for entry in group.places:
-                    value = state[entry.parameter].detach()
+                    value = entry.stretch(state[entry.parameter].detach())
                     apart = torch.unflatten(value, entry.axis, (group.size, entry.after))
                     value.copy_(apart.flip(entry.axis).flatten(entry.axis, entry.axis + 1))
 
@@ -233,7 +247,11 @@ class OpenedNetwork:
                 state[name].detach().copy_(value)
 
     def _sort(self, numbers: list[int]) -> None:
-        sort_channels(self.root, [self.groups[number].group for number in numbers])
+        sort_channels(self.root, [self.groups[number].group for number in numbers], judged=self._importance)
+
+    def _importance(self, root: nn.Module, group: Group) -> Tensor:
+        scores = None if self.scores is None else self.scores.get(group.name)
+        return importance(root, group) if scores is None else torch.as_tensor(scores)
 
     @staticmethod
     def _difference(one: Tensor, other: Tensor) -> float:

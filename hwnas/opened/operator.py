@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, final
 
@@ -57,6 +57,16 @@ class Opened(Operator):
     def scope(self, slot: str) -> str:
         """Return a scope for all slots: parameters are named as in the whole network."""
         return self.kind
+
+    def cut_indices(self) -> Mapping[str, Mapping[int, torch.Tensor]]:
+        """Return the places that a smaller version keeps where those are not the leading ones: of channels that are
+        joined end to end."""
+        kept = opened(self.origin.source).kept(self.origin.index, dict(self.origin.members))
+        return {
+            name: by_axis
+            for name, by_axis in kept.items()
+            if any(len(places) and int(places[-1]) >= len(places) for places in by_axis.values())
+        }
 
     def module(self) -> nn.Module:
         """Return a new module with the leading channels of the network's weights."""

@@ -26,8 +26,8 @@ def sliced(segment: nn.Module, cuts: Iterable[Cut]) -> nn.Module:
     touched = set()
     for name, value in [*segment.named_parameters(), *segment.named_buffers()]:
         part = value.detach()
-        for entry, kept in by_tensor.get(name, ()):
-            part = part.narrow(entry.axis, 0, kept * entry.after)
+        for axis, places in cut_indices(value, by_tensor.get(name, ())).items():
+            part = part.index_select(axis, places.to(part.device))
         if part.shape != value.shape:
             touched.add(name.rpartition(".")[0])
         part = part.clone()
@@ -38,6 +38,22 @@ def sliced(segment: nn.Module, cuts: Iterable[Cut]) -> nn.Module:
     for name in touched:
         _resize(made.get_submodule(name))
     return made
+
+
+def cut_indices(value: Tensor, cuts: Iterable[Cut]) -> dict[int, Tensor]:
+    """Return, by axis of a tensor that is cut, which places stay, as numbers."""
+    stays: dict[int, Tensor] = {}
+    for entry, kept in cuts:
+        size = value.shape[entry.axis]
+        mask = stays.setdefault(entry.axis, torch.ones(size, dtype=torch.bool, device="cpu"))
+        end = size if entry.length is None else entry.start + entry.length
+        mask[entry.start + kept * entry.after : end] = False
+    return {axis: mask.nonzero().flatten() for axis, mask in stays.items()}
+
+
+def reads(module: nn.Module, axis: int) -> bool:
+    """Return whether a layer's matrix reads channels along an axis, and does not make them."""
+    return axis == (0 if bool(getattr(module, "transposed", False)) else 1)
 
 
 def _resize(module: nn.Module) -> None:
@@ -69,10 +85,12 @@ def masked(root: nn.Module, places: Iterable[ParameterAxis], kept: int) -> dict[
     zeroed: dict[str, Tensor] = {}
     for entry in places:
         value = state.get(entry.parameter)
-        if value is None or value.ndim < 2 or entry.axis != 1:
+        layer = root.get_submodule(entry.parameter.rpartition(".")[0])
+        if value is None or value.ndim < 2 or not reads(layer, entry.axis):
             continue
         value = zeroed.get(entry.parameter, value.detach()).clone()
         with torch.no_grad():
-            value.narrow(entry.axis, kept * entry.after, value.shape[entry.axis] - kept * entry.after).zero_()
+            stretch = entry.stretch(value)
+            stretch.narrow(entry.axis, kept * entry.after, stretch.shape[entry.axis] - kept * entry.after).zero_()
         zeroed[entry.parameter] = value
     return zeroed

@@ -15,6 +15,7 @@ from hwnas.registry import SourceFile
 if TYPE_CHECKING:
     from torch import nn
 
+    from hwnas.opened.channel_scores import ChannelScores
     from hwnas.opened.network import OpenedNetwork
     from hwnas.ops import Shape
 
@@ -33,6 +34,10 @@ class NetworkSource:
     """SHA-256 of the file of weights; empty without one."""
     input_shape: tuple[int, ...] | None
     """Shape of one input; None where the function states it."""
+    importance: str | None = None
+    """Name in `IMPORTANCES` that the user stated; None if none."""
+    scores: ChannelScores | None = None
+    """Importance by which channels are sorted, in place of the L1 norm of weights."""
 
     @property
     def where(self) -> str:
@@ -97,4 +102,4 @@ def opened(source: NetworkSource) -> OpenedNetwork:
 
     with torch.device("cpu"):  # it may be asked for first where operators are built on `meta`
         module, shape = module_of(source)
-        return OpenedNetwork(module, shape, source.where)
+        return OpenedNetwork(module, shape, source.where, None if source.scores is None else source.scores.values)

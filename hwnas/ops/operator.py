@@ -94,6 +94,11 @@ class Operator(ABC):
         names = [self.kind, *(f"{self.kind} {name}={value}" for name, value in knobs.items())]
         return dict.fromkeys((f"operators/{name}" for name in names), 1.0)
 
+    def cut_indices(self) -> Mapping[str, Mapping[int, Any]]:
+        """Return which places of the largest parameters are taken, as tensors of whole numbers, by parameter and axis;
+        empty where the leading ones are, as usual."""
+        return {}
+
     def scope(self, slot: str) -> str:
         """Return the scope of its weights in the supernet: operators of one scope share parameters of one name."""
         return f"{slot}/{self.kind}"

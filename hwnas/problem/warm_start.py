@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import pairwise
 
 from hwnas.accuracy import Accuracy
@@ -21,7 +22,8 @@ from hwnas.search.precision import stored_as
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study
 from hwnas.search.successive_halving import sample_initial
-from hwnas.space import Architecture
+from hwnas.space import Architecture, Choice
+from hwnas.space.architecture import Value
 from hwnas.workspace.architectures import architecture_of, read_json
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.workspace import Workspace
@@ -130,6 +132,43 @@ def zero_cost_candidates(
     ]
     objectives = [*(Objective(str(Metric("score", column.name)), "max") for column in columns), *costs]
     return [candidates[index] for index in best(rows, objectives, config.keep)]
+
+
+def exact_candidates(
+    run: Workspace, tier: str, accuracy: Accuracy, cost_models: Mapping[str, CostModels]
+) -> list[Architecture]:
+    """Return the front of blockwise scores and predicted latencies, which are both sums over blocks, or an even part.
+
+    Nothing is returned for other sources of accuracy, and where a tier's latencies are not those of a table.
+    """
+    setup = run.experiment.tiers[tier].setup
+    if run.experiment.accuracy.source != "blockwise" or run.objectives.is_live(tier) or setup not in cost_models:
+        return []
+    from hwnas.accuracy.additive_front import Form, exact_front
+    from hwnas.accuracy.blockwise import BlockwiseAccuracy
+    from hwnas.opened.build import entering_shape
+
+    assert isinstance(accuracy, BlockwiseAccuracy)
+    build, model, blocks = accuracy.build, cost_models[setup].model, []
+    for index, link in enumerate(build.network.links):
+        forms = []
+        for picks, operator in build.forms(index):
+            loss = accuracy.divergences[link.slot, "" if operator is None else operator.widths]
+            added = 0.0
+            if operator is not None:
+                shape = entering_shape(build.network, index, dict(operator.origin.members))
+                added = float(model.linear([(operator, shape)])[1][0])
+            forms.append(Form(picks, added, loss))
+        blocks.append(forms)
+    known = feasible_scores(run, tier, cost_models)
+    front = [run.space.sample(partial(_picked, picks)) for _, _, picks in exact_front(blocks)]
+    within = [one for one in dict.fromkeys(front) if known(one) is not None]
+    count = min(len(within), max(1, run.experiment.search.trials // 2))
+    return [within[round(number * (len(within) - 1) / max(1, count - 1))] for number in range(count)]
+
+
+def _picked(picks: Mapping[str, Value], choice: Choice) -> Value:
+    return picks.get(choice.name, choice.options[-1])
 
 
 def _columns(run: Workspace, config: ZeroCostInitConfig, reporter: Reporter) -> list[ProxyColumn]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
@@ -112,6 +112,26 @@ class Supernet(nn.Module):
         return {**self.__dict__, "_templates": {}}
 
 
+class _Wire(NamedTuple):
+    """A parameter of a module, and which part of the shared weights it is."""
+
+    parameters: dict[str, Any]
+    """Of the module that holds it."""
+    name: str
+    """In these."""
+    full: str
+    """In the operator's module."""
+    key: str
+    """Of the shared weights."""
+    size: Size
+    steps: Steps
+    """Matrices that a smaller kernel goes through."""
+    third: int
+    """Part of a vector that three share; 0 if it is a weight of its own."""
+    kept: Mapping[int, Tensor]
+    """Indices by axis, where these are not the leading ones."""
+
+
 class _Template:
     """One operator's module without its own weights: slices are wired in for the duration of a call.
 
@@ -129,7 +149,8 @@ class _Template:
         with torch.random.fork_rng(devices=[]):
             self.module = new_module(operator)
         self._leading = operator.leading_axes
-        self._wires: list[tuple[dict[str, Any], str, str, str, Size, Steps, int]] = []
+        self._wires: list[_Wire] = []
+        kept = operator.cut_indices()
         named: dict[int, str] = {}  # a tied parameter goes by the first of its names
         for prefix, child in self.module.named_modules():
             for name, value in child._parameters.items():
@@ -139,7 +160,8 @@ class _Template:
                     _check_fits(key, size, weights, operator)
                     steps = steps_to(key, kernels[key], size) if key in kernels else ()
                     third = third_of(key) if joint_bias else 0
-                    self._wires.append((child._parameters, name, full, key, size, steps, third))
+                    wire = _Wire(child._parameters, name, full, key, size, steps, third, kept.get(full, {}))
+                    self._wires.append(wire)
             if isinstance(child, _BatchNorm):
                 child.track_running_stats = False  # statistics stay as they are: a template is shared by all steps
         self._dropouts = [child for child in self.module.modules() if isinstance(child, _DropoutNd)]
@@ -150,7 +172,7 @@ class _Template:
     @property
     def names(self) -> set[str]:
         """The shared parameters that it uses."""
-        return {name for *_, key, _, steps, _ in self._wires for name in (key, *(matrix for matrix, _ in steps))}
+        return {name for wire in self._wires for name in (wire.key, *(matrix for matrix, _ in wire.steps))}
 
     def run(self, weights: Mapping[str, Tensor | None], x: Tensors, *, training: bool, dropout: bool) -> Tensors:
         if self._mode != (training, dropout):
@@ -163,34 +185,33 @@ class _Template:
             self.module.to(device)  # buffers alone: no parameter is wired in
             self._device = device
         try:
-            for store, name, _, key, size, steps, third in self._wires:
-                store[name] = _slice(weights, key, size, steps, self._leading, third)
+            for wire in self._wires:
+                wire.parameters[wire.name] = _slice(weights, wire, self._leading)
             out = call(self.module, x)
         finally:
             self._unwire()
         return out
 
     def slices(self, weights: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
-        return {
-            full: _slice(weights, key, size, steps, self._leading, third)
-            for *_, full, key, size, steps, third in self._wires
-        }
+        return {wire.full: _slice(weights, wire, self._leading) for wire in self._wires}
 
     def _unwire(self) -> None:
-        for store, name, *_ in self._wires:
-            store[name] = None
+        for wire in self._wires:
+            wire.parameters[wire.name] = None
 
 
-def _slice(
-    weights: Mapping[str, Tensor | None], key: str, size: Size, steps: Steps, leading: int, third: int
-) -> Tensor:
-    value = weights[key]
+def _slice(weights: Mapping[str, Tensor | None], wire: _Wire, leading: int) -> Tensor:
+    value = weights[wire.key]
     assert value is not None
-    if third:
-        return value[third * size[0] : (third + 1) * size[0]]
-    if steps:
-        return transformed(value, size, steps, weights)
-    return value if value.shape == size else center_crop(value, size, leading)
+    if wire.third:
+        return value[wire.third * wire.size[0] : (wire.third + 1) * wire.size[0]]
+    if wire.kept and value.shape != wire.size:
+        for axis, indices in wire.kept.items():
+            value = value.index_select(axis, indices.to(value.device))
+        return value
+    if wire.steps:
+        return transformed(value, wire.size, wire.steps, weights)
+    return value if value.shape == wire.size else center_crop(value, wire.size, leading)
 
 
 def _check_fits(key: str, size: Size, weights: Mapping[str, Tensor | None], operator: Operator) -> None:

@@ -15,6 +15,7 @@ from hwnas.io.regular import read_regular
 from hwnas.io.storage_url import mode_of
 from hwnas.io.yaml import dump_yaml, read_yaml
 from hwnas.opened.build import OpenedBuild
+from hwnas.opened.channel_scores import write_scores
 from hwnas.opened.source import NetworkSource
 from hwnas.opened.space_file import content_of
 from hwnas.registry import SourceFile, source_of
@@ -116,10 +117,13 @@ def _copy_network(run: Workspace, source: NetworkSource) -> None:
     if source.weights is not None:
         weights = run.folder / NETWORK_FOLDER / f"weights{source.weights.suffix}"
         _copy(source.weights, weights)
+    if source.scores is not None:
+        write_scores(source.scores, run.paths.importance)
     content = content_of(
         run.space,  # type: ignore[arg-type]
         f"{network.relative_to(run.folder)}:{source.function}",
         None if weights is None else str(weights.relative_to(run.folder)),
+        source.importance if source.scores is None else str(run.paths.importance.relative_to(run.folder)),
     )
     write_file(space_copy(run), dump_yaml(content))
 

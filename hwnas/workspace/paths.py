@@ -31,6 +31,11 @@ class RunPaths:
         """File of the seconds by stage."""
         return self.folder / "elapsed.json"
 
+    @property
+    def importance(self) -> Path:
+        """File of the importance by which the channels of a user's network are sorted."""
+        return self.folder / "network" / "importance.npz"
+
     def table(self, setup: str) -> Path:
         """Return the latency table of a set-up: the experiment's choice, else one in the run's folder.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from itertools import product
 from pathlib import Path
@@ -14,6 +14,7 @@ from hwnas.config import Experiment
 from hwnas.errors import ConfigError
 from hwnas.export import check_input
 from hwnas.network import Network, bound_task, first_shape, lower
+from hwnas.opened.build import opened_build
 from hwnas.registry import plugin_files
 from hwnas.report.units import Units
 from hwnas.selection import check_rule
@@ -28,6 +29,7 @@ from hwnas.workspace.progress import Reporter
 from hwnas.workspace.published import PublishedTables
 from hwnas.workspace.references import as_begun, check_references, experiment_of, on_command_line
 from hwnas.workspace.spaces import check_opened, split_reference, task_in, unchecked_space
+from hwnas.workspace.training.importance import order_channels, stored_order
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -66,6 +68,8 @@ class Workspace:
                 allowed="A source that needs no data is a table, a training-free score or a function of yours",
                 do="Add `data`, or use another `accuracy.source`",
             )
+        if source.opened:
+            opened_build(self.space)
         for name, tier in self.experiment.tiers.items():
             check_limited(tier.limits, source, config.source, self.space.task, where=f"{where}: tiers.{name}.limits")
         return source
@@ -190,5 +194,6 @@ def open_run(
     for name, pair in experiment.pairs.items():
         link_of(pair.link, experiment, base, where=f"experiment `{experiment.name}`: pairs.{name}.link")
     before(run)
-    check_opened(space, space_file, reporter)
-    return run
+    run = replace(run, space=stored_order(space, run.paths.importance))
+    check_opened(run.space, space_file, reporter)
+    return replace(run, space=order_channels(run.space, experiment, lambda: run.dataset, reporter))

@@ -82,6 +82,40 @@ class Tokens(nn.Module):
         return self.fc(self.layers(self.patch(x).flatten(2).transpose(1, 2) + self.place).mean(1))
 
 
+class Growing(nn.Module):
+    def __init__(self, inner, growth=16):
+        super().__init__()
+        self.norm1, self.conv1 = nn.BatchNorm2d(inner), nn.Conv2d(inner, 32, 1, bias=False)
+        self.norm2, self.conv2 = nn.BatchNorm2d(32), nn.Conv2d(32, growth, 3, 1, 1, bias=False)
+
+    def forward(self, x):
+        return torch.cat([x, self.conv2(F.relu(self.norm2(self.conv1(F.relu(self.norm1(x))))))], 1)
+
+
+class Dense(nn.Module):
+    def __init__(self, layers):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 16, 3, 1, 1)
+        self.layers = nn.Sequential(*[Growing(16 + 16 * i) for i in range(layers)])
+        self.norm, self.fc = nn.BatchNorm2d(16 + 16 * layers), nn.Linear(16 + 16 * layers, 10)
+
+    def forward(self, x):
+        return self.fc(F.relu(self.norm(self.layers(self.stem(x)))).mean((2, 3)))
+
+
+class Skipping(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 16, 3, 1, 1), nn.Conv2d(16, 24, 3, 2, 1)
+        self.up, self.merge = nn.ConvTranspose2d(24, 16, 2, 2), nn.Conv2d(32, 16, 3, 1, 1)
+        self.fc = nn.Linear(16, 10)
+
+    def forward(self, x):
+        one = F.relu(self.one(x))
+        up = F.relu(self.up(F.relu(self.two(one))))
+        return self.fc(F.relu(self.merge(torch.cat([up, one], 1))).mean((2, 3)))
+
+
 class Branching(Net):
     def forward(self, x):
         return super().forward(x if x.mean() > 0 else -x)
@@ -141,6 +175,18 @@ def baked():
 
 def shared():
     return Shared(), (1, 8, 8)
+
+
+def dense():
+    return Dense(2), (1, 8, 8)
+
+
+def denser():
+    return Dense(4), (1, 8, 8)
+
+
+def skipping():
+    return Skipping(), (1, 8, 8)
 
 
 def two():

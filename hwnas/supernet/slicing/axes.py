@@ -12,7 +12,7 @@ class Axis:
     """Things in a row whose order may be free: channels, heads, hidden units.
 
     Axes that are joined list the same things. An axis that is used in two parts, such as heads times the units of a
-    head, is split: each part has its own order.
+    head, is split: each part has its own order. An axis may also be several that are joined end to end.
     """
 
     fixed: str | None = None
@@ -21,6 +21,8 @@ class Axis:
     parts: tuple[Axis, Axis] | None = field(default=None, repr=False)
     inner: int = 1
     """Length of the second part."""
+    summands: tuple[Label, ...] = field(default=(), repr=False)
+    """Labels of what is joined end to end, if anything is."""
 
     @property
     def root(self) -> Axis:
@@ -35,10 +37,14 @@ class Axis:
         root.fixed = root.fixed or why
         for part in root.parts or ():
             part.fix(why)
+        for label in root.summands:
+            fix(label, why)
 
     def split(self, inner: int) -> tuple[Axis, Axis]:
         """Split the axis into two, the second one `inner` long; it is split only once."""
         root = self.root
+        if root.summands:
+            root.fix("it is joined to something and split")
         if root.parts is None:
             root.parts = Axis(root.fixed), Axis(root.fixed)
             root.inner = inner
@@ -60,6 +66,25 @@ def inert(shape: Sequence[int]) -> Labels:
 def fix(label: Label, why: str) -> None:
     """Keep the order of all runs of an axis."""
     _fix_all(why, *(axis for axis, _ in label))
+
+
+def joined(labels: Sequence[Label]) -> Label:
+    """Return the label of axes that are joined end to end."""
+    return ((Axis(summands=tuple(labels)), sum(map(size_of, labels))),)
+
+
+def segments(label: Label) -> list[tuple[int, Label]]:
+    """Return the stretches of an axis that are joined end to end, each with its beginning; of others the whole."""
+    factors = _expanded(label)
+    if not factors or factors[0][0] is None or not factors[0][0].summands:
+        return [(0, tuple(factors))]
+    (axis, _), rest = factors[0], tuple(factors[1:])
+    assert axis is not None
+    start, stretches = 0, list[tuple[int, Label]]()
+    for one in axis.summands:
+        stretches += [(start + begin * size_of(rest), (*inner, *rest)) for begin, inner in segments(one)]
+        start += size_of(one) * size_of(rest)
+    return stretches
 
 
 def size_of(label: Label) -> int:
@@ -119,6 +144,9 @@ def _join(one: Axis | None, other: Axis | None) -> None:
     if _holds(a, b) or _holds(b, a):
         _fix_all("it is tied to a part of itself", a, b)
         return
+    if a.summands or b.summands:
+        _join_sums(a, b)
+        return
     if a.parts is None:
         a, b = b, a
     if a.parts is not None and b.parts is not None:
@@ -133,6 +161,20 @@ def _join(one: Axis | None, other: Axis | None) -> None:
         a.fix(why)
 
 
+def _join_sums(a: Axis, b: Axis) -> None:
+    """Record that two axes, of which at least one is joined of several, list the same things."""
+    if not a.summands:
+        a, b = b, a
+    if b.parts is not None or (b.summands and [*map(size_of, a.summands)] != [*map(size_of, b.summands)]):
+        _fix_all("it is joined to something in two ways", a, b)
+        return
+    for one, other in zip(a.summands, b.summands, strict=False):  # of a plain axis there are none
+        unite(one, other)
+    b.joined = a
+    if why := a.fixed or b.fixed:
+        a.fix(why)
+
+
 def _fix_all(why: str, *axes: Axis | None) -> None:
     for axis in axes:
         if axis is not None:
@@ -140,7 +182,8 @@ def _fix_all(why: str, *axes: Axis | None) -> None:
 
 
 def _holds(whole: Axis, part: Axis) -> bool:
-    return any(one.root is part or _holds(one.root, part) for one in whole.root.parts or ())
+    inner = [axis for label in whole.root.summands for axis, _ in label if axis is not None]
+    return any(one.root is part or _holds(one.root, part) for one in (*(whole.root.parts or ()), *inner))
 
 
 def _expanded(label: Label) -> list[Factor]:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from math import prod
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hwnas.network import Network, lower, operators_by_slot
 from hwnas.ops import Operator, Shape
@@ -34,6 +34,15 @@ class ParameterAxis:
     axis: int
     before: int
     after: int
+    start: int = 0
+    length: int | None = None
+    """Length of the stretch that lists them, from `start`; None if the whole axis does."""
+
+    def stretch(self, value: Tensor, axis: int | None = None) -> Tensor:
+        """Return the stretch of a tensor that lists them, on the parameter's axis or another one."""
+        return (
+            value if self.length is None else value.narrow(self.axis if axis is None else axis, self.start, self.length)
+        )
 
 
 @dataclass(frozen=True)

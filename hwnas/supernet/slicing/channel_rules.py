@@ -11,14 +11,18 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hwnas.supernet.slicing.axes import Axis, Label, Labels, fix, inert, regrouped, size_of, unite
+from hwnas.supernet.slicing.axes import Axis, Label, Labels, fix, inert, joined, regrouped, size_of, unite
 
 
 class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Mode in which every tensor's axes are labelled from those of the tensors that it is computed from."""
+    """Mode in which every tensor's axes are labelled from those of the tensors that it is computed from.
 
-    def __init__(self) -> None:
+    With `joins`, channels that are concatenated keep their labels; without, their order stays.
+    """
+
+    def __init__(self, *, joins: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.joins = joins
         self._held: dict[int, tuple[Tensor, Labels]] = {}
 
     def label(self, tensor: Tensor, labels: Labels) -> None:
@@ -246,10 +250,16 @@ def _indexed(following: Following, args: list[Any], out: Tensor) -> Labels | Non
 def _concatenated(following: Following, args: list[Any], out: Tensor) -> Labels:
     several = [following.labels(tensor) for tensor in args[0]]
     along = (args[1] if len(args) > 1 else 0) % out.ndim
-    for labels in several:
-        fix(labels[along], "something is joined to it")
+    if following.joins:
+        if len(several) == 1:
+            return several[0]
+        made = joined([labels[along] for labels in several])
+    else:
+        for labels in several:
+            fix(labels[along], "something is joined to it")
+        made = inert(out.shape)[along]
     kept = _broadcast(*((*labels[:along], (), *labels[along + 1 :]) for labels in several))
-    return *kept[:along], inert(out.shape)[along], *kept[along + 1 :]
+    return *kept[:along], made, *kept[along + 1 :]
 
 
 def _fixed_where_it_changes(labels: Labels, out: Tensor, why: str) -> Labels:

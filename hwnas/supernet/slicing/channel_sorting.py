@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,17 +25,18 @@ def sort_channels(
     optimizer: torch.optim.Optimizer | None = None,
     *,
     twins: Sequence[nn.Module] = (),
+    judged: Callable[[nn.Module, Group], Tensor] | None = None,
 ) -> Sorting:
     """Reorder channels, heads and hidden units of a supernet, or of any module whose tensors the groups name, in place
     by falling importance; `elastic_groups` lists those of a supernet.
 
     The largest network computes what it did before; narrower ones get other members. The state of the optimizer for
     each weight, such as momentum, moves along, and so do the weights of `twins`, such as a moving average. Equals keep
-    their order, so sorting twice changes nothing.
+    their order, so sorting twice changes nothing. `judged` takes the place of `importance`.
     """
     free = tuple(group for group in groups if group.fixed is None)
     for group in free:
-        order = torch.argsort(importance(supernet, group), descending=True, stable=True)
+        order = torch.argsort((judged or importance)(supernet, group), descending=True, stable=True)
         for place in group.places:
             also = (_tensor(twin, place.parameter).detach() for twin in twins)
             for tensor in (*_alike(_tensor(supernet, place.parameter), optimizer), *also):
@@ -54,7 +55,7 @@ def importance(supernet: nn.Module, group: Group) -> Tensor:
     total = torch.zeros(group.size, dtype=torch.float64)
     for place in reading:
         value = _tensor(supernet, place.parameter).detach().cpu().double().abs()
-        total += _apart(value, place, group.size).movedim(place.axis + 1, 0).flatten(1).sum(1)
+        total += _apart(place.stretch(value), place, group.size).movedim(place.axis + 1, 0).flatten(1).sum(1)
     return total
 
 
@@ -76,7 +77,13 @@ def _alike(value: Tensor, optimizer: torch.optim.Optimizer | None) -> Iterable[T
 
 
 def _moved(value: Tensor, place: ParameterAxis, size: int, order: Tensor) -> Tensor:
-    return _apart(value, place, size).index_select(place.axis + 1, order).flatten(place.axis, place.axis + 2)
+    part = place.stretch(value)
+    moved = _apart(part, place, size).index_select(place.axis + 1, order).flatten(place.axis, place.axis + 2)
+    if place.length is None:
+        return moved
+    whole = value.clone()
+    place.stretch(whole).copy_(moved)
+    return whole
 
 
 def _apart(value: Tensor, place: ParameterAxis, size: int) -> Tensor:

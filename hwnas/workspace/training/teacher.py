@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hwnas.errors import ConfigError
-from hwnas.network import lower
+from hwnas.network import build, lower
+from hwnas.opened.build import is_opened
 from hwnas.registry import calling, named
 from hwnas.workspace.architectures import pick_architecture
 from hwnas.workspace.spaces import open_space
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+OPENED = "network"
+"""Name of the teacher that is the network of the user's that the run's space opens."""
+
+
 def open_teacher(run: Workspace) -> nn.Module | None:
-    """Return the module of `train.teacher`: what a user's function returns, or a network with weights from a file.
+    """Return the module of `train.teacher`: what a user's function returns, a network with weights from a file, or the
+    network that the space opens.
 
     Raises:
         ConfigError, SpaceError: it leads nowhere, or does not fit the run's images.
@@ -27,6 +33,8 @@ def open_teacher(run: Workspace) -> nn.Module | None:
     if config.teacher is None:
         return None
     task, dataset = lower(run.space, run.space.largest()).task, run.dataset
+    if config.teacher == OPENED:
+        return checked_teacher(_opened(run), dataset, config.teacher, task)
     if config.teacher.endswith(".safetensors"):
         if config.teacher_space is None:
             raise ConfigError(
@@ -46,3 +54,17 @@ def open_teacher(run: Workspace) -> nn.Module | None:
         made = make()
     checked, fitted = checked_teacher(made, dataset, config.teacher, task), dataset.train.fit(task)
     return FromUnit(checked, fitted) if fitted.target_facts else checked
+
+
+def _opened(run: Workspace) -> nn.Module:
+    from hwnas.supernet.training.teacher import AtItsResolution
+
+    if not is_opened(run.space):
+        raise ConfigError(
+            f"`teacher: {OPENED}` is the network that a space opens, and this space is of another kind",
+            where="train: teacher",
+            allowed="A network of yours that is opened, a function `FILE.py:FUNCTION`, or a `.safetensors` file",
+            do="Name one of them",
+        )
+    network = lower(run.space, run.space.largest())
+    return AtItsResolution(build(network), network)

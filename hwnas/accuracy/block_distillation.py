@@ -1,0 +1,147 @@
+"""Smaller versions of the blocks of a trained network: each learns its block's output, on features that are kept."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from hwnas.opened.groups import channel_axis
+from hwnas.opened.network import OpenedNetwork
+from hwnas.opened.operator import Opened
+from hwnas.tasks import Task
+
+BLOCK_BATCH = 64
+LEARNING_RATE = 1e-3
+
+
+class BlockFeatures(NamedTuple):
+    """Tensors that enter and leave a block of the trained network, of samples to learn from and of others to be judged
+    on."""
+
+    entering: Tensor
+    leaving: Tensor
+    holdout_entering: Tensor
+    holdout_leaving: Tensor
+
+
+@dataclass(frozen=True)
+class BlockDistiller:
+    """A trained network, whose blocks teach smaller ones.
+
+    Args:
+        inputs: samples on whose features blocks learn.
+        holdout: samples on which a network with one block replaced is compared with the trained one.
+        epochs: passes of each block over the features.
+    """
+
+    network: OpenedNetwork
+    inputs: Tensor
+    holdout: Tensor
+    task: Task
+    epochs: int
+    seed: int
+
+    def blocks(self) -> Iterator[tuple[int, BlockFeatures]]:
+        """Yield each block's number with its features; those of one block at a time are kept."""
+        entering, holdout = self.inputs, self.holdout
+        for index in range(len(self.network.links)):
+            teacher = self._teacher(index)
+            features = BlockFeatures(entering, _in_parts(teacher, entering), holdout, _in_parts(teacher, holdout))
+            yield index, features
+            entering, holdout = features.leaving, features.holdout_leaving
+
+    def distilled(self, operator: Opened, features: BlockFeatures) -> nn.Module:
+        """Return a block's smaller version after it has learned the block's output, the channels that it lacks aside.
+
+        It begins with the leading channels of the trained block. The result depends on the operator and the seed, not
+        on what else was distilled.
+        """
+        index, members = operator.origin.index, dict(operator.origin.members)
+        module = self.network.part(index, members)
+        if not any(count < self.network.groups[number].group.size for number, count in members.items()):
+            return module.eval()
+        entering = self._kept(index, features.entering, members)
+        leaving = self._kept(index + 1, features.leaving, members)
+        last = index == len(self.network.links) - 1
+        module = _nearest(module.eval(), entering, leaving)
+        told = hashlib.sha256(f"{self.seed} {index} {operator.widths}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(told[:4], "big"))
+        adam = torch.optim.Adam(module.parameters(), LEARNING_RATE)
+        batches = max(1, len(entering) // BLOCK_BATCH)
+        cycle = torch.optim.lr_scheduler.CosineAnnealingLR(adam, self.epochs * batches)
+        scale = float(leaving.var()) + 1e-12
+        for _ in range(self.epochs):
+            order = torch.randperm(len(entering), generator=generator)
+            for some in torch.split(order, BLOCK_BATCH)[:batches]:
+                out, target = module(entering[some]), leaving[some]
+                loss = self.task.distill(out, target, 1.0) if last else (out - target).square().mean() / scale
+                adam.zero_grad()
+                loss.backward()
+                adam.step()
+                cycle.step()
+        return module
+
+    def divergence(
+        self, index: int, replaced: nn.Module | None, members: dict[int, int], features: BlockFeatures
+    ) -> float:
+        """Return how far the outputs of the network go from its own with one block replaced, or left out if None.
+
+        The replaced block reads the channels that it keeps; those that it lacks go on as the trained block made them:
+        their loss is counted where they are not read.
+        """
+        if replaced is None:
+            leaving = features.holdout_entering
+        else:
+            made = _in_parts(replaced, self._kept(index, features.holdout_entering, members))
+            leaving = self._filled(index + 1, features.holdout_leaving, made, members)
+        outputs, expected = leaving, features.holdout_leaving
+        for later in range(index + 1, len(self.network.links)):
+            teacher = self._teacher(later)
+            outputs, expected = _in_parts(teacher, outputs), _in_parts(teacher, expected)
+        own = self.task.distill(expected, expected, 1.0)
+        return max(0.0, float(self.task.distill(outputs, expected, 1.0) - own))
+
+    def assembled(self, operators: Sequence[Opened]) -> list[nn.Module]:
+        """Return these operators' modules, each distilled alone."""
+        wanted = {operator.origin.index: operator for operator in operators}
+        return [self.distilled(wanted[index], features) for index, features in self.blocks() if index in wanted]
+
+    def _teacher(self, index: int) -> nn.Module:
+        return self.network.part(index, {}).eval()
+
+    def _kept(self, flow: int, x: Tensor, members: dict[int, int]) -> Tensor:
+        return x.index_select(channel_axis(x.ndim), self.network.flows[flow].places(members))
+
+    def _filled(self, flow: int, whole: Tensor, made: Tensor, members: dict[int, int]) -> Tensor:
+        return whole.index_copy(channel_axis(whole.ndim), self.network.flows[flow].places(members), made)
+
+
+def _in_parts(module: nn.Module, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([module(part) for part in torch.split(x, BLOCK_BATCH)])
+
+
+def _nearest(module: nn.Module, entering: Tensor, leaving: Tensor) -> nn.Module:
+    """Return a block with the statistics of its normalisation as they are, or as its features have them: whichever is
+    nearer to what it learns. They stay so while it learns, as the trained block's do."""
+    settled = copy.deepcopy(module)
+    norms = [one for one in settled.modules() if isinstance(one, _BatchNorm)]
+    if not norms:
+        return module
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    _in_parts(settled, entering)
+    for norm, own in zip(norms, (one for one in module.modules() if isinstance(one, _BatchNorm)), strict=True):
+        norm.eval()
+        norm.momentum = own.momentum
+    far = [float((_in_parts(one, entering) - leaving).square().mean()) for one in (module, settled)]
+    return settled if far[1] < far[0] else module
