@@ -77,10 +77,12 @@ def tried(name: str, folder: Path, run: Path, python: str) -> list[dict[str, Any
     place = folder / name
     subprocess.run([python, "-m", "venv", str(place)], check=True)
     inside = str(place / "bin" / "python")
-    subprocess.run([inside, "-m", "pip", "install", "-q", *ENVIRONMENTS[name][1]], check=True)
-    others = json.loads(subprocess.run([inside, "-c", THERE], check=True, capture_output=True, text=True).stdout)
+    subprocess.run([inside, "-I", "-m", "pip", "install", "-q", *ENVIRONMENTS[name][1]], check=True)
+    others = json.loads(subprocess.run([inside, "-I", "-c", THERE], check=True, capture_output=True, text=True).stdout)
     assert not {"hwnas", "torch"} & set(others), others
-    frozen = subprocess.run([inside, "-m", "pip", "freeze"], check=True, capture_output=True, text=True).stdout.split()
+    frozen = subprocess.run(
+        [inside, "-I", "-m", "pip", "freeze"], check=True, capture_output=True, text=True
+    ).stdout.split()
     rows = []
     for bundle in sorted(path.parent for path in run.glob("bundle/*/manifest.json")):
         begun = time.perf_counter()
@@ -103,7 +105,7 @@ def accuracies(python: str, bundle: Path, folder: Path) -> list[dict[str, Any]]:
     found = []
     for asked in (["--accuracy", str(data)], ["--selftest"]):
         ran = subprocess.run(
-            [python, str(bundle / "predict.py"), *asked, "--json"], capture_output=True, text=True, check=False
+            [python, "-I", str(bundle / "predict.py"), *asked, "--json"], capture_output=True, text=True, check=False
         )
         found.append({row["file"]: row for row in map(json.loads, ran.stdout.splitlines())})
     return [
