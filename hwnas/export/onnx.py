@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -29,7 +30,6 @@ def export_onnx(
     precision: str = "fp32",
     calibration: Images | None = None,
     whole: bool = True,
-    activations: str = "unsigned",
 ) -> Path:
     """Write the module as one ONNX file, weights inside, and return its path.
 
@@ -43,13 +43,44 @@ def export_onnx(
             timing only (`hwnas.export.quantize.prepared`).
         whole: the file takes and gives float32 at every precision. Otherwise its ends are in its own precision: an
             operator that is timed alone has no conversions around it, because it has none inside a network.
-        activations: `unsigned` or `signed` integers of an int8 file: x86 has instructions for the one, ARM for the
-            other.
 
     Raises:
         ConfigError: an unknown precision, or one that a network with such inputs has not.
         ExportError: the module cannot be converted, or the file cannot be written.
     """
+    return _written(module, input_shape, path, batch, precision, calibration, _Ends(whole))
+
+
+def export_signed_onnx(
+    module: nn.Module,
+    input_shape: Shape,
+    path: Path,
+    *,
+    batch: int = 1,
+    precision: str = "int8",
+    calibration: Images | None = None,
+    whole: bool = True,
+) -> Path:
+    """Write the module as `export_onnx` does, the activations of an int8 file signed, as ARM has instructions for."""
+    return _written(module, input_shape, path, batch, precision, calibration, _Ends(whole, signed=True))
+
+
+class _Ends(NamedTuple):
+    """Numbers that a file takes, gives and computes with."""
+
+    whole: bool
+    signed: bool = False
+
+
+def _written(
+    module: nn.Module,
+    input_shape: Shape,
+    path: Path,
+    batch: int,
+    precision: str,
+    calibration: Images | None,
+    ends: _Ends,
+) -> Path:
     check_precision(precision, FORMATS["onnx"])
     dynamic, batch = not batch, batch or TRACED_SAMPLES
     check_input(precision, input_shape)
@@ -71,9 +102,9 @@ def export_onnx(
             dynamic_axes={name: {0: "batch"} for name in (*taken, *given)} if dynamic else None,
         )
         if precision == "int8":
-            quantize_onnx(draft, batches, whole=whole, signed=activations == "signed")
+            quantize_onnx(draft, batches, whole=ends.whole, signed=ends.signed)
         elif precision == "fp16":
-            halve_onnx(draft, whole=whole)
+            halve_onnx(draft, whole=ends.whole)
     return path
 
 

@@ -83,7 +83,7 @@ class Objectives:
         return [tiers[name] for name in tiers if setup in self.experiment.setups_of(name).values()]
 
 
-SIMULATED = "inherited"
+SIMULATED_SOURCE = "inherited"
 """Source of accuracy whose networks can be computed in another precision."""
 
 
@@ -105,12 +105,12 @@ def check_precisions(experiment: Experiment) -> None:
                     allowed=f"It computes in {', '.join(known)}; what is asked for in {precision} would stay in fp32",
                     do=f"Leave {precision} out, or use another runtime in `setups.{tier.setup}`",
                 )
-        if tier.precision is not None and source != SIMULATED:
+        if tier.precision is not None and source != SIMULATED_SOURCE:
             raise ConfigError(
                 f"accuracies of `{source}` are of networks in fp32",
                 where=where,
-                allowed=f"The source `{SIMULATED}` has networks that can be computed in int8",
-                do=f"Set `accuracy: {{source: {SIMULATED}}}`, or leave the tier's `precision` out",
+                allowed=f"The source `{SIMULATED_SOURCE}` has networks that can be computed in int8",
+                do=f"Set `accuracy: {{source: {SIMULATED_SOURCE}}}`, or leave the tier's `precision` out",
             )
 
 

@@ -39,8 +39,8 @@ class Grid:
 
     def rounded(self, x: Tensor) -> Tensor:
         """Return the nearest numbers of the grid; gradients pass straight through where the range is held."""
-        held = x.clamp(-self.zero_point * self.scale, (LEVELS - self.zero_point) * self.scale)
-        return held + (self.round_(held.detach().clone()) - held.detach())
+        clipped = x.clamp(-self.zero_point * self.scale, (LEVELS - self.zero_point) * self.scale)
+        return clipped + (self.round_(clipped.detach().clone()) - clipped.detach())
 
 
 def rounded_weight(weight: Tensor, axis: int = 0) -> Tensor:

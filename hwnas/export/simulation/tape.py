@@ -13,14 +13,14 @@ from torch.utils._pytree import tree_leaves
 
 from hwnas.export.simulation.grid import Grid
 
-ACTIVATIONS = frozenset({"relu", "relu_", "relu6", "hardtanh", "clamp", "clamp_min"})
+FUSED_ACTIVATIONS = frozenset({"relu", "relu_", "relu6", "hardtanh", "clamp", "clamp_min"})
 """Activations that both runtimes fuse into the operator before: what lies between is not rounded."""
 WEIGHTED: Mapping[str, int] = {
     "conv1d": 0, "conv2d": 0, "conv3d": 0, "linear": 0,
     "conv_transpose1d": 1, "conv_transpose2d": 1,
 }  # fmt: skip
 """Calls with a weight as their second argument, and the axis of its output channels."""
-RESAMPLED = frozenset({"avg_pool1d", "avg_pool2d"})
+SAME_GRID = frozenset({"avg_pool1d", "avg_pool2d"})
 """Calls whose outputs are on the grid of their inputs."""
 ARITHMETIC = frozenset(
     {"add", "add_", "mul", "mul_", "sub", "div", "cat", "concat", "matmul", "bmm", "mean", "sum", "sigmoid", "tanh",
@@ -42,7 +42,7 @@ def name_of(function: Any) -> str:
 
 
 @dataclass
-class Call:
+class RecordedCall:
     """One call of a forward pass."""
 
     name: str
@@ -54,14 +54,16 @@ class Call:
     @property
     def computes(self) -> bool:
         """True if its outputs are numbers that its inputs do not hold."""
-        return self.name in ARITHMETIC or self.name in WEIGHTED or self.name in ACTIVATIONS or self.name == "input"
+        return (
+            self.name in ARITHMETIC or self.name in WEIGHTED or self.name in FUSED_ACTIVATIONS or self.name == "input"
+        )
 
 
 @dataclass
 class Tape(TorchFunctionMode):
     """Records the calls of forward passes, with the ranges of what they return over all passes."""
 
-    calls: list[Call] = field(default_factory=list)
+    calls: list[RecordedCall] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -77,7 +79,7 @@ class Tape(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Call the function, and note the call if it returns floats."""
+        """RecordedCall the function, and note the call if it returns floats."""
         out = func(*args, **(kwargs or {}))
         if (first := first_float(out)) is None:
             return out
@@ -93,9 +95,9 @@ class Tape(TorchFunctionMode):
     def _note(self, name: str, sources: tuple[int, ...], out: Tensor) -> int:
         number, self._next = self._next, self._next + 1
         if number == len(self.calls):
-            self.calls.append(Call(name, sources))
+            self.calls.append(RecordedCall(name, sources))
         call = self.calls[number]
-        if call.computes or call.name in RESAMPLED:
+        if call.computes or call.name in SAME_GRID:
             low, high = (float(end) for end in torch.aminmax(out.detach()))
             call.low, call.high = min(call.low, low), max(call.high, high)
         self._numbers[id(out)] = number
@@ -108,7 +110,7 @@ def first_float(out: Any) -> Tensor | None:
     return next((one for one in tree_leaves(out) if isinstance(one, Tensor) and one.is_floating_point()), None)
 
 
-def grids_of(calls: Sequence[Call], floats: frozenset[str] = frozenset()) -> dict[int, Grid]:
+def grids_of(calls: Sequence[RecordedCall], floats: frozenset[str] = frozenset()) -> dict[int, Grid]:
     """Return the grids of tensors that are quantised, by the number of the call that returns them.
 
     Args:
@@ -121,7 +123,7 @@ def grids_of(calls: Sequence[Call], floats: frozenset[str] = frozenset()) -> dic
     for number, call in enumerate(calls):
         for source in dict.fromkeys(call.sources):
             readers.setdefault(origin[source], []).append(number)
-        if not (call.computes or call.name in RESAMPLED) and call.sources:
+        if not (call.computes or call.name in SAME_GRID) and call.sources:
             origin[number] = origin[call.sources[0]]
 
     def quantised(number: int) -> bool:
@@ -130,15 +132,15 @@ def grids_of(calls: Sequence[Call], floats: frozenset[str] = frozenset()) -> dic
     grids: dict[int, Grid] = {}
     for number, call in enumerate(calls):
         after = readers.get(number, [])
-        if call.name in RESAMPLED and call.sources:
+        if call.name in SAME_GRID and call.sources:
             source = origin[call.sources[0]]
             if source in grids:
                 grids[number] = grids[source]
             continue
-        fused = call.name != "input" and len(after) == 1 and calls[after[0]].name in ACTIVATIONS
+        fused = call.name != "input" and len(after) == 1 and calls[after[0]].name in FUSED_ACTIVATIONS
         if not call.computes or fused:
             continue
-        arithmetic = [one for one in after if quantised(one) or calls[one].name in RESAMPLED]
+        arithmetic = [one for one in after if quantised(one) or calls[one].name in SAME_GRID]
         if quantised(number) or arithmetic:
             grids[number] = Grid.over(call.low, call.high)
     return grids

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hwnas.config import SetupConfig, TimingConfig
 from hwnas.export import Format, check_precision, format_of
@@ -196,10 +196,13 @@ def exporter_of(setup: Setup, *, whole: bool = True, calibration: Images | None 
     return with_activations(made, setup.activations)
 
 
-def with_activations(exporter: Exporter, activations: str) -> Exporter:
+def with_activations(exporter: partial[Path], activations: str) -> Exporter:
     """Return an exporter that writes activations of a kind; an empty one is the usual kind of its format."""
-    options: dict[str, Any] = {"activations": activations} if activations else {}
-    return partial(exporter, **options)
+    if not activations:
+        return exporter
+    from hwnas.export.onnx import export_signed_onnx
+
+    return partial(export_signed_onnx, **exporter.keywords)
 
 
 def exporter_for(
@@ -209,7 +212,7 @@ def exporter_for(
     *,
     whole: bool = True,
     calibration: Images | None = None,
-) -> Exporter:
+) -> partial[Path]:
     """Return a function that writes a module as a file of a format; the options are those of `exporter_of`.
 
     Raises:
