@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from _digits_accuracies import all_accuracies, all_networks
 from _results import publish, stamped
-from joint_search import LINKS, SHARE, PAIRS_UNWANTED, Problem, interval, searched, volumes
+from joint_search import LINKS, PAIRS_UNWANTED, SHARE, Problem, interval, searched, volumes
 from numpy.typing import NDArray
 
 from hwnas.config.links import PairConfig

@@ -12,11 +12,11 @@ import torch
 
 from hwnas import pipeline
 from hwnas.collaborate.codecs import BoundaryCodec
-from hwnas.deploy.exit_module import ExitModule
 from hwnas.collaborate.learned.exits import exit_features, exit_logits
 from hwnas.collaborate.wire import plan_digest
 from hwnas.deploy.client.client import Client
 from hwnas.deploy.client.connection import Cloud
+from hwnas.deploy.exit_module import ExitModule
 from hwnas.errors import ConfigError, RunError
 from hwnas.io.checksum import sha256_of
 from hwnas.runtimes import open_runtime
