@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hwnas.commands.adapt import adapt as adapt
     from hwnas.commands.bench import bench as bench
     from hwnas.commands.bench import bench_space as bench_space
     from hwnas.commands.bench_remote import bench_hosts as bench_hosts
@@ -45,11 +46,15 @@ if TYPE_CHECKING:
     from hwnas.commands.tables import merge as merge
     from hwnas.commands.train import train as train
     from hwnas.commands.validate_table import check as check
+    from hwnas.commands.verify import put_under_load as put_under_load
+    from hwnas.commands.verify import sign as sign
+    from hwnas.commands.verify import verify as verify
     from hwnas.problem.feasibility import feasible as feasible
     from hwnas.workspace.spaces import open_space as open_space
     from hwnas.workspace.workspace import open_run as open_run
 
 _VERBS = {  # name -> "module:attribute"; the block above says the same to type checkers
+    "adapt": "hwnas.commands.adapt:adapt",
     "bench": "hwnas.commands.bench:bench",
     "bench_hosts": "hwnas.commands.bench_remote:bench_hosts",
     "bench_space": "hwnas.commands.bench:bench_space",
@@ -90,6 +95,9 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "write_comparison": "hwnas.commands.compare:write_comparison",
     "view": "hwnas.commands.show_space:view",
     "train": "hwnas.commands.train:train",
+    "put_under_load": "hwnas.commands.verify:put_under_load",
+    "sign": "hwnas.commands.verify:sign",
+    "verify": "hwnas.commands.verify:verify",
 }
 
 

@@ -99,9 +99,13 @@ def measure_plans(planned: EdgeCloudPlans, wanted: PlanMeasurement, reporter: Re
 
 
 def measurable_plans(planned: EdgeCloudPlans) -> list[Plan]:
-    """Return the winner and the fastest plan of each kind among those that can be exported, which exits cannot."""
-    left = [plan for plan in planned.plans if "exit" not in plan.candidate.extras]
-    return fastest_of_kinds(left, planned.promise.epsilon, planned.goal)
+    """Return the winner, the fastest plan of each kind and, where exits were planned, the fastest of these."""
+    exits = [plan for plan in planned.plans if "exit" in plan.candidate.extras]
+    others = [plan for plan in planned.plans if "exit" not in plan.candidate.extras]
+    fastest = [fastest_of_kinds(some, planned.promise.epsilon, planned.goal) for some in (others, exits) if some]
+    chosen = {plan.candidate.name: plan for plans in fastest for plan in plans}
+    winner = [name for name in chosen if planned.winner is not None and name == planned.winner.candidate.name]
+    return [chosen[name] for name in dict.fromkeys([*winner, *chosen])]
 
 
 def _deployed(planned: EdgeCloudPlans, chosen: Sequence[Plan], scratch: Path, reporter: Reporter) -> list[Path]:

@@ -39,6 +39,7 @@ class ImposedEdge:
         folder = Path(entry["folder"])
         self._plan, self._slowdown = read_plan(folder), slowdown
         self._network = None if self._plan["edge"] is None else open_network(folder, self._plan["edge"])
+        self._exit = None if self._plan.get("exit") is None else open_network(folder, self._plan["exit"])
         self._cloud: Cloud | None = None
         self._encoder: Encoder | None = None
         self._connection: Connection | None = None
@@ -52,7 +53,10 @@ class ImposedEdge:
         """Answer a sample and return what it took."""
         begun = time.perf_counter()
         output = raw if self._network is None else self._network.run(raw)
-        sure = self._is_sure(output)  # told in any case: it is part of the edge's time
+        sent = output if self._plan["kind"] == "split" or self._exit is not None else raw
+        sure = self._is_sure(
+            output if self._exit is None else self._exit.call(output)
+        )  # told in any case: it is part of the edge's time
         escalated = self._encoder is not None and (always or not sure)
         if self._slowdown > 1 and self._network is not None:
             time.sleep(self._usual_s(time.perf_counter() - begun) * (self._slowdown - 1))
@@ -60,7 +64,7 @@ class ImposedEdge:
         took: dict[str, Any] = {"edge_ms": (computed - begun) * 1e3, "escalated": escalated}
         if escalated:
             assert self._encoder is not None
-            body, header_bytes = self._encoder.body(output if self._plan["kind"] == "split" else raw)
+            body, header_bytes = self._encoder.body(sent)
             took["encode_ms"] = (time.perf_counter() - computed) * 1e3
             took["service_ms"] = self._answered(Exchange(body, header_bytes, lambda exchange: None))
         return {**took, "total_ms": (time.perf_counter() - begun) * 1e3}
