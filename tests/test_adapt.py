@@ -24,7 +24,7 @@ from hwnas.adapt.board.drift import drift, kolmogorov, reference, sample_numbers
 from hwnas.adapt.board.logistic import Head, fit, fitted, matched_rows, standardised
 from hwnas.adapt.classes import ClassMatch, with_classes
 from hwnas.adapt.fine_tuning import KnownClasses, joined
-from hwnas.adapt.head import Features, WithFeatures, fitted_by_torch, head_of, last_linear
+from hwnas.adapt.head import PenultimateFeatures, WithFeatures, fitted_by_torch, head_of, last_linear
 from hwnas.adapt.transfer import head_keys, transferred
 from hwnas.data import load_data
 from hwnas.errors import ConfigError, HwnasError, RunError
@@ -70,7 +70,7 @@ class TestLogisticRegression:
     def test_torch_and_numpy_find_the_same_head(self) -> None:
         x, labels = blobs()
         start = replace(zeros(), weight=np.full((3, 5), 0.2))
-        one, other = fitted(x, labels, start, 0.1), fitted_by_torch(Features(x, labels), start, 0.1)
+        one, other = fitted(x, labels, start, 0.1), fitted_by_torch(PenultimateFeatures(x, labels), start, 0.1)
         assert_close(one.weight, other.weight, atol=1e-3, rtol=1e-3)
         assert_close(one.bias - one.bias[0], other.bias - other.bias[0], atol=1e-3, rtol=1e-3)
 

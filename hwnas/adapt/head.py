@@ -128,14 +128,16 @@ class _Kept(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
+class PenultimateFeatures:
     """Penultimate features (N, width) of a split's samples, with their labels."""
 
     values: Any
     labels: Any
 
 
-def features_of(module: nn.Module, name: str, network: Network, split: Split, *, batch_size: int = 256) -> Features:
+def features_of(
+    module: nn.Module, name: str, network: Network, split: Split, *, batch_size: int = 256
+) -> PenultimateFeatures:
     """Return what the last linear layer of a module takes for each sample of a split, in the split's order."""
     taken: list[Tensor] = []
     device = next(module.parameters()).device
@@ -148,10 +150,10 @@ def features_of(module: nn.Module, name: str, network: Network, split: Split, *,
                 labels.append(batch.targets)
     finally:
         hook.remove()
-    return Features(torch.cat(taken).numpy(), torch.cat(labels).numpy())
+    return PenultimateFeatures(torch.cat(taken).numpy(), torch.cat(labels).numpy())
 
 
-def fit_head(train: Features, validation: Features, start: Head) -> Fit:
+def fit_head(train: PenultimateFeatures, validation: PenultimateFeatures, start: Head) -> Fit:
     """Return the head for labelled features, of least cross-entropy; the validation samples choose the penalty.
 
     The same objective as `board.logistic.fitted` has, minimised by PyTorch's L-BFGS in float64.
@@ -163,7 +165,7 @@ def fit_head(train: Features, validation: Features, start: Head) -> Fit:
     return Fit(heads[best], STRENGTHS[best], accuracy, len(validation.labels))
 
 
-def fitted_by_torch(train: Features, start: Head, strength: float) -> Head:
+def fitted_by_torch(train: PenultimateFeatures, start: Head, strength: float) -> Head:
     """Return the head of least penalised cross-entropy."""
     features, mean, scale = standardised(train.values)
     x, labels = torch.from_numpy(features), torch.from_numpy(train.labels)

@@ -16,7 +16,7 @@ from hwnas.supernet.weights import key_of
 
 
 @dataclass(frozen=True, eq=False)
-class Transfer:
+class SupernetTransfer:
     """State of a supernet with the weights of another one.
 
     Args:
@@ -30,7 +30,9 @@ class Transfer:
     begun: tuple[str, ...]
 
 
-def transferred(old: Supernet, space: AnySpace, new: Supernet, new_space: AnySpace, match: ClassMatch) -> Transfer:
+def transferred(
+    old: Supernet, space: AnySpace, new: Supernet, new_space: AnySpace, match: ClassMatch
+) -> SupernetTransfer:
     """Return the weights of a trained supernet as those of a new one.
 
     Weights of one name and one shape are taken. The last layer's rows go by the names of the classes; of new classes
@@ -58,7 +60,7 @@ def transferred(old: Supernet, space: AnySpace, new: Supernet, new_space: AnySpa
             taken.append(name)
             continue
         begun.append(name)
-    return Transfer(state, tuple(taken), tuple(begun))
+    return SupernetTransfer(state, tuple(taken), tuple(begun))
 
 
 def head_keys(supernet: Supernet, space: AnySpace) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,8 +15,9 @@ from hwnas.commands.adapt_sources import (
     run_of_bundle,
     user_network,
 )
+from hwnas.commands.adaptation import Adaptation
 from hwnas.errors import ConfigError
-from hwnas.words import brief, counted
+from hwnas.words import counted
 from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import Reporter, default_reporter
 
@@ -31,34 +32,6 @@ if TYPE_CHECKING:
 How = Literal["head", "norm", "full", "space"]
 EPOCHS = 5
 """Epochs of `full`, if no number is given."""
-
-
-@brief
-@dataclass(frozen=True)
-class Adaptation:
-    """Result of adapting.
-
-    Args:
-        how: head, norm, full, space or watch.
-        folder: with the files that were written; empty if none were.
-        report: all that is known of it, ready for JSON.
-        lines: the same for a terminal.
-        drifted: of `watch`, whether the samples are unlike those before.
-
-    Example:
-        >>> Adaptation("head", "runs/mini/adapted/head", {"samples": 3}).as_dict()["samples"]
-        3
-    """
-
-    how: str
-    folder: str
-    report: dict[str, Any]
-    lines: tuple[str, ...] = ()
-    drifted: bool = field(default=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all of it but the lines, ready for JSON."""
-        return {"how": self.how, "folder": self.folder, **self.report}
 
 
 def adapt(

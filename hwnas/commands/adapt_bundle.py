@@ -15,8 +15,8 @@ from hwnas.adapt.board.adapt import (
     save_head,
 )
 from hwnas.adapt.new_data import as_data_error, check_labels, read_new_data
-from hwnas.commands.adapt import Adaptation
 from hwnas.commands.adapt_sources import is_bundle
+from hwnas.commands.adaptation import Adaptation
 from hwnas.errors import ConfigError
 from hwnas.tasks import DEFAULT_TASK
 from hwnas.words import counted

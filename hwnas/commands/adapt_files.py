@@ -29,10 +29,10 @@ from hwnas.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from torch import nn
 
-STEM = "adapted"
+ADAPTED_STEM = "adapted"
 MOST_COMPARED = 256
 """Samples on which a user's file is compared with PyTorch."""
-TOLERANCE = 1e-4
+USER_FILE_TOLERANCE = 1e-4
 
 
 def settled_for(module: nn.Module, network: Network, dataset: Dataset, weights: str) -> Settled:
@@ -72,14 +72,14 @@ def write_bundle(
     settled = settled_for(module, network, dataset, f"adapted to {report['data']}")
     tools = ExportTools(device_lock_wait(run.experiment.timing, reporter), dataset, self_test(run, dataset))
     with staged(folder) as fresh:
-        entries = network_entries(run, tier, trained.architecture, settled, fresh / STEM, tools)
+        entries = network_entries(run, tier, trained.architecture, settled, fresh / ADAPTED_STEM, tools)
         entries["params"] = sum(value.numel() for value in module.parameters())
         if isinstance(network.operators[-1], Traced):  # its costs are those of the head before
             del entries["macs"]
         quality = network.task.quality.name
         models = [
             {
-                "picks": [STEM],
+                "picks": [ADAPTED_STEM],
                 "key": trained.architecture.key,
                 "architecture": trained.architecture.as_dict(),
                 "scores": {},
@@ -119,8 +119,8 @@ def write_user_network(
     from hwnas.workspace.measuring.setups import runtime_of
 
     with staged(folder) as fresh:
-        save_weights(module, fresh / f"{STEM}.safetensors")
-        path = write_model(module, network.input_shape, fresh / f"{STEM}.onnx", export_onnx)
+        save_weights(module, fresh / f"{ADAPTED_STEM}.safetensors")
+        path = write_model(module, network.input_shape, fresh / f"{ADAPTED_STEM}.onnx", export_onnx)
         split = dataset.validation.first(MOST_COMPARED)
         inputs = network.task.fitted(split.every(), network.input_shape).numpy()
         loaded = runtime_of(SetupConfig(runtime="onnxruntime")).load(path)
@@ -129,7 +129,7 @@ def write_user_network(
             loaded,
             Batch(inputs, split.targets.numpy()),
             path=path,
-            criterion=Criterion(TOLERANCE),
+            criterion=Criterion(USER_FILE_TOLERANCE),
             task=network.task,
         )
         facts = {
@@ -137,5 +137,5 @@ def write_user_network(
             "preprocessing": dataset.preprocessing_at(network.input_shape),
             **report,
         }
-        write_file(fresh / f"{STEM}.json", json.dumps(facts, indent=1) + "\n")
+        write_file(fresh / f"{ADAPTED_STEM}.json", json.dumps(facts, indent=1) + "\n")
     return sorted(path.name for path in folder.iterdir())

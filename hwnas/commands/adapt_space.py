@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.commands.adapt import Adaptation
 from hwnas.commands.adapt_sources import open_trained_run
+from hwnas.commands.adaptation import Adaptation
 from hwnas.commands.bench import plan_tables
 from hwnas.commands.run import run as run_experiment
 from hwnas.config import Experiment, dump_experiment, read_experiment
@@ -29,12 +29,13 @@ from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
     from hwnas.adapt.classes import ClassMatch
+    from hwnas.adapt.new_data import NewData
     from hwnas.data import Dataset
     from hwnas.workspace.training.supernets import Trained
 
-SHARE = 1 / 3
+EPOCHS_SHARE = 1 / 3
 """Share of the epochs before that the new training has, if no number is given."""
-WEIGHTS = "initial.safetensors"
+INITIAL_WEIGHTS = "initial.safetensors"
 
 
 def adapt_space(
@@ -58,7 +59,7 @@ def adapt_space(
             do="Name a YAML file with the data set, such as `data: {name: arrays, path: ...}`",
         )
     run, _, trained = open_trained_run(target, runs, None, reporter)
-    spec, base = data_spec(data)
+    spec, _ = data_spec(data)
     read = read_new_data(data, seed=run.experiment.seed, task=run.space.task)
     check_channels(read.dataset, first_shape(run.space), where=f"--data {data}")
     match = ClassMatch.of(run.dataset.class_names, read.dataset.class_names)
@@ -67,7 +68,7 @@ def adapt_space(
     name = name or f"{run.experiment.name}_{Path(data).stem if ':' not in data else 'adapted'}"
     folder = run.folder.parent / name
     if not _is_begun(folder, read.dataset.name, spec):
-        _prepare(run, trained, folder, name, (spec, base), read.dataset, match, epochs, input_shape)
+        _prepare(run, trained, folder, read, match, epochs, input_shape)
     opened = open_run(folder)
     if (notice := resizing(opened.space, read.dataset.shape[1:])) is not None:
         reporter.info(f"{notice}; `--input {','.join(map(str, read.dataset.shape))}` takes them as they are")
@@ -113,7 +114,7 @@ def _is_begun(folder: Path, dataset: str, spec: Any) -> bool:
     if not path.exists():
         return False
     experiment = read_experiment(path)
-    if experiment.data == spec and experiment.train.initial_weights == str((folder / WEIGHTS).absolute()):
+    if experiment.data == spec and experiment.train.initial_weights == str((folder / INITIAL_WEIGHTS).absolute()):
         return True
     raise ConfigError(
         f"there is another run of the name `{folder.name}`",
@@ -127,9 +128,7 @@ def _prepare(
     run: Workspace,
     trained: Trained,
     folder: Path,
-    name: str,
-    data: tuple[Any, Path],
-    dataset: Dataset,
+    data: NewData,
     match: ClassMatch,
     epochs: int | None,
     input_shape: str | None,
@@ -139,25 +138,24 @@ def _prepare(
     from hwnas.supernet import Supernet
     from hwnas.supernet.weights_file import write_weights
 
+    assert data.spec is not None
     folder.mkdir(parents=True, exist_ok=True)
-    space, reference = _new_space(run, folder, name, dataset, input_shape)
+    space, reference = _new_space(run, folder, folder.name, data.dataset, input_shape)
     transform = run.experiment.train.kernel_transform
     new = Supernet(space, seed=run.experiment.seed, kernel_transform=transform)
     transfer = transferred(trained.supernet.cpu(), run.space, new, space, match)
-    write_weights(transfer.state, folder / WEIGHTS)
-    write_file(folder / "experiment.yaml", dump_experiment(_new_experiment(run, folder, name, data, epochs, reference)))
+    write_weights(transfer.state, folder / INITIAL_WEIGHTS)
+    write_file(folder / "experiment.yaml", dump_experiment(_new_experiment(run, folder, data.spec, epochs, reference)))
 
 
-def _new_experiment(
-    run: Workspace, folder: Path, name: str, data: tuple[Any, Path], epochs: int | None, space: Any
-) -> Experiment:
+def _new_experiment(run: Workspace, folder: Path, data: tuple[Any, Path], epochs: int | None, space: Any) -> Experiment:
     """Return the old experiment with the new data, weights to begin with, and the tables before."""
     old = run.experiment
-    epochs = epochs or max(1, math.ceil(SHARE * old.train.epochs))
+    epochs = epochs or max(1, math.ceil(EPOCHS_SHARE * old.train.epochs))
     update: dict[str, Any] = {
         "epochs": epochs,
         "weights": None,
-        "initial_weights": str((folder / WEIGHTS).absolute()),
+        "initial_weights": str((folder / INITIAL_WEIGHTS).absolute()),
         "warmup_largest_epochs": 0,
         "sort_channels_at": (),
         "phase_epochs": (),
@@ -176,7 +174,7 @@ def _new_experiment(
         setups[setup] = config
     return old.model_copy(
         update={
-            "name": name,
+            "name": folder.name,
             "title": f"{old.title or old.name}, adapted",
             "space": space,
             "data": data[0],

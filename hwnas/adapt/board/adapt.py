@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.adapt.board.drift import LEAST_SAMPLES, Drift, drift, sample_numbers
+from hwnas.adapt.board.drift import FEWEST_COMPARED, Drift, drift, sample_numbers
 from hwnas.adapt.board.logistic import Fit, Head, fit, matched_rows
 from hwnas.export.standalone.network import FilePredictor, PredictError, is_available, read_manifest, runnable
 from hwnas.export.standalone.steps import prepared
@@ -214,11 +214,11 @@ def drift_of(model: AdaptableModel, samples: Samples, where: str) -> Drift:
             "Bundles of this version hold distributions of validation samples, of networks of one input",
             "Export the run again: hwnas export RUN",
         )
-    if len(samples.inputs) < LEAST_SAMPLES:
+    if len(samples.inputs) < FEWEST_COMPARED:
         raise PredictError(
             f"there are {len(samples.inputs)} samples",
             where,
-            f"Drift is a difference of distributions: at least {LEAST_SAMPLES} samples tell it",
+            f"Drift is a difference of distributions: at least {FEWEST_COMPARED} samples tell it",
             "Collect more",
         )
     outputs, features, seen = model.run(samples)

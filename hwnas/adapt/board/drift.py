@@ -19,7 +19,7 @@ BINS = 64
 """Most bins in which a reference distribution is stored."""
 ALARM = 0.01
 """p-value below which samples are said to be of another distribution."""
-LEAST_SAMPLES = 20
+FEWEST_COMPARED = 20
 
 
 def sample_numbers(

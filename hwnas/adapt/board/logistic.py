@@ -13,10 +13,10 @@ Array = NDArray[Any]
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Strengths of the penalty that are tried."""
-HISTORY = 10
-MOST_STEPS = 300
-TOLERANCE = 1e-6
-SUFFICIENT, SHRINK, MOST_HALVINGS = 1e-4, 0.5, 30
+LBFGS_HISTORY = 10
+MOST_LBFGS_STEPS = 300
+GRADIENT_TOLERANCE = 1e-6
+SUFFICIENT, STEP_SHRINKAGE, MOST_HALVINGS = 1e-4, 0.5, 30
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ def minimised(loss: Callable[[Array], tuple[float, Array]], x: Array) -> Array:
     """Return where a smooth function is least, by L-BFGS with a backtracking line search (Nocedal, 1980)."""
     value, gradient = loss(x)
     moves: list[tuple[Array, Array, float]] = []
-    for _ in range(MOST_STEPS):
-        if np.abs(gradient).max() < TOLERANCE:
+    for _ in range(MOST_LBFGS_STEPS):
+        if np.abs(gradient).max() < GRADIENT_TOLERANCE:
             break
         direction = -_scaled(gradient, moves)
         slope, step = float(gradient @ direction), 1.0 if moves else min(1.0, 1 / float(np.abs(gradient).sum()))
@@ -111,12 +111,12 @@ def minimised(loss: Callable[[Array], tuple[float, Array]], x: Array) -> Array:
             after, after_gradient = loss(x + step * direction)
             if after <= value + SUFFICIENT * step * slope:
                 break
-            step *= SHRINK
+            step *= STEP_SHRINKAGE
         else:
             break
         move, change = step * direction, after_gradient - gradient
         if (curvature := float(move @ change)) > 1e-12:
-            moves = [*moves[1 - HISTORY :], (move, change, 1 / curvature)]
+            moves = [*moves[1 - LBFGS_HISTORY :], (move, change, 1 / curvature)]
         x, value, gradient = x + move, after, after_gradient
     return x
 

