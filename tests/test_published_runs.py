@@ -93,7 +93,7 @@ def test_the_weights_are_those_of_the_file_and_the_file_is_not_needed_again(
     ("changes", "named"),
     [
         (["train.weights=other.pth"], "published: "),
-        (["train.weights=null", "train.format=null"], "published: "),
+        (["train.weights=null", "train.format=null", "train.batch_size=16"], "published: "),
     ],
 )
 def test_a_run_keeps_to_the_weights_that_it_began_with(
