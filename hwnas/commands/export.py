@@ -10,25 +10,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
+from hwnas.commands.export_card import recall_entry, write_card
+from hwnas.commands.export_companions import (
+    adapting_entries,
+    data_entry,
+    features_layer,
+    file_facts,
+    module_entry,
+    self_test,
+    task_entry,
+    write_companions,
+)
+from hwnas.commands.export_raw import divided_preprocessing, exported_data, takes_raw, with_raw_input
+from hwnas.commands.settled import Settled
 from hwnas.config import SetupConfig, published
 from hwnas.export import format_named, formats_of, runtime_for
-from hwnas.export.manifest import MANIFEST, QUALITY, write_manifest
-from hwnas.export.staging import staged
+from hwnas.export.manifest import MANIFEST, QUALITY, files_entry, write_manifest
+from hwnas.export.staging import CARD, staged
 from hwnas.io.checksum import sha256_of
 from hwnas.measure.device_lock import LockWait, exclusive_device
 from hwnas.measure.table_lines import input_form
 from hwnas.measure.timing import measure
-from hwnas.network import Network, costs
+from hwnas.network import costs
 from hwnas.opened.build import is_opened
 from hwnas.pareto import Objective
 from hwnas.problem.exported import refuse_empty
 from hwnas.problem.fine_tune import tune
 from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_front_exists, load_front
+from hwnas.problem.fronts.origins import setup_of_point
+from hwnas.problem.precision.tier import quantization_entry
 from hwnas.problem.studies import weights_producer
 from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
 from hwnas.selection import choose, file_stem
-from hwnas.tasks import Batch, Task
+from hwnas.space import Architecture
+from hwnas.tasks import Batch
 from hwnas.words import counted
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.environment import machine, versions
@@ -37,9 +53,11 @@ from hwnas.workspace.measuring.remote_bench import board_table
 from hwnas.workspace.measuring.setups import (
     device_lock_wait,
     exporter_for,
+    has_signed_activations,
     measurement_protocol,
     requested_setup,
     runtime_of,
+    with_activations,
 )
 from hwnas.workspace.progress import Bar, Reporter, default_reporter
 from hwnas.workspace.results.bundles import open_bundle
@@ -47,9 +65,9 @@ from hwnas.workspace.results.halving_results import HALVING_FOLDER
 from hwnas.workspace.workspace import Workspace, check_picks, open_run
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from hwnas.export.bundle import Array, FileRecord
+    from hwnas.data import Dataset
+    from hwnas.export.bundle import Criterion, FileRecord
+    from hwnas.export.companions.selftest import SelfTest
     from hwnas.runtimes import Runtime
     from hwnas.workspace.training.supernets import Trained
 
@@ -133,11 +151,16 @@ def _export_tier(run: Workspace, front: LoadedFront, trained: Trained, reporter:
             f"{front.display_name}: {file} of the earlier export was damaged: {why}; the bundle is written anew"
         )
     with staged(folder) as fresh:
-        models = _export_models(run, replace(front, folder=fresh), chosen, trained, reporter)
+        data = exported_data(run)
+        tools = ExportTools(device_lock_wait(run.experiment.timing, reporter), data, self_test(run, data))
+        models = _export_models(run, replace(front, folder=fresh), chosen, trained, tools, reporter)
         random = [model["key"] for model in models if model["weights"] == RANDOM]
         if random:
             reporter.info(f"{name}: {', '.join(random)} have {RANDOM}: they are to be trained before they are of use")
-        write_manifest(fresh / MANIFEST, _manifest(run, front, trained, models))
+        write_companions(fresh, tools.selftest, models)
+        manifest = _manifest(run, front, trained, models)
+        write_card(fresh, run, front, manifest)
+        write_manifest(fresh / MANIFEST, {**manifest, "bundle": files_entry(fresh)})
     return folder / MANIFEST
 
 
@@ -146,14 +169,15 @@ def _export_models(
     front: LoadedFront,
     chosen: Sequence[tuple[FrontPoint, Mapping[str, str]]],
     trained: Trained,
+    tools: ExportTools,
     reporter: Reporter,
 ) -> list[dict[str, Any]]:
-    models, queue = [], device_lock_wait(run.experiment.timing, reporter)
+    models = []
     with reporter.bar(f"exporting {front.display_name}") as bar:
         for number, (point, names) in enumerate(chosen):
             bar.update(number, len(chosen), ", ".join(names))
             show = _teller(bar, number, len(chosen), ", ".join(names))
-            models.append(_export_point(run, front, point, names, trained, show, queue))
+            models.append(_export_point(run, front, point, names, trained, show, tools))
         bar.update(len(chosen), len(chosen), "done")
     return models
 
@@ -167,7 +191,7 @@ def _manifest(
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tier": name,
         "front": "search" if front.halving is None else HALVING_FOLDER,
-        "setup": _set_up(run, name),
+        "setup": setup_entry(run, name),
         "machine": machine(),
         "versions": versions(),
         "limits": list(map(str, front.tier.limits)),
@@ -176,6 +200,9 @@ def _manifest(
         "supernet": {"weights": trained.weights, "epochs": len(trained.history)},
         **({} if (quality := run.space.task.quality.name) == QUALITY else {"quality": quality}),
         f"test_{(samples := run.task.terms.samples)}": run.dataset.test_indices(samples),
+        "task": task_entry(run.space.task),
+        "data": data_entry(run),
+        "model_card": CARD,
         "models": list(models),
         "experiment": published(resolved_experiment(run)).model_dump(mode="json"),
     }
@@ -198,6 +225,8 @@ def _teller(bar: Bar, number: int, total: int, names: str) -> Callable[[int, int
     return lambda epoch, epochs: bar.update(number + epoch / (epochs + 1), total, f"{names}: epoch {epoch} of {epochs}")
 
 
+DYNAMIC_FORMAT = "onnx"
+"""Format whose files may take any batch."""
 RANDOM = "random weights, nothing was trained"
 SLICED = "of the network that was opened, nothing was trained"
 DISTILLED = "of the network that was opened, block by block distilled"
@@ -209,24 +238,15 @@ def weights_origin(trained: Trained) -> str:
     return f"inherited from a supernet of {counted(epochs, 'epoch')}" if epochs else RANDOM
 
 
-@dataclass(frozen=True, eq=False)
-class Settled:
-    """A network that is about to be written, and PyTorch's outputs for the test samples."""
+@dataclass(frozen=True)
+class ExportTools:
+    """Parts that all files of a bundle share."""
 
-    module: nn.Module
-    """Module with outputs in the user's unit."""
-    weights: str
-    """Description of their origin."""
-    network: Network
-    task: Task
-    """Task that knows the training targets."""
-    calibration: Array
-    """Training inputs, which int8 files take the ranges of their activations from."""
-    test: Batch
-    """Test samples, as arrays."""
-    outputs: Array
-    tuned: dict[str, Any] | None = None
-    """Entry on its fine-tuning in the manifest; None if there was none."""
+    queue: LockWait
+    data: Dataset
+    """Data as the files take it, before the steps in them."""
+    selftest: SelfTest | None
+    """None if no samples are to be in the bundle."""
 
 
 def _export_point(
@@ -236,29 +256,53 @@ def _export_point(
     names: Mapping[str, str],
     trained: Trained,
     show: Callable[[int, int], None],
-    queue: LockWait,
+    tools: ExportTools,
 ) -> dict[str, Any]:
-    from hwnas.export.bundle import metrics_of
-
-    settled, stem = settled_network(run, front, point, trained, show), next(iter(names.values()))
-    files = [
-        _export_file(run, front.tier.name, settled, front.folder / stem, file_format, queue)
-        for file_format in run.experiment.export.formats
-    ]
-    total, task = costs(settled.network), settled.task
-    tested = metrics_of(task, settled.outputs, settled.test)
+    settled, stem = settled_network(run, front, point, trained, show), front.folder / next(iter(names.values()))
+    of_tier = _in_precision(run, front.tier.name, point)
     return {
         "picks": list(names),
         "key": point.architecture.key,
         "architecture": point.architecture.as_dict(),
-        "input_shape": input_form(settled.network.input_shape),
-        "preprocessing": run.dataset.preprocessing_at(settled.network.input_shape),
-        **({"classes": list(classes)} if (classes := run.dataset.class_names) else {}),
+        **point.precision_entry,
+        **quantization_entry(run, front.tier.name, point, settled.calibration),
         "scores": {
             metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
         },
         **point.estimates_entry,
         "measured": {metric: {"value": value, "origin": "measured"} for metric, value in point.measured.items()},
+        **network_entries(of_tier, front.tier.name, point.architecture, settled, stem, tools),
+    }
+
+
+def network_entries(
+    run: Workspace, tier: str, architecture: Architecture, settled: Settled, stem: Path, tools: ExportTools
+) -> dict[str, Any]:
+    """Write the files of a network and what goes with them; return the manifest's entries on it."""
+    from hwnas.export.bundle import metrics_of
+
+    about = {
+        "key": architecture.key,
+        "preprocessing": divided_preprocessing(run, tools.data, settled.network.input_shape),
+        **({"classes": list(classes)} if (classes := run.dataset.class_names) else {}),
+    }
+    facts = file_facts(about, task_entry(run.space.task))
+    layer = features_layer(run, settled.module, settled.input_shape)
+    adapting = adapting_entries(settled, layer, run.dataset, stem)
+    if takes_raw(run):
+        settled = with_raw_input(run, settled, tools.data)
+        layer = features_layer(run, settled.module, settled.input_shape)
+    settled = replace(settled, layer=layer)
+    files = [
+        _export_file(run, settled, tier, (stem, file_format), facts, tools)
+        for file_format in run.experiment.export.formats
+    ]
+    total, task = costs(settled.network), settled.task
+    tested = metrics_of(task, settled.outputs, settled.test)
+    return {
+        "input_shape": input_form(settled.input_shape),
+        **{name: value for name, value in about.items() if name != "key"},
+        **adapting,
         "weights": settled.weights,
         f"test_{task.quality.name}": {"value": tested[task.quality.name].value, "origin": "measured", "in": "PyTorch"},
         "test_metrics": {
@@ -266,12 +310,26 @@ def _export_point(
             for metric in task.metrics
             if metric.name in tested
         },
-        **({"targets": facts} if (facts := dict(task.target_facts)) else {}),
+        **recall_entry(run, settled),
+        **({"targets": targets} if (targets := dict(task.target_facts)) else {}),
         **({"fine_tuned": settled.tuned} if settled.tuned else {}),
         "params": total.params,
         "macs": total.macs,
+        **({"selftest": tools.selftest.entry} if tools.selftest is not None else {}),
+        "module": module_entry(stem.parent, stem.name, architecture, settled),
         "files": [record.as_dict(task.quality.name) for record in files],
     }
+
+
+def _in_precision(run: Workspace, tier: str, point: FrontPoint) -> Workspace:
+    """Return the run with the tier on the set-up of a network's precision, in which its files are written and run."""
+    if point.precision is None:
+        return run
+    config = run.experiment.tiers[tier].model_copy(
+        update={"setup": setup_of_point(run, tier, point), "precision": None}
+    )
+    tiers = {**run.experiment.tiers, tier: config}
+    return replace(run, experiment=run.experiment.model_copy(update={"tiers": tiers}))
 
 
 def settled_network(
@@ -309,35 +367,58 @@ def settled_network(
     seen = tree_map(lambda *parts: torch.cat(parts)[:count], *scored.calibration)
     inputs, calibration = (tree_map(torch.Tensor.numpy, fitted(some)) for some in (test.every(), seen))
     batch = Batch(inputs, test.targets.numpy())
-    return Settled(module, weights, network, task, calibration, batch, outputs_of(module, inputs), entry)
+    outputs = outputs_of(module, inputs)
+    return Settled(module, weights, network, task, calibration, batch, inputs, network.input_shape, outputs, entry)
 
 
 def _export_file(
-    run: Workspace, tier: str, settled: Settled, stem: Path, format_name: str, queue: LockWait
+    run: Workspace,
+    settled: Settled,
+    tier: str,
+    target: tuple[Path, str],
+    facts: Mapping[str, str],
+    tools: ExportTools,
 ) -> FileRecord:
-    """Write one file; run it on the test samples, compare and time it, if there is a runtime for it."""
-    from hwnas.export.bundle import FileRecord, write_model
-    from hwnas.export.tensors import ends_of
-    from hwnas.ops.several import NamedOutputs
+    """Write one file; run it on the test samples, compare and time it, if there is a runtime for it.
 
+    Args:
+        run: the workspace.
+        settled: the network.
+        tier: name of its tier.
+        target: path without a suffix, and the format.
+        facts: what the file says of itself.
+        tools: what all files share.
+    """
+    from hwnas.export.bundle import FileRecord, write_model
+    from hwnas.export.ends.metadata import write_metadata
+    from hwnas.export.tensors import ends_of
+
+    stem, format_name = target
     file_format, setup = format_named(format_name), _setup_for(run, tier, format_name)
     path = stem.with_name(stem.name + file_format.suffix)
+    dynamic = run.experiment.export.dynamic_batch and format_name == DYNAMIC_FORMAT
     runtime = runtime_of(setup) if setup.runtime else None
-    names = [spec.name for spec in settled.task.outputs]
     write_model(
-        settled.module if len(names) == 1 else NamedOutputs(settled.module, names),
-        settled.network.input_shape,
+        settled.exported,
+        settled.input_shape,
         path,
-        exporter_for(file_format, setup.batch, setup.precision, calibration=settled.calibration),
+        with_activations(
+            exporter_for(file_format, 0 if dynamic else setup.batch, setup.precision, calibration=settled.calibration),
+            "signed" if has_signed_activations(setup) else "",
+        ),
     )
-    seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, queue)
-    ends = ends_of(path, file_format, setup.batch, settled.network.input_shape)
+    write_metadata(path, format_name, facts)
+    seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, tools)
+    if dynamic and runtime is not None:
+        _check_other_batch(run, settled, path, setup)
+    ends = ends_of(path, file_format, setup.batch, settled.input_shape)
     return FileRecord(
         name=path.name,
         format=format_name,
         bytes=path.stat().st_size,
         sha256=sha256_of(path),
         batch=setup.batch,
+        dynamic_batch=dynamic,
         precision=setup.precision,
         inputs=ends.inputs,
         outputs=ends.outputs,
@@ -346,21 +427,27 @@ def _export_file(
 
 
 def _run_file(
-    run: Workspace, tier: str, settled: Settled, path: Path, runtime: Runtime, queue: LockWait
+    run: Workspace, tier: str, settled: Settled, path: Path, runtime: Runtime, tools: ExportTools
 ) -> dict[str, Any]:
     """Return the fields of a file's record that are seen by running it."""
-    from hwnas.export.bundle import Criterion, compare
+    from torch.utils._pytree import tree_map
 
-    config, setup, loaded = run.experiment.export, runtime.setup, runtime.load(path)
+    from hwnas.export.bundle import compare
+
+    setup, loaded = runtime.setup, runtime.load(path)
     parity = compare(
         settled.outputs,
-        loaded,
+        settled.answering(loaded),
         settled.test,
+        fed=settled.fed,
         path=path,
         task=settled.task,
-        criterion=Criterion(config.tolerance) if setup.precision == "fp32" else Criterion(agreement=config.agreement),
+        criterion=_criterion(run, setup.precision),
     )
-    with exclusive_device(queue):
+    if (selftest := tools.selftest) is not None:
+        some = tree_map(lambda array: array[: selftest.samples], settled.fed)
+        selftest.add(path.name, loaded.run(some), setup.precision)
+    with exclusive_device(tools.queue):
         timed = measure({path.name: loaded.invoke}, measurement_protocol(run.experiment.timing, run.experiment.seed))[
             path.name
         ]
@@ -373,6 +460,30 @@ def _run_file(
         "latency_ms": timed.low_ms,
         "latency_median_ms": timed.median_ms,
     }
+
+
+def _criterion(run: Workspace, precision: str) -> Criterion:
+    from hwnas.export.bundle import Criterion
+
+    config = run.experiment.export
+    return Criterion(config.tolerance) if precision == "fp32" else Criterion(agreement=config.agreement)
+
+
+def _check_other_batch(run: Workspace, settled: Settled, path: Path, setup: SetupConfig) -> None:
+    """Refuse a file that gives other outputs at another batch than that which it was written with.
+
+    Raises:
+        ExportError: it does, or does not run.
+    """
+    from torch.utils._pytree import tree_map
+
+    from hwnas.export.bundle import compare
+
+    batch = setup.batch + 1
+    some = tree_map(lambda array: array[: 2 * batch], (settled.outputs, settled.test, settled.fed))
+    loaded = runtime_of(setup.model_copy(update={"batch": batch})).load(path)
+    criterion = _criterion(run, setup.precision)
+    compare(some[0], settled.answering(loaded), some[1], path=path, criterion=criterion, task=settled.task, fed=some[2])
 
 
 def _setup(run: Workspace, tier: str) -> SetupConfig:
@@ -395,7 +506,7 @@ def _setup_for(run: Workspace, tier: str, format_name: str) -> SetupConfig:
     return setup.model_copy(update=other)
 
 
-def _set_up(run: Workspace, tier: str) -> dict[str, object]:
+def setup_entry(run: Workspace, tier: str) -> dict[str, object]:
     """Return the tier's set-up: this machine's, a board's as far as its table holds it, or a file's column."""
     if run.objectives.is_published(tier):
         return published_setup(run, run.experiment.tiers[tier].setup)

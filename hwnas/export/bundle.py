@@ -27,6 +27,17 @@ class LoadedFile(Protocol):
         """Compute outputs for any number of samples; of several inputs or outputs a tuple of arrays."""
 
 
+@dataclass(frozen=True)
+class FirstOutput:
+    """A file that gives features beside its output, as one that gives the output alone."""
+
+    loaded: LoadedFile
+
+    def run(self, inputs: Any) -> Any:
+        """Compute the first output."""
+        return self.loaded.run(inputs)[0]
+
+
 @dataclass(frozen=True, kw_only=True)
 class FileRecord:
     """One exported file, and the results of running it on the test samples."""
@@ -38,6 +49,9 @@ class FileRecord:
     bytes: int
     sha256: str
     batch: int
+    """Samples of one call that is timed."""
+    dynamic_batch: bool = False
+    """True if a call may have any other number of samples."""
     precision: str
     """fp32, fp16 or int8; below fp32 a file is judged by its agreement."""
     max_difference: float | None = None
@@ -113,13 +127,15 @@ def compare(
     path: Path,
     criterion: Criterion,
     task: Task = DEFAULT_TASK,
+    fed: Any = None,
 ) -> Parity:
-    """Run a file on a batch of arrays and compare it with PyTorch's outputs.
+    """Run a file on a batch of arrays and compare it with PyTorch's outputs; `fed` are its own inputs, if they are
+    others than the network's.
 
     Raises:
         ExportError: the criterion is not met, outputs are not finite, or they have another shape.
     """
-    got, terms = loaded.run(batch.inputs), task.terms
+    got, terms = loaded.run(batch.inputs if fed is None else fed), task.terms
     own, wanted = ([array.shape for array in tree_leaves(arrays)] for arrays in (got, expected))
     if own != wanted:
         raise ExportError(

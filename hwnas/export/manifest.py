@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from hwnas.io.checksum import sealed, sha256_of, unsealed
 from hwnas.io.fields import FieldError, Fields, loads
 
 MANIFEST = "manifest.json"
+BUNDLE_FORMAT = 2
+"""Format of bundles that carry more than model files; earlier ones name none."""
 QUALITY = "top1"
 """Quality that the keys of a manifest are named by if it names none."""
 
@@ -36,6 +38,15 @@ class ListedFile:
 
 
 @dataclass(frozen=True)
+class Companion:
+    """A file of a bundle that is no model file, as its manifest lists it."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class ListedModel:
     """A network of a bundle."""
 
@@ -44,6 +55,13 @@ class ListedModel:
     scores: Mapping[str, float]
     test_quality: float
     files: tuple[ListedFile, ...]
+    precision: str = ""
+    """Precision that the search chose for it; empty where a tier lists none."""
+
+    @property
+    def name(self) -> str:
+        """Key of its architecture, with the precision if it has one: unique in a bundle."""
+        return f"{self.key} in {self.precision}" if self.precision else self.key
 
 
 @dataclass(frozen=True)
@@ -55,6 +73,8 @@ class Manifest:
     runtime: str
     """Runtime of the tier's set-up."""
     models: tuple[ListedModel, ...]
+    companions: tuple[Companion, ...]
+    """Other files of the bundle; none of those of earlier versions."""
     content: Mapping[str, Any] = field(repr=False)
     """All of it, without the checksum."""
 
@@ -100,13 +120,26 @@ def read_manifest(path: Path) -> Manifest:
         raise _unusable(f"the manifest cannot be read ({reason(error)})", path) from error
 
 
-def damage(manifest: Manifest) -> dict[str, str]:
-    """Return the damage of files that a manifest lists, by name; empty if each is as it was exported."""
-    wrong = {file.name: _wrong(manifest.path.parent / file.name, file) for file in manifest.files}
+def damage(manifest: Manifest, files: Iterable[ListedFile | Companion] | None = None) -> dict[str, str]:
+    """Return the damage of files that a manifest lists, by name; empty if each is as it was exported.
+
+    Args:
+        manifest: the manifest.
+        files: those to look at; the model files if left out.
+    """
+    listed = manifest.files if files is None else files
+    wrong = {file.name: _wrong(manifest.path.parent / file.name, file) for file in listed}
     return {name: why for name, why in wrong.items() if why is not None}
 
 
-def _wrong(path: Path, listed: ListedFile) -> str | None:
+def files_entry(folder: Path) -> dict[str, Any]:
+    """Return what a manifest says of all other files in its folder."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST)
+    entries = {path.name: {"sha256": sha256_of(path), "bytes": path.stat().st_size} for path in files}
+    return {"format": BUNDLE_FORMAT, "files": entries}
+
+
+def _wrong(path: Path, listed: ListedFile | Companion) -> str | None:
     try:
         if not path.is_file():
             return "it is gone" if not path.exists() else "it is no file"
@@ -122,9 +155,11 @@ def _wrong(path: Path, listed: ListedFile) -> str | None:
 def _parsed(path: Path, content: Fields) -> Manifest:
     quality = content.text("quality") if "quality" in content.names() else QUALITY
     models = tuple(_model(model, quality) for model in content.objects("models"))
-    manifest = Manifest(path, content.text("tier"), content.object("setup").text("runtime"), models, dict(content.raw))
+    others = _companions(content, {file.name for model in models for file in model.files})
+    runtime = content.object("setup").text("runtime")
+    manifest = Manifest(path, content.text("tier"), runtime, models, others, dict(content.raw))
     try:
-        json.dumps([manifest.tier, manifest.runtime, *map(asdict, models)], ensure_ascii=False).encode()
+        json.dumps([manifest.tier, runtime, *map(asdict, models), *map(asdict, others)], ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise FieldError("a text holds half of a character") from error
     names = [file.name for file in manifest.files]
@@ -141,13 +176,30 @@ def _model(model: Fields, quality: str) -> ListedModel:
         scores={metric: scores.object(metric).number("value") for metric in scores.names()},
         test_quality=model.object(f"test_{quality}").number("value"),
         files=tuple(_file(file, quality) for file in model.objects("files")),
+        precision=model.text("precision") if model.optional("precision") else "",
     )
 
 
-def _file(file: Fields, quality: str) -> ListedFile:
-    name = file.text("name")
+def _companions(content: Fields, models: set[str]) -> tuple[Companion, ...]:
+    if "bundle" not in content.names():
+        return ()
+    listed = content.object("bundle").object("files")
+    entries = {_checked(name, listed.at(name)): listed.object(name) for name in listed.names()}
+    return tuple(
+        Companion(name, entry.integer("bytes"), entry.text("sha256"))
+        for name, entry in entries.items()
+        if name not in models
+    )
+
+
+def _checked(name: str, at: str) -> str:
     if name in ("", ".", "..") or set(name) & set("/\\") or not name.isprintable():
-        raise FieldError(f"`{file.at('name')}` is {name!r}, the name of a file beside the manifest is needed")
+        raise FieldError(f"`{at}` is {name!r}, the name of a file beside the manifest is needed")
+    return name
+
+
+def _file(file: Fields, quality: str) -> ListedFile:
+    name = _checked(file.text("name"), file.at("name"))
     return ListedFile(
         name=name,
         format=file.text("format"),

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from hwnas.export.quantize import Images
 from hwnas.registry import optional
+
+FLOAT_SCOPES = r"^[^;]*\.RawInput_[^/;]*/(?![^/;]*_body[/;])[^;]*;"
+"""Scopes of operations on raw inputs before a network: the parts of `hwnas.export.ends.raw_input.RawInput` but its
+`body`, by the names that the converter gives them."""
 
 
 def quantize_tflite(path: Path, batches: Sequence[Images], *, whole: bool) -> None:
@@ -26,6 +31,7 @@ def quantize_tflite(path: Path, batches: Sequence[Images], *, whole: bool) -> No
             quantizer.update_quantization_recipe(
                 regex=".*", operation_name=end, algorithm_key=algorithms.AlgorithmName.NO_QUANTIZE
             )
+    _leave_floats(quantizer)
     if ranges := _ranges(quantizer.get_quantization_recipe(), path, batches):
         _write(quantizer, path, ranges)  # a file without operators has no ranges, and nothing to quantise
 
@@ -50,7 +56,17 @@ def halve_tflite(path: Path) -> None:
             op_config=config,
             algorithm_key=algorithms.AlgorithmName.FLOAT_CASTING,
         )
+    _leave_floats(quantizer)
     _write(quantizer, path, None)
+
+
+def _leave_floats(quantizer: Any) -> None:
+    """Leave operations on raw inputs as they are."""
+    quantizer.update_quantization_recipe(
+        regex=FLOAT_SCOPES,
+        operation_name=_package("qtyping").TFLOperationName.ALL_SUPPORTED,
+        algorithm_key=_package("algorithm_manager").AlgorithmName.NO_QUANTIZE,
+    )
 
 
 def _ranges(recipe: object, path: Path, batches: Sequence[Images]) -> object:

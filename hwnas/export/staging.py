@@ -8,18 +8,25 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from hwnas.errors import DiskError, HwnasError, RunError, reason
 from hwnas.export import FORMATS
-from hwnas.export.manifest import MANIFEST, read_manifest
+from hwnas.export.manifest import MANIFEST, damage, read_manifest
 from hwnas.io.atomic import sync_folder
 from hwnas.selection import STEM
 
+CARD = "README.md"
 MODEL_SUFFIXES = frozenset(file_format.suffix for file_format in FORMATS.own.values())
 """Suffixes of model files in hwnas's own formats; those of others are known by the manifest that lists them."""
 DRAFT = re.compile(r"\.(?P<name>.+)\.\d+\.(part|tmp)")
 """The name of a file that was being written; earlier versions ended it with `tmp`."""
+COMPANION = re.compile(
+    rf"(?:{STEM})\.(safetensors|architecture\.json|py|head\.npz)|README\.md|(predict|adapt)\.py|selftest\.npz|bundle\.sig|"
+    r"requirements-[a-z-]+\.txt|plot-[a-z-]+\.svg"
+)
+"""Names of files that a bundle has beside its model files and its manifest, and of its signature."""
 ASIDE = re.compile(r"\.(?P<name>.+)\.(fresh|earlier)")
 """The name of a folder that an export keeps beside a bundle while it runs."""
 
@@ -28,7 +35,9 @@ def is_exported(name: str) -> bool:
     """Return whether `hwnas export` gives a file of this name to a bundle, or its draft; all others are the user's."""
     draft = DRAFT.fullmatch(name)
     path = Path(draft["name"] if draft else name)
-    return path.name == MANIFEST or (path.suffix in MODEL_SUFFIXES and re.fullmatch(STEM, path.stem) is not None)
+    if path.name == MANIFEST or COMPANION.fullmatch(path.name):
+        return True
+    return path.suffix in MODEL_SUFFIXES and re.fullmatch(STEM, path.stem) is not None
 
 
 def fresh_folder(folder: Path) -> Path:
@@ -108,18 +117,31 @@ def _exchange(folder: Path, fresh: Path) -> None:
 
 
 def _carry_over(earlier: Path, folder: Path) -> None:
-    """Move what is the user's own from the earlier bundle into the new one."""
-    listed = _listed(earlier)
+    """Move what is the user's own from the earlier bundle into the new one, under another name where that is taken."""
+    exported = _exported(earlier)
     for path in sorted(earlier.iterdir()):
-        if not is_exported(path.name) and path.name not in listed and not os.path.lexists(folder / path.name):
-            os.rename(path, folder / path.name)
+        if path.name not in exported:
+            taken = os.path.lexists(folder / path.name)
+            os.rename(path, _free(folder, path.name) if taken else folder / path.name)
 
 
-def _listed(folder: Path) -> set[str]:
-    """Return the names of files that the manifest in a folder lists; none if it cannot be read."""
-    with suppress(RunError):
-        return {file.name for file in read_manifest(folder / MANIFEST).files}
-    return set()
+def _free(folder: Path, name: str) -> Path:
+    numbers = count(1)
+    return next(path for number in numbers if not os.path.lexists(path := folder / f"own-{number}-{name}"))
+
+
+def _exported(folder: Path) -> set[str]:
+    """Return the names of files in a folder that an earlier export wrote; a card that was edited is the user's."""
+    names = {path.name for path in folder.iterdir() if is_exported(path.name)}
+    try:
+        manifest = read_manifest(folder / MANIFEST)
+    except RunError:
+        return names
+    if not manifest.companions:  # of a version that wrote none: what has such a name is the user's
+        names -= {name for name in names if COMPANION.fullmatch(name)}
+    edited = damage(manifest, [file for file in manifest.companions if file.name == CARD])
+    listed = {*(file.name for file in manifest.files), *(file.name for file in manifest.companions)}
+    return (names | listed) - edited.keys()
 
 
 def _sync(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,10 @@ def ends_of(path: Path, format: Format, batch: int, input_shape: Shape) -> Ends:
         return Ends((), ())
     read: Callable[[Path], tuple[Tensor | Sequence[Tensor], Tensor | Sequence[Tensor]]]
     read = imported(format.tensors, what=f"reader of {format.title} files", where="export")
-    inputs, outputs = ((end,) if isinstance(end, Tensor) else tuple(end) for end in read(path))
+    inputs, outputs = (
+        tuple(replace(tensor, shape=(tensor.shape[0] or batch, *tensor.shape[1:])) for tensor in _several(end))
+        for end in read(path)
+    )
     shapes = [spec.shape for spec in specs_of(input_shape)]
     wanted = [(batch, *shape[1:], shape[0]) if format.channels_last else (batch, *shape) for shape in shapes]
     layouts = [layout_of(format, len(shape)) for shape in shapes]
@@ -54,6 +57,10 @@ def ends_of(path: Path, format: Format, batch: int, input_shape: Shape) -> Ends:
         )
     taken = ({**_as_dict(tensor), "layout": layout} for tensor, layout in zip(inputs, layouts, strict=True))
     return Ends(tuple(taken), tuple(map(_as_dict, outputs)))
+
+
+def _several(end: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
+    return (end,) if isinstance(end, Tensor) else end
 
 
 def layout_of(format: Format, rank: int) -> str:
@@ -71,7 +78,7 @@ TensorsOf = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 
 
 def onnx_tensors(path: Path) -> TensorsOf:
-    """Return the inputs and the outputs of an ONNX file."""
+    """Return the inputs and the outputs of an ONNX file; an axis of any size is 0 long."""
     import onnx
 
     def tensor(port: Any) -> Tensor:

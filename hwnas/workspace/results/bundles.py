@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hwnas.errors import RunError, reason
 from hwnas.export.manifest import MANIFEST, ListedFile, ListedModel, Manifest, damage, read_manifest
-from hwnas.export.staging import ASIDE, MODEL_SUFFIXES, earlier_folder, fresh_folder, is_exported
+from hwnas.export.staging import ASIDE, CARD, MODEL_SUFFIXES, earlier_folder, fresh_folder, is_exported
 from hwnas.search.consistency import Issue
 from hwnas.words import counted
 from hwnas.workspace.workspace import Workspace
@@ -32,8 +32,8 @@ class Bundle:
 
     @property
     def test_accuracies(self) -> dict[str, float]:
-        """Qualities on the test samples of the networks that were exported, by architecture key."""
-        return {model.key: model.test_quality for model in self.models}
+        """Qualities on the test samples of the networks that were exported, by name."""
+        return {model.name: model.test_quality for model in self.models}
 
     def is_own(self, file: ListedFile) -> bool:
         """Return whether a file is run by the runtime of the tier's set-up."""
@@ -127,6 +127,14 @@ def _examined(folder: Path, again: str, looked: list[str]) -> Iterator[Issue]:
             str(folder / name),
             "A model file is, byte for byte, the one that was run and compared when it was exported",
             AGAIN.format(again),
+        )
+    for name, why in damage(manifest, manifest.companions).items():
+        yield Issue(
+            "note" if name == CARD else "error",
+            "the model card was edited" if name == CARD else f"the file is damaged: {why}",
+            str(folder / name),
+            "Files of a bundle are, byte for byte, as they were exported; its signature no longer fits otherwise",
+            "Leave it so: the next export keeps yours beside its own" if name == CARD else AGAIN.format(again),
         )
     listed = {file.name for file in manifest.files}
     for name in on_disk:

@@ -1,0 +1,1 @@
+"""The model card of a bundle: Markdown with its plots, from what the manifest says."""
