@@ -30,6 +30,7 @@ from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.presets import PRESETS
 from hwnas.collaborate.population_cuts import CutSetting, PopulationCuts, population_cuts
 from hwnas.collaborate.wire import answer_bytes
+from hwnas.commands.search_pair import PAIRS_UNWANTED
 from hwnas.ops.costs import operator_costs
 from hwnas.pareto import Objective, Tier, front, hypervolume, reference_point
 from hwnas.population import Codebook, codebook_of
@@ -116,16 +117,36 @@ def opened() -> Problem:
     return Problem(codebook, codes, accuracy, {key: n for n, key in enumerate(networks)}, *times, cuts)
 
 
-def searched(problem: Problem, cost: Floats, evaluations: int, seed: int, sampler: str = "guided") -> list[int]:
-    """Return the rows that a study evaluates, as a tier's or a pair's is."""
+def searched(
+    problem: Problem,
+    cost: Floats,
+    evaluations: int,
+    seed: int,
+    sampler: str = "guided",
+    unwanted: float = UNWANTED,
+    within: NDArray[np.bool_] | None = None,
+) -> list[int]:
+    """Return the rows that a study evaluates, as a tier's is, or with `PAIRS_UNWANTED` a pair's.
+
+    `within` is true of networks that hold the tier's limits; `guided` proposes no others.
+    """
     tier = Tier("tier", (Objective("top1@published", "max"), Objective("cost_ms@simulated", "min")))
     place = {row.tobytes(): n for n, row in enumerate(problem.codebook.canonical(problem.codes).astype(np.intp))}
 
     def costs(codes: Any) -> Floats:
         return np.array([cost[place[row.tobytes()]] for row in np.asarray(codes, dtype=np.intp)])
 
+    def outside(codes: Any) -> Floats:
+        assert within is not None
+        return np.array([float(not within[place[row.tobytes()]]) for row in np.asarray(codes, dtype=np.intp)])
+
+    limits = [] if within is None else [(outside, 0.5)]
     space = problem.codebook.space
-    guide = Acquisition(candidates_of(problem.codebook), [costs]) if sampler == "guided" else None
+    guide = (
+        Acquisition(candidates_of(problem.codebook), [costs], limits=limits, unwanted=unwanted)
+        if sampler == "guided"
+        else None
+    )
     first = (space.smallest(), space.largest())
     study = open_study(StudySpec(space, tier, sampler, seed=seed, first=first, guide=guide))
 
@@ -219,7 +240,7 @@ def main() -> None:
         edge, cloud = (searched(problem, cost, half, seed) for cost in (problem.edge_ms, problem.cloud_ms))
         chance = searched(problem, problem.edge_ms, max(budgets), seed, "random")
         for link in LINKS:
-            together = searched(problem, problem.request_ms(link), max(budgets), seed)
+            together = searched(problem, problem.request_ms(link), max(budgets), seed, unwanted=PAIRS_UNWANTED)
             for n in budgets:
                 each = [*edge[: n - n // 2], *cloud[: n // 2]]
                 ways = {"together": together[:n], "each, then plan": each, "random": chance[:n]}

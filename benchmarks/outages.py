@@ -2,18 +2,24 @@
 
     python benchmarks/outages.py --trace /path/to/5g_n8_rural_outages_rtt.txt --json      # ten minutes
     python benchmarks/outages.py --requests 1000 --outages 3 --out /tmp                   # a minute
+    python benchmarks/outages.py --packets --json                                         # ten minutes, as root
 
 Three clients ask the same server through the same proxy, which holds all bytes back while the link is out: that of a
 deployment; a naive one, which waits as long as it takes; and one that tries again as the joint inference of KubeEdge
 Sedna does: five attempts, three seconds apart, without a timeout. Every request is one that the edge is unsure of. A
 request is late 10 ms after its deadline, counted from its call; `from_due` counts from the time at which it was due, so
 that the wait for an earlier one counts too. The proxy delays streams, not packets: there is no loss, and no slow start.
+
+With `--packets` nothing is stood in for: `hwnas serve` answers over TLS, and client and server are on both ends of an
+imposed link, between network namespaces, which in an outage drops every packet, both ways.
 """
 
 from __future__ import annotations
 
 import argparse
 import http.client
+import json
+import re
 import socket
 import sys
 import tempfile
@@ -24,6 +30,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -33,7 +40,7 @@ sys.path.insert(0, str(ROOT))
 from _results import publish, stamped  # noqa: E402
 
 from hwnas.deploy.client.client import Client  # noqa: E402
-from hwnas.deploy.client.connection import Cloud  # noqa: E402
+from hwnas.deploy.client.connection import Cloud, Connection, Exchange  # noqa: E402
 from hwnas.deploy.client.network import Encoder, read_plan  # noqa: E402
 from tests.helpers.clouds import CloudDouble, StallingLink, cloud_double  # noqa: E402
 from tests.helpers.edges import RAW, expected, image, write_edge  # noqa: E402
@@ -47,17 +54,22 @@ Ask = Callable[[Any], str]
 class Waiting:
     """A client that waits as long as it takes; with more than one attempt, an error is tried again after a pause."""
 
-    def __init__(self, folder: Path, port: int, attempts: int = 1) -> None:
-        self._encoder, self._port, self._attempts = Encoder.of(read_plan(folder)), port, attempts
-        self._http = http.client.HTTPConnection("127.0.0.1", port)
+    def __init__(self, folder: Path, cloud: Cloud, attempts: int = 1) -> None:
+        self._encoder, self._attempts = Encoder.of(read_plan(folder)), attempts
+        url, context = urlsplit(cloud.url), cloud.context()
+        assert url.hostname is not None
+        if context is None:
+            self._http = http.client.HTTPConnection(url.hostname, url.port)
+        else:
+            self._http = http.client.HTTPSConnection(url.hostname, url.port, context=context)
+        self._token = {"Authorization": f"Bearer {cloud.token}"} if cloud.token else {}
 
     def __call__(self, sample: Any) -> str:
         body, length = self._encoder.body(sample)
         for attempt in range(self._attempts):
             with suppress(OSError, http.client.HTTPException):
-                self._http.request(
-                    "POST", "/v2/models/cloud/infer", body, {"Inference-Header-Content-Length": str(length)}
-                )
+                headers = {"Inference-Header-Content-Length": str(length), **self._token}
+                self._http.request("POST", "/v2/models/cloud/infer", body, headers)
                 self._http.getresponse().read()
                 return "cloud"
             self._http.close()
@@ -70,6 +82,11 @@ def answer(content: bytes) -> tuple[int, Any]:
     return 200, expected(1, np.frombuffer(content, np.uint8).reshape(RAW))
 
 
+def here(port: int) -> Cloud:
+    """A server of this machine."""
+    return Cloud(f"http://127.0.0.1:{port}")
+
+
 Opened = tuple[Ask, StallingLink, CloudDouble]
 
 
@@ -80,14 +97,14 @@ def clients(kind: str, delay_s: Callable[[], float], deadline_ms: float) -> Iter
         plan = write_edge(Path(name))
         with cloud_double(plan["plan"], answer) as server:
             link = StallingLink(server.server_address[1], delay_s)
-            yield opened(kind, Path(name), link.port, deadline_ms), link, server
+            yield opened(kind, Path(name), here(link.port), deadline_ms), link, server
             link.close()
 
 
-def opened(kind: str, folder: Path, port: int, deadline_ms: float) -> Ask:
+def opened(kind: str, folder: Path, cloud: Cloud, deadline_ms: float) -> Ask:
     if kind != "deployment":
-        return Waiting(folder, port, ATTEMPTS if kind == "sedna" else 1)
-    client = Client(Cloud(f"http://127.0.0.1:{port}"), folder)
+        return Waiting(folder, cloud, ATTEMPTS if kind == "sedna" else 1)
+    client = Client(cloud, folder)
     return lambda sample: client.infer(sample, deadline_ms).origin
 
 
@@ -120,10 +137,51 @@ def share_late(times_ms: Sequence[float], deadline_ms: float) -> float:
     return round(float(np.mean(np.array(times_ms) > deadline_ms + SLACK_MS)), 5)
 
 
+def random_outages(count: int) -> list[tuple[float, float]]:
+    """Return seconds of calm and of the outage after it, in turn."""
+    rng = np.random.default_rng(0)
+    return [(rng.uniform(2, 8), rng.uniform(0.2, 2.0)) for _ in range(count)]
+
+
+def client_on_the_edge(told: dict[str, Any]) -> None:
+    """Ask as the process on the edge's end of an imposed link, and print what was seen."""
+    cloud = Cloud(told["url"], told["token"], told["ca"])
+    ask, sent = opened(told["kind"], Path(told["folder"]), cloud, told["deadline_ms"]), sent_requests()
+    first = time.monotonic()
+    while ask(image(2**31)) != "cloud" and time.monotonic() < first + 10:
+        time.sleep(0.2)
+    print("ready", flush=True)
+    seen = asked(ask, told["requests"], told["seconds"] / told["requests"], told["deadline_ms"], np.inf)
+    time.sleep(3.0)  # what is still on its way arrives
+    print(json.dumps({**seen, "sent": len(sent) or None, "served": served(cloud)}))
+
+
+def sent_requests() -> list[Exchange]:
+    """Return a list of what connections of deployments send from now on."""
+    sent, send = list[Exchange](), Connection.send
+
+    def noted(self: Connection, exchange: Exchange) -> None:
+        sent.append(exchange)
+        send(self, exchange)
+
+    Connection.send = noted  # type: ignore[method-assign]
+    return sent
+
+
+def served(cloud: Cloud) -> int:
+    """Return how many requests the server answered, as its own numbers tell."""
+    url = urlsplit(cloud.url)
+    assert url.hostname is not None
+    asked_for = http.client.HTTPSConnection(url.hostname, url.port, context=cloud.context())
+    asked_for.request("GET", "/metrics", headers={"Authorization": f"Bearer {cloud.token}"})
+    found = re.search(r'hwnas_requests_total\{status="200"\} (\d+)', asked_for.getresponse().read().decode())
+    assert found is not None
+    return int(found[1])
+
+
 def through_outages(kind: str, requests: int, outages: int, deadline_ms: float) -> dict[str, Any]:
     """Return what a client does while its link goes away at random times: all bytes are held back."""
-    rng = np.random.default_rng(0)
-    spans = [(rng.uniform(2, 8), rng.uniform(0.2, 2.0)) for _ in range(outages)]
+    spans = random_outages(outages)
     whole, stop = sum(map(sum, spans)) + 1.0, threading.Event()
 
     def break_often(link: StallingLink) -> None:
@@ -160,7 +218,7 @@ def refused(kind: str) -> float:
     with tempfile.TemporaryDirectory() as name, socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         write_edge(Path(name))
-        ask = opened(kind, Path(name), nobody.getsockname()[1], 50.0)
+        ask = opened(kind, Path(name), here(nobody.getsockname()[1]), 50.0)
         begun = time.monotonic()
         ask(image(0))
         return round(time.monotonic() - begun, 3)
@@ -173,11 +231,26 @@ def main() -> None:
     parser.add_argument("--deadline-ms", type=float, default=50.0)
     parser.add_argument("--trace", type=Path, help="round trips, as shared/data/links has them")
     parser.add_argument("--seconds", type=float, default=75.0)
+    parser.add_argument("--packets", action="store_true", help="drop packets between namespaces; as root")
+    parser.add_argument("--client", type=json.loads, help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="write to docs/results/")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
+    if given.client:
+        client_on_the_edge(given.client)
+        return
+    result: dict[str, Any]
     kinds = ("deployment", "naive", "sedna")
-    result: dict[str, Any] = {
+    folder = ROOT / "docs" / "results" if given.json else given.out
+    if given.packets:
+        from _packet_outages import through_packet_outages
+
+        spans = random_outages(given.outages)
+        dropped = {kind: through_packet_outages(kind, given.requests, spans, given.deadline_ms) for kind in kinds}
+        result = {"outages": given.outages, "deadline_ms": given.deadline_ms, "packets_dropped": dropped}
+        publish(stamped(result), None if folder is None else folder / "outages_packets.json")
+        return
+    result = {
         "outages": given.outages,
         "deadline_ms": given.deadline_ms,
         "through_outages": {
@@ -188,7 +261,6 @@ def main() -> None:
         result["trace"], result["trace_deadline_ms"] = given.trace.name, 150.0
         result["along_the_trace"] = {kind: along(given.trace, kind, given.seconds, 150.0) for kind in kinds}
     result["seconds_without_a_server"] = {kind: refused(kind) for kind in kinds}
-    folder = ROOT / "docs" / "results" if given.json else given.out
     publish(stamped(result), None if folder is None else folder / "outages.json")
 
 

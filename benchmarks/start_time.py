@@ -2,9 +2,8 @@
 
     python benchmarks/start_time.py --json     # a minute; writes to docs/results/
 
-Each is a fresh process, after one that warms the caches of the disk and leaves the counts of operators there. Told are
-the medians, and of the first two what they take beyond Python's own start; processor seconds beside them do not depend
-on what else the machine does.
+Each is a fresh process, after one that warms the caches of the disk. Told are the medians; processor seconds beside
+them depend less on what else the machine does.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ COMMANDS = {
     "hwnas cost digits": ["-m", "hwnas.cli", "cost", "digits"],
     "import torch": ["-c", "import torch"],
 }
-"""Arguments of Python; the last one is the greater part of what `cost` takes."""
+"""Arguments of Python; the last one is what `cost` would take in addition, were its operators not counted before."""
 
 
 def seconds_of(arguments: list[str]) -> tuple[float, float]:

@@ -14,12 +14,12 @@ from hwnas.words import counted
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from hwnas.commands.compare import RunComparison
     from hwnas.commands.plan import PlannedStage
     from hwnas.commands.shipped import Shipped
     from hwnas.latency.linting.findings import Finding
     from hwnas.latency.tables.comparison import TableComparison
     from hwnas.problem.feasibility import Feasible
+    from hwnas.report.comparisons.facts import BundleComparison, RunComparison
     from hwnas.report.facts import TierFacts
     from hwnas.report.scores import Scored
     from hwnas.report.spaces.facts import SpaceView
@@ -267,10 +267,17 @@ def show_costs(costs: Mapping[str, Any]) -> None:
             to.print(f"{'':>12}  {ends}, from {costs[f'{name}_origin']}")
 
 
-def show_comparison(compared: TableComparison | RunComparison) -> None:
-    """Print what `hwnas compare` found: a verdict and the rows that differ most, or a table for each tier."""
-    from hwnas.commands.compare import RunComparison
-    from hwnas.report.comparisons import front_notes, fronts_table, ratios_table, verdict_lines
+def show_comparison(compared: TableComparison | RunComparison | BundleComparison) -> None:
+    """Print what `hwnas compare` found: a verdict and the rows that differ most, a table for each tier, or files."""
+    from hwnas.report.comparisons.facts import BundleComparison, RunComparison
+    from hwnas.report.comparisons.tables import (
+        bundle_notes,
+        files_table,
+        front_notes,
+        fronts_table,
+        ratios_table,
+        verdict_lines,
+    )
     from hwnas.report.fitting import console, print_table
 
     to = console()
@@ -278,6 +285,9 @@ def show_comparison(compared: TableComparison | RunComparison) -> None:
         for name, front in compared.tiers.items():
             print_table(to, fronts_table(name, front, compared.units))
         lines = front_notes(compared.tiers, {"A": compared.only_first, "B": compared.only_second})
+    elif isinstance(compared, BundleComparison):
+        print_table(to, files_table(compared))
+        lines = bundle_notes(compared)
     else:
         print_table(to, ratios_table(compared))
         lines = verdict_lines(compared)

@@ -181,5 +181,12 @@ def nameless() -> str:
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:
-    """Return the known word that is most like another one; None if none is."""
-    return next(iter(difflib.get_close_matches(str(word)[:200], list(known), n=1, cutoff=0.6)), None)
+    """Return the known word that is most like another one, or the only one that begins with it; None if none is.
+
+    >>> nearest("onnx", ["onnxruntime", "tflite"])
+    'onnxruntime'
+    """
+    names, text = list(known), str(word)[:200]
+    close = difflib.get_close_matches(text, names, n=1, cutoff=0.6)
+    longer = [name for name in names if len(text) > 2 and name.startswith(text)]
+    return close[0] if close else longer[0] if len(longer) == 1 else None

@@ -9,15 +9,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hwnas.commands.adapt import adapt as adapt
     from hwnas.commands.bench import bench as bench
     from hwnas.commands.bench import bench_space as bench_space
     from hwnas.commands.bench_remote import bench_hosts as bench_hosts
     from hwnas.commands.bench_remote import pack as pack
     from hwnas.commands.check_operator import certify as certify
     from hwnas.commands.compare import compare as compare
+    from hwnas.commands.compare import write_comparison as write_comparison
     from hwnas.commands.cost import cost as cost
     from hwnas.commands.deploy import export_plan as export_plan
     from hwnas.commands.doctor import doctor as doctor
+    from hwnas.commands.draw_network import draw_network as draw_network
     from hwnas.commands.export import export as export
     from hwnas.commands.fidelity import fidelity as fidelity
     from hwnas.commands.open_network import open_network as open_network
@@ -43,11 +46,15 @@ if TYPE_CHECKING:
     from hwnas.commands.tables import merge as merge
     from hwnas.commands.train import train as train
     from hwnas.commands.validate_table import check as check
+    from hwnas.commands.verify import put_under_load as put_under_load
+    from hwnas.commands.verify import sign as sign
+    from hwnas.commands.verify import verify as verify
     from hwnas.problem.feasibility import feasible as feasible
     from hwnas.workspace.spaces import open_space as open_space
     from hwnas.workspace.workspace import open_run as open_run
 
 _VERBS = {  # name -> "module:attribute"; the block above says the same to type checkers
+    "adapt": "hwnas.commands.adapt:adapt",
     "bench": "hwnas.commands.bench:bench",
     "bench_hosts": "hwnas.commands.bench_remote:bench_hosts",
     "bench_space": "hwnas.commands.bench:bench_space",
@@ -57,6 +64,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "compare": "hwnas.commands.compare:compare",
     "doctor": "hwnas.commands.doctor:doctor",
     "cost": "hwnas.commands.cost:cost",
+    "draw_network": "hwnas.commands.draw_network:draw_network",
     "export": "hwnas.commands.export:export",
     "export_plan": "hwnas.commands.deploy:export_plan",
     "fidelity": "hwnas.commands.fidelity:fidelity",
@@ -84,8 +92,12 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "solve_tiers": "hwnas.commands.resolve:solve_tiers",
     "solved_facts": "hwnas.commands.show_fronts:solved_facts",
     "space_facts": "hwnas.commands.show_space:space_facts",
+    "write_comparison": "hwnas.commands.compare:write_comparison",
     "view": "hwnas.commands.show_space:view",
     "train": "hwnas.commands.train:train",
+    "put_under_load": "hwnas.commands.verify:put_under_load",
+    "sign": "hwnas.commands.verify:sign",
+    "verify": "hwnas.commands.verify:verify",
 }
 
 

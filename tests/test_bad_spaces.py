@@ -225,6 +225,13 @@ def test_laughing_anchors_are_told_of_in_few_words(tmp_path: Path) -> None:
     assert len(str(caught.value)) < 1000
 
 
+def test_a_guess_at_the_form_of_an_input_is_answered_with_examples(tmp_path: Path) -> None:
+    (path := tmp_path / "space.yaml").write_text(space(MB, given="{channels: 2, length: 64}"))
+    with pytest.raises(SpaceError) as caught:
+        open_space(path)
+    assert "`input: {shape: [6, 100]}`" in caught.value.do
+
+
 # --- what looks bad and is not ---
 
 

@@ -217,6 +217,11 @@ def test_the_number_of_further_errors_is_told() -> None:
     assert refused(raw).met == "unknown key `epocs` (and 2 more)"
 
 
+def test_a_key_in_a_section_that_belongs_to_the_top_is_told_so() -> None:
+    assert refused(experiment_with("search", {"seeds": [1, 2]})).do.endswith("`seed` stands at the top")
+    assert refused(experiment_with("search", {"trails": 5})).do == "Correct or remove it"
+
+
 def test_numbers_may_be_text_because_yaml_makes_them_so() -> None:
     raw = yaml.safe_load("train: {learning_rate: 1e-3}\nlimits: {macs: 30e6}")
     assert raw["train"]["learning_rate"] == "1e-3"

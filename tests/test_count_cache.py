@@ -11,26 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.ops import costs, count_cache
+from hwnas import pipeline
+from hwnas.ops import count_cache
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.conv import Conv
 from hwnas.ops.costs import operator_costs, operator_params
+from tests.helpers.shipped_counts import counted_anew, forget, without_shipped
 
 CONV, SHAPE = Conv(3, 8), (3, 8, 8)
 
 
-def forget() -> None:
-    for cached in (costs.operator_costs, costs.operator_params, count_cache.count_cache):
-        cached.cache_clear()
-
-
 @pytest.fixture
-def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def file(tmp_path: Path) -> Iterator[Path]:
     """The file of counts, in a cache folder of the test's own."""
-    monkeypatch.setenv("HWNAS_CACHE", str(tmp_path))
-    forget()
-    yield count_cache.count_cache().file
-    forget()
+    with without_shipped(tmp_path):
+        yield count_cache.count_cache().file
 
 
 def in_another_process() -> None:
@@ -111,17 +106,37 @@ def test_where_nothing_can_be_written_counts_are_the_same(file: Path, monkeypatc
     count_cache.count_cache().write(os.getpid())
 
 
+def test_as_written_counts_are_kept_beside(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = pipeline.cost("nas_bench_201")["as_written"], pipeline.cost("ofa_proxyless_w1.3")["as_written"]
+    in_another_process()
+    for counter in ("counting", "torchstat", "layermacs"):
+        monkeypatch.setitem(sys.modules, f"hwnas.ops.{counter}", None)
+    assert (pipeline.cost("nas_bench_201")["as_written"], pipeline.cost("ofa_proxyless_w1.3")["as_written"]) == counted
+
+
 @pytest.mark.slow
-def test_the_second_command_needs_no_compiler_of_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch's meta kernels import it with sympy: a second of processor time."""
-    monkeypatch.setenv("HWNAS_CACHE", str(tmp_path))
+def test_shipped_counts_are_those_of_this_code_and_this_pytorch(tmp_path: Path) -> None:
+    anew = json.loads(json.dumps(counted_anew(tmp_path, most=5)))
+    shipped = json.loads(count_cache.SHIPPED_COUNTS.read_text())
+    assert shipped["code"] == anew["code"], "run `python -m tests.helpers.shipped_counts`"
+    assert anew["params"].items() <= shipped["params"].items()
+    for counter, lines in anew["at"].items():
+        for line, shapes in lines.items():
+            assert shapes.items() <= shipped["at"][counter][line].items()
+
+
+def test_counts_of_other_code_are_not_read(tmp_path: Path) -> None:
+    assert not count_cache.read_counts(count_cache.SHIPPED_COUNTS, "other").params
+
+
+def test_costs_of_shipped_spaces_are_there_without_pytorch(tmp_path: Path) -> None:
+    """The first time as well, in an empty cache folder, which stays empty."""
     program = (
-        "import sys; from hwnas import pipeline; cost = pipeline.cost('digits'); "
-        "print(cost['params'], cost['macs'], 'sympy' in sys.modules)"
+        "import sys; from hwnas import pipeline; from hwnas.io.resources import shipped_names\n"
+        "for space in shipped_names('search_spaces'): pipeline.cost(space)\n"
+        "print('torch' in sys.modules)"
     )
-    told = [
-        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
-        for _ in range(2)
-    ]
-    assert told[0][:2] == told[1][:2]
-    assert told[1][2] == "False"
+    environment = {**os.environ, "HWNAS_CACHE": str(tmp_path)}
+    printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=environment)
+    assert printed.stdout.split() == [b"False"]
+    assert not any(tmp_path.iterdir())

@@ -286,6 +286,43 @@ def test_waits_are_those_of_a_simulation(workers: int, shape: float, load: float
     assert np.quantile(drawn, 0.99) == pytest.approx(np.quantile(waits, 0.99), rel=0.15)
 
 
+@pytest.mark.parametrize("load", [0.3, 0.8, 0.95])
+def test_waits_for_one_worker_have_the_quantiles_of_the_closed_form(load: float) -> None:
+    waits = Queue(load * 100, 10.0, 1.0).wait_ms(np.array([0.2, 0.9, 0.99, 0.999]))
+    exact = np.maximum(10 / (1 - load) * np.log(load / np.array([0.8, 0.1, 0.01, 0.001])), 0.0)
+    assert waits == pytest.approx(exact, rel=0.02, abs=0.05)
+
+
+def test_waits_by_service_times_that_were_measured_are_those_of_their_recursion() -> None:
+    rng = np.random.default_rng(3)
+    services = np.where(rng.random(5000) < 0.02, 30.0, 2.0) + rng.random(5000)
+    queue = Queue.measured(0.7e3 / services.mean(), services)
+    gaps, taken = rng.exponential(1e3 / queue.rate_hz, 400_000), rng.choice(services, 400_000)
+    steps = np.concatenate([[0.0], np.cumsum(taken[:-1] - gaps[1:])])
+    waits = steps - np.minimum.accumulate(steps)  # Lindley
+    drawn = queue.wait_ms(np.linspace(0, 1, 100_001))
+    assert drawn.mean() == pytest.approx(queue.mean_wait_ms, rel=0.01)
+    for level in (0.5, 0.95, 0.99):
+        assert np.quantile(drawn, level) == pytest.approx(np.quantile(waits, level), rel=0.08)
+
+
+def test_the_event_loop_of_a_server_bounds_what_it_carries_and_delays_the_rest() -> None:
+    assert Queue(3000, 0.01).load == pytest.approx(0.03)
+    fast = Queue(3000, 0.01, loop_ms=0.25)  # served by the loop itself
+    assert fast.load == pytest.approx(0.78)
+    assert fast.mean_wait_ms == pytest.approx(Queue(3000, 0.26).mean_wait_ms, rel=0.01)
+    apart = Queue(600, 5.0, 1.0, workers=4, loop_ms=0.25)
+    assert apart.load == 0.75
+    assert apart.mean_wait_ms == pytest.approx(
+        Queue(600, 5.0, 1.0, 4).mean_wait_ms + Queue(600, 0.25).mean_wait_ms, rel=0.01
+    )
+    uniform = np.linspace(0, 1, 10_001)
+    assert apart.wait_ms(uniform).mean() == pytest.approx(apart.mean_wait_ms, rel=0.02)
+    batches, alone = BatchQueue(1500, 2.0, batch=8, loop_ms=0.25), BatchQueue(1500, 2.0, batch=8)
+    assert (batches.wait_ms(uniform) >= alone.wait_ms(uniform)).mean() > 0.99
+    assert np.isinf(BatchQueue(4100, 2.0, batch=16, loop_ms=0.25).wait_ms(uniform)).all()
+
+
 def simulated_batches(queue: BatchQueue, count: int, seed: int) -> np.ndarray:
     """Waits in a cloud that is walked through event by event, one request or one worker at a time."""
     rng = np.random.default_rng(seed)

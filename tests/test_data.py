@@ -27,7 +27,7 @@ from hwnas.data.source import Pool, Source, Stored
 from hwnas.errors import ConfigError, DataError, HwnasError
 from hwnas.tasks.augmentation import augmented
 from hwnas.tasks.augmentation.images import AUGMENTATIONS
-from tests.helpers.data_files import write_arrays, write_csv, write_ts, write_wav
+from tests.helpers.data_files import write_arrays, write_csv, write_mnist_5k, write_ts, write_wav
 
 SPLITS = ("train", "validation", "test")
 
@@ -254,6 +254,7 @@ WHOLE = "return {'train': (np.arange(60 * 16, dtype=np.float32).reshape(60, 4, 4
 
 SMALL: dict[str, Callable[[Path], str | dict[str, Any]]] = {
     "digits": lambda folder: "digits",
+    "mnist_5k": lambda folder: {"name": "mnist_5k", "path": str(write_mnist_5k(folder))},
     "idx": lambda folder: {"name": "idx", "path": str(write_idx(folder))},
     "images": lambda folder: {"name": "images", "path": str(write_images(folder)), "resolution": 5},
     "cifar10": lambda folder: {"name": "cifar10", "path": str(write_cifar(folder))},

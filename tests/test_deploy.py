@@ -6,12 +6,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from hwnas import pipeline
+from hwnas.collaborate.codecs import BoundaryCodec
+from hwnas.collaborate.learned.exits import exit_features, exit_logits
 from hwnas.collaborate.wire import plan_digest
+from hwnas.deploy.client.client import Client
+from hwnas.deploy.client.connection import Cloud
+from hwnas.deploy.exit_module import ExitModule
 from hwnas.errors import ConfigError, RunError
 from hwnas.io.checksum import sha256_of
+from hwnas.runtimes import open_runtime
+from hwnas.serve.bundle import read_bundle
+from hwnas.workspace.workspace import open_run
+from tests.helpers.clouds import cloud_double
 from tests.helpers.command_line import Call
 from tests.helpers.command_line import hwnas as hwnas
 from tests.helpers.planned import plan_names, planned_run
@@ -100,3 +111,62 @@ def test_plans_that_are_not_there_or_stale_are_refused(run: Path, hwnas: Call, t
     finally:
         path.with_name("other.json").unlink()
     assert not (tmp_path / "x").exists()
+
+
+@pytest.fixture(scope="module")
+def exit_plan(run: Path) -> tuple[dict[str, Any], Path]:
+    """A plan that answers by an exit, and its deployment."""
+    pipeline.plan_edge_cloud(run, "wifi", epsilon=0.3, delta=0.3, exits=True)
+    plans = json.loads((run / "plans" / "wifi.json").read_text())["plans"]
+    plan = next(plan for plan in plans if plan.get("exit") is not None)
+    folder = run.parent / "by_exit"
+    pipeline.export_plan(run, plan["name"], link="wifi", output=folder)
+    return plan, folder
+
+
+def test_an_exit_is_written_beside_the_head_and_compared(exit_plan: tuple[dict[str, Any], Path]) -> None:
+    plan, folder = exit_plan
+    document = json.loads((folder / "edge" / "plan.json").read_text())
+    assert (document["kind"], document["cut"], document["codec"]) == ("cascade", plan["cut"], "int8")
+    assert {path.name for path in (folder / "edge").glob("*.onnx")} == {"edge.onnx", "exit.onnx"}
+    assert document["exit"]["sha256"] == sha256_of(folder / "edge" / "exit.onnx")
+    assert document["exit"]["input"]["shape"] == document["edge"]["output"]["shape"] == plan["boundary"]
+    assert document["checks"]["exit"]["max_difference"] < 1e-4
+    assert document["checks"]["halves"]["agreement"] >= 0.995
+
+
+def test_the_client_answers_by_the_exit_and_sends_the_boundary_when_it_is_not_sure(
+    run: Path, exit_plan: tuple[dict[str, Any], Path]
+) -> None:
+    plan, folder = exit_plan
+    model, tail = read_bundle(folder), open_runtime("onnxruntime").load(folder / "cloud" / "cloud.onnx")
+    codec, shape = BoundaryCodec.of(model.scale, model.zero_point, False), tuple(plan["boundary"])
+    split, bodies = open_run(run).dataset.test, list[int]()
+
+    def answer(content: bytes) -> tuple[int, Any]:
+        bodies.append(len(content))
+        return 200, tail.run(codec.decode(content, shape)[None])[0]
+
+    raw = split.inputs.take(split.indices).numpy()
+    with cloud_double(model.plan_digits, answer) as server:
+        client = Client(Cloud(f"http://127.0.0.1:{server.server_address[1]}"), folder / "edge")
+        answers = [client.infer(sample, deadline_ms=5_000) for sample in raw]
+        client.close()
+    assert {one.origin for one in answers} == {"edge", "cloud"}
+    sure = [one.origin == "edge" for one in answers]
+    assert sum(sure) == client.plan["cascade"]["disagreement"]["kept"]
+    assert [one.confidence >= plan["threshold"] for one in answers if one.confidence is not None] == sure
+    assert set(bodies) == {int(np.prod(shape))}
+    targets = split.targets.numpy()
+    right = np.mean([int(np.argmax(one.outputs)) == target for one, target in zip(answers, targets, strict=True)])
+    assert right == pytest.approx(plan["accuracy"], abs=0.1)  # the plan's is of half of these samples
+
+
+@pytest.mark.parametrize("shape", [(6, 5, 4), (6, 7), (6, 1, 3), (9,)])
+def test_an_exits_file_computes_what_planning_did(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    boundaries = rng.normal(size=(20, *shape)).astype(np.float32)
+    features = exit_features(boundaries)
+    weights = rng.normal(size=(features.shape[1] + 1, 4))
+    told = ExitModule(weights, shape)(torch.from_numpy(boundaries)).detach().numpy()
+    np.testing.assert_allclose(told, exit_logits(weights, features), atol=1e-5)

@@ -30,6 +30,8 @@ TIER = Tier("toy", (Objective(TOP1, "max"), Objective(COST, "min")))
 PLACES, OPTIONS = 5, (0, 1, 2, 3)
 SPACE = FunctionSpace("toy", lambda choose: [choose(f"c{i}", OPTIONS) for i in range(PLACES)])
 CANDIDATES = grid({f"c{i}": OPTIONS for i in range(PLACES)})
+POOR = 0.45
+"""Accuracy below which one of a hundred networks lies."""
 
 
 def cost(codes: Any) -> Any:
@@ -193,6 +195,28 @@ def test_another_confidence_is_another_study_and_the_usual_one_is_as_ever() -> N
     tier = Tier("toy", TIER.objectives, (Limit(TOP1, 0.85, "least"),))
     usual, surer, plain = (plan(1, tier, **how) for how in ({"bound": -0.85}, {"bound": -0.85, "confidence": 0.8}, {}))
     assert usual.digest == plain.digest != surer.digest
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_nothing_unwanted_more_of_the_poor_end_of_a_steep_front_is_searched(seed: int) -> None:
+    """The least accurate networks cost next to nothing."""
+
+    def steep(codes: Any) -> Any:
+        return np.where(top1(codes) < POOR, 0.1 * cost(codes), 50 + cost(codes))
+
+    tried = {}
+    for share in (0.1, 0.0):
+        guide, told = Acquisition(CANDIDATES, [steep], unwanted=share), CANDIDATES.draw(12, np.random.default_rng(seed))
+        for number in range(20):
+            found = guide.propose(Observations(told, -top1(told), np.ones(len(told), np.bool_)), told[:0], (0, number))
+            assert found is not None
+            told = np.vstack([told, found])
+        tried[share] = int((top1(told[12:]) < POOR).sum())
+    assert tried[0.0] > tried[0.1]
+
+
+def test_another_share_of_unwanted_networks_is_another_study() -> None:
+    assert plan(1).digest == plan(1, unwanted=0.1).digest != plan(1, unwanted=0.0).digest
 
 
 def test_failed_networks_are_not_learned_from_and_not_tried_again() -> None:

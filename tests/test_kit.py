@@ -308,6 +308,20 @@ def test_a_missing_package_is_told_with_its_pip_command(board: Path, tmp_path: P
     assert "-m pip install numpy onnxruntime" in done.stderr
 
 
+def test_a_python_that_takes_no_packages_is_told_how_to_make_an_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Raspberry Pi OS has it: pip refuses to install into the system's own Python."""
+    (tmp_path / "EXTERNALLY-MANAGED").touch()
+    monkeypatch.setattr("hwnas.boards.requirements._loaded", lambda modules: "no")
+    monkeypatch.setattr("hwnas.boards.requirements.sysconfig.get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    with pytest.raises(MissingExtra) as caught:
+        check_requirements("onnxruntime")
+    assert "-m venv ~/hwnas && ~/hwnas/bin/pip install numpy onnxruntime" in caught.value.do
+    assert "--python '~/hwnas/bin/python'" in caught.value.do
+
+
 def test_an_old_python_is_told_what_it_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hwnas.boards.requirements._loaded", lambda modules: "no" if "numpy" not in modules else "")
     monkeypatch.setattr("hwnas.boards.requirements.LITERT_FROM", (99, 0))

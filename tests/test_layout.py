@@ -30,7 +30,7 @@ FLOORS = (  # bottom to top
     ("latency", "search", "supernet"),
     ("opened",),
     ("accuracy", "boards", "collaborate", "config", "report", "testing"),
-    ("deploy", "workspace"),
+    ("adapt", "deploy", "verify", "workspace"),
     ("problem", "serve"),
     ("commands",),
     ("console", "pipeline", "results"),
@@ -47,6 +47,7 @@ BOARD = (
     *(f"boards/{name}.py" for name in ("__init__", "archive", "reporter", "requirements", "runner", "start")),
     *(f"collaborate/{name}.py" for name in ("preprocess", "wire")),
     "deploy/client/*.py",
+    "adapt/board/*.py",
     "export/standalone/*.py",
 )
 TORCH_FREE = (

@@ -195,6 +195,12 @@ def test_duplicates_noise_and_disturbed_samples(clean: Path) -> None:
     assert findings == [("disturbed", 2), ("spread", 5), ("duplicate", len(lines) + 1)]
 
 
+def test_a_table_without_rows_is_told(clean: Path) -> None:
+    """A kit leaves one that could not lock its board."""
+    clean.write_text(clean.read_text().splitlines()[0] + "\n")
+    assert found(lint_tables([clean])) == [("empty", 1)]
+
+
 def test_rows_that_were_taken_while_the_machine_was_throttled_are_told(clean: Path) -> None:
     told = {"throttled_rounds": 2, "throttled": {"cooling by thermal-cpufreq-0": 1, "under-voltage": 1}}
     planted(clean, 2, lambda row: row["conditions"].update(throttled_rounds=0))

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,21 @@ import pytest
 from hwnas.collaborate.choice import fastest_of_kinds
 from hwnas.collaborate.cuts import SampledTime
 from hwnas.collaborate.imposed import measurement
-from hwnas.collaborate.imposed.comparison import Compared, agreement, on_this_machine
+from hwnas.collaborate.imposed.calibration import Calibration
+from hwnas.collaborate.imposed.comparison import Compared, agreement, near_ms, on_this_machine
 from hwnas.collaborate.imposed.link import LinkState
-from hwnas.collaborate.imposed.measurement import TimedRequest, measured_quantiles, times_alone, times_over
+from hwnas.collaborate.imposed.measurement import Rounds, TimedRequest, measured_quantiles
 from hwnas.collaborate.imposed.namespaces import check_namespaces
-from hwnas.collaborate.imposed.states import WITHOUT_DELAY, link_states, settled_state
+from hwnas.collaborate.imposed.states import NEAR, link_states, settled_state
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.presets import PRESETS
+from hwnas.collaborate.links.series import DelaySeries, LinkSeries, Steps
+from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.collaborate.plan import Candidate, Plan, PlanAccuracy, PlanLatency
 from hwnas.collaborate.predict import Load, Worlds, simulate
 from hwnas.commands.measure_plans import PlanMeasurement, measure_candidates
+from hwnas.deploy import imposed_edge
+from hwnas.deploy.imposed_edge import ImposedEdge
 from hwnas.errors import ConfigError, HwnasError
 from hwnas.registry import optional
 from hwnas.report.plans.measured import measured_section, measured_sentence
@@ -37,6 +43,7 @@ LTE = LinkModel.of_preset("lte", PRESETS["lte"])
 @pytest.fixture(autouse=True)
 def _no_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measurement.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(measurement, "TIMED_ALONE", 4)
 
 
 @dataclass
@@ -51,6 +58,9 @@ class Recorder:
 
     def connect(self) -> None:
         self.told.append(("connect", self.state))
+
+    def await_connection(self) -> None:
+        self.told.append("open")
 
     def close(self) -> None:
         self.told.append("close")
@@ -79,26 +89,50 @@ def test_all_plans_meet_the_same_states_and_find_the_connection_that_was_planned
     both = [Recorder(), Recorder()]
     imposed = Recorder()
     imposed.set_state = lambda state: [one.set_state(state) for one in both]  # type: ignore[method-assign]
-    taken = times_over(imposed, link, both, 20, 0)
-    assert [len(some) for some in taken] == [20, 20]
     states = link_states(link, 20, 0)
+    taken = Rounds(imposed, link, both, 0).times(states)
+    assert [(len(some.alone), len(some.over)) for some in taken] == [(4, 20), (4, 20)]
     for one in both:
         asked = [told for told in one.told if isinstance(told, tuple) and told[0] != "connect"]
-        assert [told for told in asked if not told[1]] == [
-            (number, False, state) for number, state in enumerate(states)
-        ]
+        over = [told for told in asked if not told[1]]
+        assert sorted(told[0] for told in over) == list(range(20))
+        assert [told[0] for told in over] != list(range(20))
+        assert all(state == states[number] for number, _, state in over)
+        beside = [told[2] for told in asked if told[1]]
+        settled = [settled_state(link)] * (measurement.WARMING if connection == "warm" else 0)
+        assert beside == [NEAR] * (measurement.WARMING + 4) + settled
         connects = [told[1] for told in one.told if isinstance(told, tuple) and told[0] == "connect"]
-        assert connects == ([settled_state(link, state) for state in states] if connection == "idle" else [])
-        assert one.told.count("close") == (0 if connection == "warm" else 20)
-        assert any(told[1] for told in asked) is (connection == "warm")
+        each = [settled_state(link, told[2]) for told in asked]
+        assert connects == (each if connection == "idle" else [])
+        assert one.told.count("open") == len(connects)
+        assert one.told.count("close") == (0 if connection == "warm" else len(asked))
 
 
-def test_the_machine_is_timed_without_delay_and_cascades_ask_each_time() -> None:
+def test_the_machine_is_timed_among_the_requests_that_it_explains() -> None:
     one = Recorder()
-    taken = times_alone(one, LTE, [one], 5)
-    assert len(taken[0]) == 5
-    asked = [told for told in one.told if isinstance(told, tuple) and told[0] != "connect"]
-    assert {told[1:] for told in asked} == {(True, WITHOUT_DELAY)}
+    Rounds(one, LTE, [one], 0).times(link_states(LTE, 31, 0))
+    kinds = [told[1] for told in one.told if isinstance(told, tuple) and told[0] != "connect"]
+    after = kinds[measurement.WARMING :]
+    assert [index for index, always in enumerate(after) if always] == [0, 11, 22, 33]
+
+
+def test_rare_states_come_as_often_as_they_should() -> None:
+    steps = Steps(np.array([0.0, 97_000.0]), np.array([10.0, 100.0]), 100_000.0)
+    link = replace(constant_link(10, 10, 20), series=LinkSeries(rtt=steps))
+
+    def cost(draws: LinkDraws) -> np.ndarray:
+        return np.asarray(draws.delay.at_ms(draws.start_ms))
+
+    def bad(states: list[LinkState]) -> int:
+        return sum(state.start_ms >= 97_000 for state in states)
+
+    stratified = [link_states(link, 100, seed, cost) for seed in range(20)]
+    assert {bad(states) for states in stratified} == {3}
+    assert len({state.start_ms for state in stratified[0]}) == 100
+    costs = [
+        float(cost(SimpleNamespace(delay=DelaySeries(steps), start_ms=np.array(s.start_ms)))) for s in stratified[0]
+    ]  # type: ignore[arg-type]
+    assert costs == sorted(costs)
 
 
 def candidate(kind: str, escalated: float = 1.0) -> Candidate:
@@ -123,7 +157,8 @@ def requests_of(seed: int, escalated: float, count: int, link: LinkModel) -> lis
 
 def alone(seed: int) -> list[TimedRequest]:
     rng = np.random.default_rng(seed)
-    return [TimedRequest(edge + 0.5 + 3.0, edge, 0.5, 2.0, True) for edge in rng.normal(5, 0.3, 40).clip(4, 6)]
+    way = near_ms(candidate("split"))
+    return [TimedRequest(edge + 0.5 + 3.0 + way, edge, 0.5, 2.0, True) for edge in rng.normal(5, 0.3, 40).clip(4, 6)]
 
 
 def test_requests_that_are_as_predicted_lie_within_the_band_nine_times_of_ten() -> None:
@@ -147,6 +182,27 @@ def test_a_slower_machine_is_predicted_to_be_slower_and_not_the_link() -> None:
     edge_only = on_this_machine(candidate("edge_only", 0.0), [TimedRequest(7.0, 6.0)] * 10)
     worlds = Worlds.drawn(link, 0)
     assert Compared.of(edge_only, [TimedRequest(7.0, 6.0)] * 10, [TimedRequest(7.0, 6.0)], worlds).predicted.p50 == 7.0
+
+
+def test_the_round_trip_that_calibration_met_is_predicted_with_and_counted_once() -> None:
+    met = Calibration((20.0, 20.3), (10.0, 10.0), (10.0, 10.0))
+    recorded = recorded_link(0)
+    assert met.applied_to(constant_link(10, 10, 20)).median("rtt_ms") == pytest.approx(20.3)
+    assert met.applied_to(recorded).quantiles("rtt_ms")["p95"] == recorded.quantiles("rtt_ms")["p95"] + met.extra_rtt_ms
+    ends = [on_this_machine(candidate("split"), alone(0), extra).tail.ms for extra in (0.0, met.extra_rtt_ms)]
+    assert ends[0] - ends[1] == pytest.approx(0.3)
+
+
+def test_a_slower_edge_is_slower_by_what_it_usually_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = next(one for one in write_pairs(tmp_path) if one.name == "edge")
+    edge = ImposedEdge({"folder": str(folder / "edge")}, 10.0)
+    gaps = [gap for computing in (0.002, 0.002, 0.5, 0.002) for gap in (0.001, computing, 0.001, 0.001)]
+    slept, clock = list[float](), iter(np.cumsum(gaps))
+    monkeypatch.setattr(imposed_edge.time, "sleep", slept.append)
+    monkeypatch.setattr(imposed_edge.time, "perf_counter", lambda: float(next(clock)))
+    for sample in synthetic_samples()[:4]:
+        edge.ask(sample, always=False)
+    assert slept == pytest.approx([0.018] * 4)
 
 
 def test_sampled_times_are_drawn_with_the_spread_of_their_samples() -> None:
@@ -217,7 +273,7 @@ def test_both_sides_of_hand_made_plans_are_measured_and_shown(tmp_path: Path, mo
         pytest.skip(str(error))
     monkeypatch.undo()
     monkeypatch.setattr(measurement, "WARMING", 1)
-    monkeypatch.setattr(measurement.times_alone, "__defaults__", (3,))
+    monkeypatch.setattr(measurement, "TIMED_ALONE", 3)
     deployed = {folder: one for folder, one in write_pairs(tmp_path).items() if folder.name in ("edge", "split-int8")}
     took = measure_candidates(
         constant_link(20.0, 20.0, 40.0), deployed, synthetic_samples()[:4], PlanMeasurement(4), default_reporter(None)

@@ -141,7 +141,9 @@ def test_a_plan_over_the_link_takes_the_pairs_networks(run: Path) -> None:
     added = {**before["plans"][0], "kind": "split", "edge": other.key, "cloud": other.key, "accuracy": 2.0}
     try:
         networks = {**before["networks"], other.key: other.as_dict()}
-        path.write_text(json.dumps({**before, "plans": [*before["plans"], added], "networks": networks}))
+        searched = {**before["searched"], other.key: {"value": 2.0, "error": None}}
+        changes = {"plans": [*before["plans"], added], "networks": networks, "searched": searched}
+        path.write_text(json.dumps({**before, **changes}))
         assert other.key in pipeline.plan_edge_cloud(run, "near").document["networks"]
         assert other.key not in pipeline.plan_edge_cloud(run, "lte").document["networks"]
         path.write_text(json.dumps({**before, "found_under": {**before["found_under"], "requests": "0"}}))

@@ -365,7 +365,7 @@ def test_all_cascades_share_what_is_promised() -> None:
     one = Drafted(edge, cloud, constant_link(10, 10, 20).quick_draws(0, 1), samples)
     alone = candidate("edge_only", 0.9, 1)
     one.__dict__ |= {"_edge_only": lambda point: alone, "_best_input": lambda key: candidate("cloud_only", 0.9, 0, 1)}
-    promised = [found.cascade.guarantee for found in one._cascades() if found.cascade is not None]
+    promised = [found.cascade.guarantee for found in one.cascades() if found.cascade is not None]
     assert {round(1 / each.delta) for each in promised if each is not None} == {5 * 3 * 20}
 
 
@@ -470,9 +470,13 @@ def test_an_exit_leaves_its_network_as_it_is_and_is_planned(run: Path, monkeypat
         assert 0 < entry["escalated"] < 1
         assert entry["codec"] == "int8"
         assert "an exit after operator" in entry["origins"]["accuracy"]
-    assert not {plan.candidate.name for plan in cuts} & {plan.candidate.name for plan in measurable_plans(planned)}
-    with pytest.raises(ConfigError, match="answers by an exit at a cut"):
-        pipeline.export_plan(run, cuts[0].candidate.name)
+    measured = [plan.candidate for plan in measurable_plans(planned)]
+    assert {one.kind for one in measured if "exit" not in one.extras} == kinds(planned) - {"cascade"} | {
+        plan.candidate.kind for plan in planned.plans if "exit" not in plan.candidate.extras
+    }
+    assert sum("exit" in one.extras for one in measured) == 1
+    assert planned.winner is not None
+    assert measured[0].name == planned.winner.candidate.name
 
 
 def test_an_exit_learns_what_its_features_tell() -> None:

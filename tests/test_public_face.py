@@ -23,6 +23,7 @@ from hwnas.config import TimingConfig
 from tests.helpers import opened_nets
 from tests.helpers.deployments import write_deployment
 from tests.helpers.experiments import FEW, written
+from tests.helpers.hand_made_bundles import write_key_pair
 
 VERBS = sorted(pipeline._VERBS)
 NAMES: dict[str, Any] = {**dict.fromkeys(hwnas.__all__, hwnas), **dict.fromkeys(VERBS, pipeline)}
@@ -163,6 +164,9 @@ def test_examples_of_verbs_run(name: str, folder: Path, monkeypatch: pytest.Monk
         pair(folder)
     if name == "export_plan":
         pipeline.plan_edge_cloud("pair.yaml", "wifi")
+    if name == "sign":
+        pytest.importorskip("model_signing", reason="model-signing is not installed")
+        write_key_pair(folder, "key")
     if name == "serve":
         monkeypatch.setattr("hwnas.serve.server.run_loop", lambda server, address: address.listener.close())
         write_deployment(folder / "runs" / "demo" / "plans" / "best")

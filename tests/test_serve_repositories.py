@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from hwnas.errors import ConfigError
-from hwnas.serve.repositories import sends_file_input, service_name, write_kserve, write_triton
+from hwnas.serve.repositories import service_name, write_kserve, write_triton
 from tests.helpers.deployments import linear_weights
 from tests.helpers.serving import deployed
 
@@ -51,9 +51,7 @@ def test_names_are_such_as_kubernetes_takes(name: str) -> None:
     assert all(letter.isascii() and (letter.isalnum() or letter == "-") for letter in made)
 
 
-def test_triton_takes_no_other_files_and_only_tensors_as_they_are(tmp_path: Path) -> None:
+def test_triton_takes_no_other_files(tmp_path: Path) -> None:
     raw = deployed(tmp_path / "raw")
-    split = deployed(tmp_path / "split", kind="split", request={"name": "boundary", "dtype": "float32"})
-    assert (sends_file_input(raw), sends_file_input(split)) == (False, True)
     with pytest.raises(ConfigError, match="tflite"):
         write_triton(dataclasses.replace(raw, runtime="tflite"), tmp_path)

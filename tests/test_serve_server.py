@@ -23,7 +23,7 @@ from hwnas.commands.serve import Access, serve
 from hwnas.errors import ConfigError, RunError
 from hwnas.serve.bundle import ServedModel
 from hwnas.serve.certificates import CertificateFolder, make_certificates, server_context
-from hwnas.serve.server import Address, listen
+from hwnas.serve.server import TOO_SLOW, Address, JoiningTransport, listen
 from hwnas.serve.tokens import Tokens, add_token, make_token, read_tokens
 from tests.helpers.deployments import write_deployment
 from tests.helpers.repository import REPOSITORY
@@ -48,6 +48,33 @@ def trusting(ca: Path, shown: tuple[Path, Path] | None = None) -> ssl.SSLContext
     if shown:
         context.load_cert_chain(*shown)
     return context
+
+
+class Sent:
+    """A transport that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.told.append(data)
+
+    def close(self) -> None:
+        self.told.append(b"closed")
+
+
+def test_an_answer_leaves_in_one_piece_and_none_is_kept_back() -> None:
+    sent = Sent()
+    joined = JoiningTransport(sent)  # type: ignore[arg-type]
+    joined.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    for body in (b"body", b""):
+        joined.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        joined.write(body)
+    joined.write(b"more")
+    joined.write(TOO_SLOW)
+    joined.close()
+    answers = [b"HTTP/1.1 200 OK\r\n\r\nbody", b"HTTP/1.1 200 OK\r\n\r\n", b"more"]
+    assert sent.told == [b"HTTP/1.1 100 Continue\r\n\r\n", *answers, TOO_SLOW, b"closed"]
 
 
 def status(address: Address, context: ssl.SSLContext, token: str = "", path: str = "/v2") -> int:

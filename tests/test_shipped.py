@@ -72,6 +72,22 @@ def test_a_folder_is_no_file(name: str) -> None:
         find_file(name, "search_spaces")
 
 
+def test_a_table_is_no_space(tmp_path: Path) -> None:
+    (table := tmp_path / "board.jsonl").write_text("{}\n")
+    with pytest.raises(ConfigError, match="is a latency table"):
+        find_file(table, "search_spaces")
+    assert find_file(table, "latency_tables") == table
+
+
+def test_the_folder_of_a_bundle_is_answered_with_its_run(tmp_path: Path) -> None:
+    bundle = tmp_path / "runs" / "mine" / "bundle" / "edge"
+    bundle.mkdir(parents=True)
+    (bundle / "manifest.json").touch()
+    with pytest.raises(ConfigError, match="is a bundle") as caught:
+        find_file(bundle, "experiments")
+    assert caught.value.do == f"Name the run: {tmp_path / 'runs' / 'mine'}"
+
+
 def test_the_starter_is_an_experiment_with_its_space(elsewhere: Path) -> None:
     written = copy_starter(elsewhere / "deep" / "mine")
     assert [path.name for path in written] == ["quickstart.yaml", "digits.yaml", "README.md"]

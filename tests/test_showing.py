@@ -100,7 +100,7 @@ def test_the_document_holds_what_the_table_tells() -> None:
     assert {"name", "source", "architectures", "choices", "params", "macs", "smallest", "largest"} <= facts.keys()
 
 
-@pytest.mark.parametrize("name", ["ofa_mobilenet_v3_w1.0", "fbnet", "autoformer_tiny", "nas_bench_201"])
+@pytest.mark.parametrize("name", ["ofa_mobilenet_v3_w1.0", "fbnet", "autoformer_tiny", "nas_bench_201", "imu"])
 def test_the_table_fits_a_terminal(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,6 +111,7 @@ def test_the_table_fits_a_terminal(
     told = capsys.readouterr().out
     assert max(map(len, told.splitlines())) <= 80
     assert "…" not in told
+    assert {block.op for stage in view(tiny(name)).stages for block in stage.blocks} <= set(told.split())
 
 
 @pytest.mark.slow

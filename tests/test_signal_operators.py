@@ -24,8 +24,8 @@ from hwnas.ops.densehead import DenseHead
 from hwnas.ops.dsconv import DSConv
 from hwnas.ops.dsconv1d import DSConv1d
 from hwnas.ops.layermacs import layer_macs
-from hwnas.ops.layers import AnyRank
-from hwnas.ops.mingru import MinGRU, scan
+from hwnas.ops.layers import AnyRank, scan
+from hwnas.ops.mingru import MinGRU
 from hwnas.ops.mlp import MLP
 from hwnas.ops.regressor import Regressor
 from hwnas.ops.tcn import TCN

@@ -1,4 +1,4 @@
-"""A search's log for TensorBoard."""
+"""A search's logs for TensorBoard and MLflow."""
 
 from __future__ import annotations
 
@@ -47,4 +47,26 @@ def test_a_missing_package_is_told_with_its_pip_command(tmp_path: Path, monkeypa
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     experiment = published(tmp_path, search={"trials": 3, "sampler": "random", "tensorboard": True})
     with pytest.raises(MissingExtra, match=r"hwnas\[tensorboard\]"):
+        pipeline.search(experiment, runs=tmp_path / "runs")
+
+
+def test_mlflow_has_one_run_with_each_trial_and_the_front(tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
+    experiment = published(tmp_path, search={"trials": 12, "sampler": "random", "mlflow": True})
+    pipeline.search(experiment, runs=tmp_path / "runs", trials=7)
+    pipeline.search(experiment, runs=tmp_path / "runs")
+    client = mlflow.MlflowClient(tracking_uri=(tmp_path / "runs/published/mlruns").as_uri())
+    (logged,) = client.search_runs([client.get_experiment_by_name("published").experiment_id])
+    assert logged.info.status == "FINISHED"
+    assert logged.data.params["sampler"] == "random"
+    steps = [one.step for one in client.get_metric_history(logged.info.run_id, "front_size")]
+    assert steps == list(range(1, 13))
+    artifacts = {one.path for one in client.list_artifacts(logged.info.run_id, "front")}
+    assert artifacts == {"front/edge.json", "front/edge.csv"}
+
+
+def test_mlflow_missing_is_told_with_its_pip_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    experiment = published(tmp_path, search={"trials": 3, "sampler": "random", "mlflow": True})
+    with pytest.raises(MissingExtra, match=r"hwnas\[mlflow\]"):
         pipeline.search(experiment, runs=tmp_path / "runs")

@@ -56,7 +56,7 @@ def test_metadata_names_command_extras_and_licence(wheel: Path) -> None:
 
 EXTRAS = (
     *("ai_edge_litert", "ai_edge_quantizer", "litert_torch", "tflite_runtime", "ray", "psycopg", "pymysql", "grpc"),
-    *("optuna_dashboard", "tensorboardX", "pandas", "pyarrow", "pymoo", "IPython"),
+    *("optuna_dashboard", "mlflow", "tensorboardX", "pandas", "pyarrow", "pymoo", "IPython"),
 )
 """What the extras bring: each is as good as not installed where a wheel is tried without extras."""
 WITHOUT_EXTRAS = f"""\

@@ -32,6 +32,7 @@ SHARED_KEYS = (
     "kernel_transform",
     "largest_epochs",
     "sort_channels_at",
+    "initial_weights",
 )
 """Stored names of fields of a recipe that say nothing about a single network, or that are identified separately."""
 SHORT_EPOCHS = 1

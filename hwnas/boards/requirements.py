@@ -4,9 +4,11 @@ Python 3.9 syntax, no numpy."""
 from __future__ import annotations
 
 import importlib
+import os
 import platform
 import shlex
 import sys
+import sysconfig
 from collections.abc import Iterable
 
 from hwnas.errors import MissingExtra, raised
@@ -58,5 +60,17 @@ def _missing(names: str, why: str, packages: Iterable[str]) -> MissingExtra:
         f"{names} cannot be imported ({why})",
         where=f"Python {platform.python_version()}, {sys.executable}",
         allowed="A kit needs Python 3.9 or newer, numpy and its runtime's package, in this Python",
-        do=f"Run: {shlex.join([sys.executable, '-m', 'pip', 'install', *packages])}",
+        do=_how_to_install(packages),
+    )
+
+
+def _how_to_install(packages: Iterable[str]) -> str:
+    """Return the command; a system that owns its Python, such as Raspberry Pi OS, has pip install into environments."""
+    marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
+    if sys.prefix != sys.base_prefix or not os.path.exists(marker):
+        return f"Run: {shlex.join([sys.executable, '-m', 'pip', 'install', *packages])}"
+    environment = f"{shlex.join([sys.executable, '-m', 'venv'])} ~/hwnas && ~/hwnas/bin/pip install"
+    return (
+        f"Run: {environment} {shlex.join(packages)}; then take ~/hwnas/bin/python for this Python, "
+        "from the desk with --python '~/hwnas/bin/python'"
     )

@@ -91,9 +91,10 @@ def _run(kit: Kit, options: argparse.Namespace, teller: BoardReporter) -> None:
     from hwnas.measure.origin import origin_here
     from hwnas.measure.table import LatencyTable, open_table, read_table_of
     from hwnas.measure.timing import Timing
-    from hwnas.runtimes import open_runtime
+    from hwnas.runtimes import checked_setup, open_setup
+    from hwnas.runtimes.setup import Setup
 
-    runtime = open_runtime(**_setup(kit, options))
+    runtime = open_setup(checked_setup(Setup(**_setup(kit, options))))
     try:
         timing, out = Timing(**kit.manifest.timing), _out(kit, options)
     except TypeError as error:  # a key that no protocol has
@@ -116,14 +117,14 @@ def _run(kit: Kit, options: argparse.Namespace, teller: BoardReporter) -> None:
 
 
 def _setup(kit: Kit, options: argparse.Namespace) -> dict[str, Any]:
-    """Return the set-up that the runtime is opened with: the kit's, with the command's options in place of its own."""
-    wish = {name: value for name, value in kit.manifest.setup.items() if name != "runtime_version"}
+    """Return the set-up that the runtime is opened with: the kit's, with the command's options in place of its own, and
+    the processor's own name where neither has one."""
+    from hwnas.runtimes.setup import cpu_name
+
     requested = {name: getattr(options, name) for name in ("threads", "cores", "device")}
-    return {
-        "name": wish.pop("runtime"),
-        **wish,
-        **{name: value for name, value in requested.items() if value is not None},
-    }
+    wish = {**kit.manifest.setup, **{name: value for name, value in requested.items() if value is not None}}
+    device = wish.get("device") or (cpu_name() if wish.get("accelerator", "cpu") == "cpu" else "")
+    return {**wish, "device": device, "runtime_version": ""}
 
 
 def _out(kit: Kit, options: argparse.Namespace) -> Path:

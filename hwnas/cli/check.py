@@ -1,15 +1,19 @@
-"""`hwnas check` and `hwnas compare`: how far a latency table can be trusted, and two tables or runs side by side."""
+"""`hwnas check`, `compare`, `verify` and `sign`: tables and bundles checked, alone and side by side."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hwnas.cli.options import RUNS, Json, Runs
 from hwnas.cli.printing import print_result
-from hwnas.console import Terminal
+from hwnas.console import Terminal, show_error
+from hwnas.errors import ConfigError, HwnasError
+
+if TYPE_CHECKING:
+    from hwnas.verify.findings import Verification
 
 
 def check(
@@ -53,12 +57,17 @@ def check(
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="A latency table, or a run; the one to compare with.")],
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="A latency table, a run, or a bundle; the one to compare with.")
+    ],
     second: Annotated[str, typer.Argument(metavar="B", help="Another of the same kind; it is told beside the first.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write a page as well, such as compared.html.")
+    ] = None,
     runs: Runs = RUNS,
     as_json: Json = False,
 ) -> None:
-    """Compare two latency tables row by row, or the fronts of two runs.
+    """Compare two latency tables row by row, the fronts of two runs, or the files of two bundles.
 
     Of tables: ratios of B's times over A's, their geometric mean with a 95 % interval, and a verdict on B: faster,
     slower, or no difference. Exit code 1 if B is slower.
@@ -67,8 +76,119 @@ def compare(
     from hwnas.console import show_comparison
 
     compared = pipeline.compare(first, second, runs=runs)
+    if out is not None:
+        pipeline.write_comparison(compared, (first, second), out)
     if as_json:
         print_result(compared.as_dict(), True, [])
     else:
         show_comparison(compared)
+        print_result(None, False, [] if out is None else [f"wrote {out}"])
     raise typer.Exit(1 if getattr(compared, "verdict", None) == "slower" else 0)
+
+
+CANNOT_BE_CHECKED = 2
+
+Bundle = Annotated[
+    str, typer.Argument(metavar="BUNDLE", help="A bundle's folder, a run, or the folder of a deployment.")
+]
+
+
+def verify(
+    bundle: Bundle,
+    data: Annotated[
+        Path | None, typer.Option(help="An .npz archive of raw inputs and targets: the quality is computed again.")
+    ] = None,
+    against: Annotated[str | None, typer.Option(help="An earlier bundle: fail where this one is worse.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Public key, in PEM, of who signed the bundle.")] = None,
+    host: Annotated[str | None, typer.Option(help="Run the files on a board, such as pi@board.")] = None,
+    python: Annotated[str, typer.Option(help="Python on the board.")] = "python3",
+    ssh_config: Annotated[Path | None, typer.Option(help="File that ssh reads instead of ~/.ssh/config.")] = None,
+    latency: Annotated[bool, typer.Option(help="Time the files as well.")] = True,
+    max_drop: Annotated[float, typer.Option(min=0, help="By how much the quality may be worse.")] = 0.005,
+    max_slowdown: Annotated[float, typer.Option(min=0, help="Share by which a call may take longer.")] = 0.05,
+    max_growth: Annotated[float, typer.Option(min=0, help="Share by which a file may be larger.")] = 0.01,
+    scenario: Annotated[
+        str | None,
+        typer.Option(help="Load instead: single_stream, multi_stream, server, offline, sustained (by MLPerf's terms)."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of load, for each file.")] = 10.0,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Queries a second of the scenario server.")] = None,
+    model: Annotated[str | None, typer.Option(help="Of --scenario: one file of the bundle.")] = None,
+    runs: Runs = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Check a bundle again: files, signature, self-test, quality, latency; exit code 1 if something is wrong.
+
+    Exit code 2 if it cannot be checked at all. It needs no PyTorch.
+    """
+    try:
+        if scenario is not None:
+            _load(bundle, scenario, model, seconds, rate, runs, as_json)
+            return
+        results = _verified(
+            bundle,
+            data=data,
+            against=against,
+            key=key,
+            host=host,
+            python=python,
+            ssh_config=ssh_config,
+            latency=latency,
+            limits=(max_drop, max_slowdown, max_growth),
+            runs=runs,
+        )
+    except HwnasError as error:
+        show_error(error)
+        raise typer.Exit(CANNOT_BE_CHECKED) from error
+    from hwnas.report.comparisons.verifications import verification_lines
+
+    ok = all(one.ok for one in results)
+    documents = [one.as_dict() for one in results]
+    findings = [{"bundle": one["bundle"], **finding} for one in documents for finding in one["findings"]]
+    document = {"ok": ok, "findings": findings, "bundles": documents}
+    print_result(document, as_json, [line for one in results for line in verification_lines(one)])
+    raise typer.Exit(0 if ok else 1)
+
+
+def _verified(
+    bundle: str, *, host: str | None, ssh_config: Path | None, limits: tuple[float, float, float], **options: Any
+) -> list[Verification]:
+    from hwnas import pipeline
+    from hwnas.verify.gate import GateLimits
+
+    board = None
+    if host is not None:
+        from hwnas.boards.host import open_host
+
+        board = open_host(host, ssh_config=ssh_config)
+        if options["against"] is not None:
+            raise ConfigError(
+                "--against and --host exclude each other",
+                where="hwnas verify",
+                allowed="Two bundles are compared on this machine; a board runs one bundle",
+                do="Leave one of them out",
+            )
+    return pipeline.verify(bundle, host=board, limits=GateLimits(*limits), **options)
+
+
+def _load(
+    bundle: str, scenario: str, model: str | None, seconds: float, rate: float | None, runs: Path, as_json: bool
+) -> None:
+    from hwnas import pipeline
+    from hwnas.report.comparisons.verifications import load_lines
+
+    results = pipeline.put_under_load(bundle, scenario, model=model, seconds=seconds, rate=rate, runs=runs)
+    print_result(results, as_json, list(load_lines(results)))
+
+
+def sign(
+    bundle: Bundle,
+    key: Annotated[Path, typer.Option(help="Private key in PEM, on an elliptic curve.")],
+    runs: Runs = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Sign a bundle with a key of yours, offline: `hwnas verify --key` then refuses any changed byte."""
+    from hwnas import pipeline
+
+    paths = [str(path) for path in pipeline.sign(bundle, key, runs=runs)]
+    print_result({"signatures": paths}, as_json, [f"wrote {path}" for path in paths])

@@ -341,6 +341,8 @@ def _searched(tier: Any) -> dict[str, Any]:
 def _point(point: FrontPoint) -> dict[str, Any]:
     return {
         "key": point.architecture.key,
+        **point.precision_entry,
+        **({} if point.paired is None else {"paired": point.paired.entry}),
         "scores": dict(point.scores),
         "measured": dict(point.measured),
         "kept": point.kept,

@@ -117,6 +117,7 @@ def serve(
     ] = None,
     max_queue: Annotated[int, typer.Option(help="Requests that may wait; more are refused with 503.")] = 64,
     batch_ms: Annotated[float, typer.Option(help="Longest wait of a request for others to fill a batch.")] = 2.0,
+    read_s: Annotated[float, typer.Option(help="Seconds in which a whole request must come, else 408.")] = 5.0,
 ) -> None:
     """Serve the cloud's side of a deployment by the Open Inference Protocol, until SIGTERM or Ctrl-C."""
     from hwnas import pipeline
@@ -128,6 +129,6 @@ def serve(
         host=host,
         engine=engine,
         access=Access(token_file, make_token, certificates, make_certificates, client_ca),
-        limits=ServiceLimits(workers, max_queue, batch_ms),
+        limits=ServiceLimits(workers, max_queue, batch_ms, read_s),
         reporter=Terminal(),
     )

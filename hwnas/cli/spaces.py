@@ -19,25 +19,50 @@ def cost(
     architecture: Annotated[
         str,
         typer.Option(
-            help="largest, smallest, random:SEED, a JSON file, or |a string| of the project the space is from."
+            help="largest, smallest, random:SEED, a JSON file, or |a string| of the project the space is from; of a "
+            "run's folder TIER:PICK, such as edge:knee."
         ),
     ] = "largest",
+    beside: Annotated[str | None, typer.Option(help="Of -o: another architecture, drawn beside the first.")] = None,
     table: Annotated[Path | None, typer.Option(help="A latency table: adds the predicted latency.")] = None,
     missing: Annotated[
         Literal["error", "estimate"], typer.Option(help="What becomes of an operator that the table has no row for.")
     ] = "error",
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Draw the network into this file: a page (.html) or its picture (.svg)."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Parameters, MACs, activation bytes and operators of one architecture."""
     from hwnas import pipeline
 
-    costs = pipeline.cost(space, architecture, table=table, missing=missing, reporter=Terminal())
+    if out is None:
+        _refuse_beside(beside)
+        costs = pipeline.cost(space, architecture, table=table, missing=missing, reporter=Terminal())
+    else:
+        drawn = pipeline.draw_network(
+            space, architecture, beside=beside, table=table, missing=missing, out=out, reporter=Terminal()
+        )
+        costs = drawn[architecture]
     if as_json:
         print_result(costs, True, [])
-    else:
-        from hwnas.console import show_costs
+        return
+    from hwnas.console import show_costs
 
-        show_costs(costs)
+    show_costs(costs)
+    if out is not None:
+        print_result(None, False, [f"wrote {out}"])
+
+
+def _refuse_beside(beside: str | None) -> None:
+    if beside is not None:
+        raise ConfigError(
+            "--beside draws nothing without -o",
+            where="hwnas cost",
+            allowed="A second architecture is drawn beside the first, on a page or in a picture",
+            do="Add -o network.html, or leave --beside out",
+        )
 
 
 def open_network(

@@ -1,4 +1,4 @@
-"""`hwnas score` and `hwnas schema`: ranks of networks without training, and schemas for editors."""
+"""`hwnas score`, `hwnas adapt` and `hwnas schema`: ranks without training, other data, and schemas for editors."""
 
 from __future__ import annotations
 
@@ -66,6 +66,66 @@ def score(
 
         show_scores(scored)
     print_result(None, False, [f"wrote {csv}"] if csv is not None and not as_json else [])
+
+
+def adapt(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="RUN|BUNDLE|NETWORK", help="A trained run, a bundle, or FILE.py:FUNCTION of yours."),
+    ],
+    data: Annotated[
+        str, typer.Option("--data", help="A YAML file that names a data set, the name of one, or raw samples in .npz.")
+    ],
+    how: Annotated[
+        Literal["head", "norm", "full", "space"] | None,
+        typer.Option(help="The last layer; normalisation statistics; all weights; or a new run with a new search."),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Only say whether the data is unlike that of a bundle; then exit code 1.")
+    ] = False,
+    weights: Annotated[Path | None, typer.Option(help="State dictionary of a network of yours.")] = None,
+    tier: Annotated[str | None, typer.Option(help="Of a run; the first one if left out.")] = None,
+    pick: Annotated[str, typer.Option(help="Rule for the network of the tier's front.")] = "knee",
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Of full, 5 if left out; of space, a third of those before.")
+    ] = None,
+    rehearse: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Of full: train on N samples of the data before too; classes stay.")
+    ] = 0,
+    keep_classes: Annotated[
+        bool, typer.Option("--keep-classes", help="Keep all classes of the network, and add those of the data.")
+    ] = False,
+    input_shape: Annotated[
+        str | None, typer.Option("--input", help="Of space: the new input, such as 1,28,28; as before if left out.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of space: the new run's name.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder, or file of a bundle's head.")] = None,
+    runs: Runs = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Adapt a trained network to other data, or say whether data is unlike that before."""
+    from hwnas import pipeline
+
+    result = pipeline.adapt(
+        target,
+        data,
+        how=how,
+        watch=watch,
+        weights=weights,
+        tier=tier,
+        pick=pick,
+        epochs=epochs,
+        rehearse=rehearse,
+        keep_classes=keep_classes,
+        input_shape=input_shape,
+        name=name,
+        out=out,
+        runs=runs,
+        reporter=Terminal(),
+    )
+    print_result(result.as_dict(), as_json, list(result.lines))
+    if result.drifted:
+        raise typer.Exit(1)
 
 
 def schema(

@@ -11,7 +11,7 @@ from hwnas.collaborate.breakeven import BITS_PER_BYTE_MS
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.tcp import LinkDraws, Transfer
 from hwnas.collaborate.plan import Candidate, Plan, PlanLatency
-from hwnas.collaborate.queueing import BatchQueue, Queue, most_clients
+from hwnas.collaborate.queueing import LOOP_MS, BatchQueue, Queue, most_clients
 from hwnas.collaborate.wire import HTTP_BYTES
 from hwnas.latency.posterior import Floats
 
@@ -33,6 +33,7 @@ class Load:
         p99_ms: limit of which the largest number of clients is asked; None if it is not.
         batch: requests that the cloud serves at once, of its set-up.
         fill_ms: longest wait for others to fill a batch, as `hwnas serve --batch-ms` has it.
+        loop_ms: time of the server itself for a request, of which it does one at a time.
     """
 
     clients: int = 1
@@ -41,6 +42,7 @@ class Load:
     p99_ms: float | None = None
     batch: int = 1
     fill_ms: float = 2.0
+    loop_ms: float = LOOP_MS
 
     def queue(self, candidate: Candidate, clients: int | None = None) -> Queue | BatchQueue:
         """Return the cloud's queue under a candidate."""
@@ -48,8 +50,8 @@ class Load:
         tail = candidate.tail
         variation = (tail.noise_ms / tail.ms) ** 2 if tail.ms else 0.0
         if self.batch > 1:
-            return BatchQueue(rate, tail.ms, variation, self.workers, self.batch, self.fill_ms)
-        return Queue(rate, tail.ms, variation, self.workers)
+            return BatchQueue(rate, tail.ms, variation, self.workers, self.batch, self.fill_ms, self.loop_ms)
+        return Queue(rate, tail.ms, variation, self.workers, self.loop_ms)
 
 
 @dataclass(frozen=True, eq=False)

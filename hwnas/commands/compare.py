@@ -1,15 +1,15 @@
-"""Two tables, or two runs, beside each other."""
+"""Two tables, two runs or two bundles, beside each other."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hwnas.errors import ConfigError
 from hwnas.io.resources import find_file
+from hwnas.report.comparisons.facts import BestWithin, FrontComparison, RunComparison
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,80 +17,31 @@ if TYPE_CHECKING:
     from hwnas.latency.tables.comparison import TableComparison
     from hwnas.pareto import Objective, Scores
     from hwnas.problem.fronts.loading import LoadedFront
-    from hwnas.report.units import Units
+    from hwnas.report.comparisons.facts import BundleComparison
 
 TABLE_SUFFIX = ".jsonl"
 SHOWN_LIMITS = 5
+MANIFEST = "manifest.json"
 
 
-@dataclass(frozen=True)
-class BestWithin:
-    """Best quality within a limit of the first cost; None where a run has no network within it."""
-
-    limit: float
-    first: float | None
-    second: float | None
-
-
-@dataclass(frozen=True)
-class FrontComparison:
-    """One tier's fronts of two runs, by the scores that networks are compared by.
+def compare(
+    first: str, second: str, *, runs: Path = Path("runs")
+) -> TableComparison | RunComparison | BundleComparison:
+    """Compare two latency tables, the fronts of two runs, or two bundles by their manifests.
 
     Args:
-        objectives: quantities, the quality first.
-        networks: size of each front.
-        hypervolume: of each front, over one reference point just worse than all networks of both.
-        dominated: share of each front that the other one dominates.
-        only_first: number of points of the joint front that the first run alone has.
-        only_second: number that the second alone has.
-        cost: quantity of the limits of `best_within`.
-        best_within: at limits from the least cost of both fronts to the largest.
-        notes: what makes the fronts hard to compare, such as another device.
-    """
-
-    objectives: tuple[str, ...]
-    networks: tuple[int, int]
-    hypervolume: tuple[float, float]
-    dominated: tuple[float, float]
-    only_first: int
-    only_second: int
-    cost: str
-    best_within: tuple[BestWithin, ...]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class RunComparison:
-    """Two runs, tier by tier."""
-
-    tiers: dict[str, FrontComparison]
-    only_first: tuple[str, ...]
-    """Tiers that the second run lacks."""
-    only_second: tuple[str, ...]
-    units: Units
-    """Texts of the scores."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        tiers = {name: asdict(front) for name, front in self.tiers.items()}
-        return {"tiers": tiers, "only_first": self.only_first, "only_second": self.only_second}
-
-
-def compare(first: str, second: str, *, runs: Path = Path("runs")) -> TableComparison | RunComparison:
-    """Compare two latency tables, or the fronts of two runs.
-
-    Args:
-        first: a latency table or the name of a shipped one; or an experiment's file or a run's folder.
+        first: a latency table or the name of a shipped one; or an experiment's file or a run's folder; or a bundle's
+            folder, `runs/NAME/bundle/TIER`.
         second: the same kind of thing; it is told beside the first.
         runs: folder of run folders.
 
     Returns:
         Of tables, ratios of the second's times over the first's with a 95 % interval and a verdict; of runs, how their
-        fronts lie in each tier that both have.
+        fronts lie in each tier that both have; of bundles, what the manifests say of files of one name.
 
     Raises:
         ConfigError: one does not exist, or they are not of one kind.
-        RunError: a run has no front yet.
+        RunError: a run has no front yet, or a manifest is damaged.
         TableError: a table is damaged, or they have no row in common.
 
     Example:
@@ -106,15 +57,66 @@ def compare(first: str, second: str, *, runs: Path = Path("runs")) -> TableCompa
 
         one, other = (read_table(path) for path in tables if path is not None)
         return compare_tables(one, other)
+    if any(map(is_bundle, (first, second))):
+        from hwnas.commands.compare_bundles import compare_bundles
+
+        return compare_bundles(first, second)
     if tables != [None, None]:
         table, run = (first, second) if tables[0] is not None else (second, first)
         raise ConfigError(
             f"`{table}` is a latency table, and `{run}` is none",
             where="hwnas compare",
-            allowed="Two latency tables are compared, or two runs",
+            allowed="Two latency tables are compared, two runs, or two bundles",
             do="Name two of a kind",
         )
     return _compare_runs(first, second, runs)
+
+
+def write_comparison(
+    compared: TableComparison | RunComparison | BundleComparison, names: tuple[str, str], path: Path
+) -> Path:
+    """Write a comparison as one self-contained page.
+
+    Args:
+        compared: as `compare` returns it.
+        names: of A and B, as they were given to `compare`.
+        path: the page, an `.html` file.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        ConfigError: the file's name ends in something else.
+        RunError: the file cannot be written.
+
+    Example:
+        >>> from hwnas import pipeline
+        >>> from pathlib import Path
+        >>> table = "epyc_onnxruntime_fp32_1t_ofa224"
+        >>> pipeline.write_comparison(pipeline.compare(table, table), (table, table), Path("same.html")).name
+        'same.html'
+    """
+    from datetime import UTC, datetime
+
+    from hwnas import __version__
+    from hwnas.io.atomic import write_file
+    from hwnas.report.comparisons.page import comparison_page
+
+    if path.suffix != ".html":
+        raise ConfigError(
+            f"a comparison cannot be written as `{path.suffix or path.name}`",
+            where=str(path),
+            allowed="It is an .html page; --json prints the numbers",
+            do=f"Write -o {path.stem or 'compared'}.html",
+        )
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    page = comparison_page(compared, names, hwnas_version=__version__, created_at=now)
+    return write_file(path, page, what="page of the comparison", do="Write it elsewhere")
+
+
+def is_bundle(reference: str) -> bool:
+    """Return whether a reference is the folder of a bundle, which holds a manifest."""
+    return (Path(reference) / MANIFEST).is_file()
 
 
 def _table_path(reference: str) -> Path | None:
@@ -143,7 +145,7 @@ def _compare_runs(first: str, second: str, runs: Path) -> RunComparison:
             allowed="Tiers of one name are compared",
             do="Name runs that share a tier",
         )
-    tiers = {}
+    tiers, scores = {}, {}
     for name in shared:
         fronts = load_front(one, name), load_front(other, name)
         setups = [run.experiment.setups[run.experiment.tiers[name].setup] for run in (one, other)]
@@ -151,8 +153,9 @@ def _compare_runs(first: str, second: str, runs: Path) -> RunComparison:
         if fronts[0].source.origin != fronts[1].source.origin:
             notes.append(f"accuracies are {fronts[0].source.origin} and {fronts[1].source.origin}")
         tiers[name] = compare_fronts(*fronts, notes)
+        scores[name] = _scores(*fronts)[1]
     only = [tuple(name for name in own if name not in shared) for own in names]
-    return RunComparison(tiers, only[0], only[1], one.units)
+    return RunComparison(tiers, only[0], only[1], one.units, scores)
 
 
 def compare_fronts(first: LoadedFront, second: LoadedFront, notes: Sequence[str] = ()) -> FrontComparison:
@@ -161,24 +164,10 @@ def compare_fronts(first: LoadedFront, second: LoadedFront, notes: Sequence[str]
     Raises:
         ConfigError: they do not share their quality and one more objective.
     """
-    from hwnas.pareto import Objective, front, hypervolume, reference_point
+    from hwnas.pareto import front, hypervolume, reference_point
 
-    wanted = [_by_quantity(side.tier.objectives) for side in (first, second)]
-    shared = [name for name in wanted[0] if name in wanted[1]]
-    objectives = [Objective(name, wanted[0][name].goal) for name in shared]
-    sides = [
-        [
-            {name: point.expected[known[name].metric] for name in shared}
-            for point in side.points
-            if point.kept is not False
-        ]
-        for side, known in zip((first, second), wanted, strict=True)
-    ]
-    if not all(sides):
-        raise _uncomparable(f"a front of tier `{first.tier.name}` is empty")
-    if len(shared) < 2 or any(next(iter(known)) != shared[0] for known in wanted):
-        texts = [", ".join(known) for known in wanted]
-        raise _uncomparable(f"objectives of tier `{first.tier.name}` are {texts[0]}, and {texts[1]}")
+    objectives, sides = _scores(first, second)
+    shared = [objective.metric for objective in objectives]
     union = [*sides[0], *sides[1]]
     reference = reference_point(union, objectives)
     joint = front(union, objectives)
@@ -195,6 +184,26 @@ def compare_fronts(first: LoadedFront, second: LoadedFront, notes: Sequence[str]
         best_within=tuple(_best_within(sides, objectives)),
         notes=tuple(notes),
     )
+
+
+def _scores(
+    first: LoadedFront, second: LoadedFront
+) -> tuple[list[Objective], tuple[Sequence[Scores], Sequence[Scores]]]:
+    """Return the objectives that two fronts share, and the scores of both by them."""
+    from hwnas.pareto import Objective
+
+    wanted = [_by_quantity(side.tier.objectives) for side in (first, second)]
+    shared = [name for name in wanted[0] if name in wanted[1]]
+    one, other = (
+        [{name: point.expected[known[name].metric] for name in shared} for point in side.standing]
+        for side, known in zip((first, second), wanted, strict=True)
+    )
+    if not (one and other):
+        raise _uncomparable(f"a front of tier `{first.tier.name}` is empty")
+    if len(shared) < 2 or any(next(iter(known)) != shared[0] for known in wanted):
+        texts = [", ".join(known) for known in wanted]
+        raise _uncomparable(f"objectives of tier `{first.tier.name}` are {texts[0]}, and {texts[1]}")
+    return [Objective(name, wanted[0][name].goal) for name in shared], (one, other)
 
 
 def _by_quantity(objectives: Sequence[Objective]) -> dict[str, Objective]:

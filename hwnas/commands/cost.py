@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwnas.commands.picked_network import is_run, picked_network
 from hwnas.io.resources import find_file
 from hwnas.measure.table_lines import input_form
 from hwnas.network import Network, costs, known_operators, lower
@@ -34,6 +35,19 @@ CALL: Mapping[str, Any] = {
 """The entry of what a call costs beside its operators."""
 
 
+def operator_entries(network: Network, times: Sequence[OperatorTime] = ()) -> list[dict[str, Any]]:
+    """Return what `hwnas cost --json` tells of each operator; with times of a table, also of what a call costs besides.
+
+    Args:
+        network: the chain of operators.
+        times: what `LatencyModel.operator_times` returns of it; empty without a table.
+    """
+    entries = [_operator(*link) for link in zip(network.slots, network.operators, network.shapes, strict=True)]
+    if not times:
+        return entries
+    return [{**entry, **vars(time)} for entry, time in zip([*entries, CALL], times, strict=True)]
+
+
 def cost(
     space: str | Path,
     architecture: str = "largest",
@@ -50,9 +64,11 @@ def cost(
     stand under `as_written`.
 
     Args:
-        space: a space file, a shipped name, or `file.py:function`.
-        architecture: `largest`, `smallest`, `random:SEED`, a JSON file with `{"space", "picks"}`, such as an entry of
-            a front, or in the notation of the space's project, or a string of that notation that starts with a bar.
+        space: a space file, a shipped name, `file.py:function`, or the folder of a run that was searched.
+        architecture: of a space, `largest`, `smallest`, `random:SEED`, a JSON file with `{"space", "picks"}`, such as
+            an entry of a front, or in the notation of the space's project, or a string of that notation that starts
+            with a bar. Of a run's folder, `TIER:PICK` such as `edge:knee`: any rule of `hwnas show --pick`, or a
+            network's key in its place; the table of the tier's set-up is then the default.
         table: a latency table that holds the operators' rows, or the name of a shipped one.
         missing: `error` to refuse an operator without a row, `estimate` to infer its time from the table's rows.
         reporter: receives messages and progress; silent if left out.
@@ -72,10 +88,15 @@ def cost(
     """
     from hwnas.measure.table import read_table
 
-    check_named(architecture)
+    if is_run(space):
+        opened, chosen, own_table = picked_network(Path(space), architecture)
+        form, table = None, own_table if table is None else table
+    else:
+        check_named(architecture)
     priced = None if table is None else read_table(find_file(table, "latency_tables"))
-    opened, _ = open_space(space, reporter=reporter)
-    chosen, form = named_architecture(opened, architecture)
+    if not is_run(space):
+        opened, _ = open_space(space, reporter=reporter)
+        chosen, form = named_architecture(opened, architecture)
     network = lower(opened, chosen)
     total = costs(network)
     result: dict[str, Any] = {
@@ -87,17 +108,14 @@ def cost(
         "params": total.params,
         "macs": total.macs,
         "activation_bytes": total.activation_bytes,
-        "operators": [_operator(*link) for link in zip(network.slots, network.operators, network.shapes, strict=True)],
+        "operators": operator_entries(network),
     }
     if (counted := counted_as_written(opened, written if form is None else form, network.links)) is not None:
         result["as_written"] = dict(counted)
     if priced is None:
         return result
     latency, times = _latency(priced, opened, network, missing)
-    result["operators"] = [
-        operator | vars(time) for operator, time in zip([*result["operators"], CALL], times, strict=True)
-    ]
-    return result | latency
+    return result | latency | {"operators": operator_entries(network, times)}
 
 
 def _operator(slot: str, operator: Operator, shape: Shape) -> dict[str, Any]:

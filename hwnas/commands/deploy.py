@@ -138,13 +138,6 @@ def _refuse_other_side(folder: Path, *, uses_cloud: bool) -> None:
 
 def _refuse_cascade(stored: StoredPlan) -> None:
     """Refuse a cascade that the client cannot follow."""
-    if stored.plan.get("exit") is not None:
-        raise ConfigError(
-            f"`{stored.plan['name']}` answers by an exit at a cut",
-            where="--plan",
-            allowed="Exits are planned with, and not exported",
-            do="Name a plan without an exit",
-        )
     rule = stored.plan.get("rule")
     if rule is not None and rule not in CLIENT_RULES:
         raise ConfigError(
@@ -179,7 +172,7 @@ class _Writer:
         from hwnas.problem.plans.files import SideFiles
 
         files = SideFiles(self.run, self.stored, sides)
-        written = self._split(files) if self.plan["kind"] == "split" else self._whole_networks(files)
+        written = self._split(files) if self.plan["cut"] is not None else self._whole_networks(files)
         document = sealed_plan(self._content(written))
         for folder in sides.values():
             write_file(folder / PLAN_FILE, json.dumps(document, indent=1, allow_nan=False) + "\n")
@@ -190,9 +183,14 @@ class _Writer:
     def _split(self, files: SideFiles) -> Written:
         with self.reporter.bar(f"exporting {self.plan['name']}") as bar:
             bar.update(0, 2, "the two halves")
-            written = files.halves(self._settled(self.plan["edge"], self._front_of(self.plan["edge"])))
-            bar.update(1, 2, "the fallback")
-            written = self._with_fallback(files, written)
+            settled = self._settled(self.plan["edge"], self._front_of(self.plan["edge"]))
+            written = files.halves(settled)
+            if self.plan.get("exit") is not None:
+                bar.update(1, 2, "the exit")
+                written = files.with_exit(written, settled)
+            else:
+                bar.update(1, 2, "the fallback")
+                written = self._with_fallback(files, written)
             bar.update(2, 2, "done")
         return written
 
@@ -237,6 +235,7 @@ class _Writer:
             "codec": plan["codec"],
             "cut": plan["cut"],
             **entries,
+            **({"exit": written.files["exit"].entry()} if "exit" in written.files else {}),
             "request": None if written.request is None else request_entry(*written.request),
             "answer": {"shape": list(written.answer_shape), "dtype": "float32"},
             "raw": written.raw,

@@ -167,9 +167,9 @@ def _changed(run: Workspace, name: str, by: FrontSource) -> tuple[Conditions | N
 
 def _begun(run: Workspace, setup: str) -> bool:
     """Return whether a tier that predicts from the set-up's table was searched."""
-    tiers = [
-        name for name, tier in run.experiment.tiers.items() if tier.setup == setup and not run.objectives.is_live(name)
-    ]
+    experiment = run.experiment
+    uses = [name for name in experiment.tiers if setup in experiment.setups_of(name).values()]
+    tiers = [name for name in uses if not run.objectives.is_live(name)]
     return any((run.folder / f"study-{name}.log").exists() or run.paths.front(name).exists() for name in tiers)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from hwnas.collaborate.sensitivity import sensitivity, shown_over_links
 from hwnas.io.atomic import write_file
 from hwnas.problem.fronts.loading import FrontSource
 from hwnas.problem.plans.drafts import Promise
+from hwnas.problem.plans.stored import stored_documents
+from hwnas.report.plans.winners import PlannedLink
 from hwnas.words import brief
 from hwnas.workspace.workspace import Workspace
 
@@ -56,6 +58,27 @@ class EdgeCloudPlans:
     page: Path
     goal: Goal
     front: FrontSource | None = None
+
+
+def planned_links(run: Workspace, known: Collection[str]) -> list[PlannedLink]:
+    """Return what was planned for a run, for its report.
+
+    Args:
+        run: the run.
+        known: keys of networks on its fronts; those of pairs are known from their plans.
+    """
+    documents = list(stored_documents(run))
+    keys = {*known, *(key for _, document in documents if "pair" in document for key in document["networks"])}
+    planned = [
+        PlannedLink(document, path.with_suffix(".html").relative_to(run.folder).as_posix())
+        for path, document in documents
+    ]
+    return [
+        replace(one, outdated=any(plan[side] not in (None, *keys) for side in ("edge", "cloud")))
+        if (plan := one.winner) is not None
+        else one
+        for one in planned
+    ]
 
 
 def plans_entries(

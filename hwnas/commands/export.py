@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from hwnas import __version__
 from hwnas.commands.export_card import recall_entry, write_card
 from hwnas.commands.export_companions import (
+    adapting_entries,
     data_entry,
+    features_layer,
     file_facts,
     module_entry,
     self_test,
@@ -34,10 +36,13 @@ from hwnas.pareto import Objective
 from hwnas.problem.exported import refuse_empty
 from hwnas.problem.fine_tune import tune
 from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_front_exists, load_front
+from hwnas.problem.fronts.origins import setup_of_point
+from hwnas.problem.precision.tier import quantization_entry
 from hwnas.problem.studies import weights_producer
 from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
 from hwnas.selection import choose, file_stem
+from hwnas.space import Architecture
 from hwnas.tasks import Batch
 from hwnas.words import counted
 from hwnas.workspace.elapsed import adding_elapsed
@@ -47,9 +52,11 @@ from hwnas.workspace.measuring.remote_bench import board_table
 from hwnas.workspace.measuring.setups import (
     device_lock_wait,
     exporter_for,
+    has_signed_activations,
     measurement_protocol,
     requested_setup,
     runtime_of,
+    with_activations,
 )
 from hwnas.workspace.progress import Bar, Reporter, default_reporter
 from hwnas.workspace.results.bundles import open_bundle
@@ -183,7 +190,7 @@ def _manifest(
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tier": name,
         "front": "search" if front.halving is None else HALVING_FOLDER,
-        "setup": _set_up(run, name),
+        "setup": setup_entry(run, name),
         "machine": machine(),
         "versions": versions(),
         "limits": list(map(str, front.tier.limits)),
@@ -248,34 +255,51 @@ def _export_point(
     show: Callable[[int, int], None],
     tools: ExportTools,
 ) -> dict[str, Any]:
-    from hwnas.export.bundle import metrics_of
-
-    settled, stem = settled_network(run, front, point, trained, show), next(iter(names.values()))
-    about = {
-        "key": point.architecture.key,
-        "preprocessing": divided_preprocessing(run, tools.data, settled.network.input_shape),
-        **({"classes": list(classes)} if (classes := run.dataset.class_names) else {}),
-    }
-    facts = file_facts(about, task_entry(run.space.task))
-    if takes_raw(run):
-        settled = with_raw_input(run, settled, tools.data)
-    files = [
-        _export_file(run, settled, front.tier.name, (front.folder / stem, file_format), facts, tools)
-        for file_format in run.experiment.export.formats
-    ]
-    total, task = costs(settled.network), settled.task
-    tested = metrics_of(task, settled.outputs, settled.test)
+    settled, stem = settled_network(run, front, point, trained, show), front.folder / next(iter(names.values()))
+    of_tier = _in_precision(run, front.tier.name, point)
     return {
         "picks": list(names),
         "key": point.architecture.key,
         "architecture": point.architecture.as_dict(),
-        "input_shape": input_form(settled.input_shape),
-        **{name: value for name, value in about.items() if name != "key"},
+        **point.precision_entry,
+        **quantization_entry(run, front.tier.name, point, settled.calibration),
         "scores": {
             metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
         },
         **point.estimates_entry,
         "measured": {metric: {"value": value, "origin": "measured"} for metric, value in point.measured.items()},
+        **network_entries(of_tier, front.tier.name, point.architecture, settled, stem, tools),
+    }
+
+
+def network_entries(
+    run: Workspace, tier: str, architecture: Architecture, settled: Settled, stem: Path, tools: ExportTools
+) -> dict[str, Any]:
+    """Write the files of a network and what goes with them; return the manifest's entries on it."""
+    from hwnas.export.bundle import metrics_of
+
+    about = {
+        "key": architecture.key,
+        "preprocessing": divided_preprocessing(run, tools.data, settled.network.input_shape),
+        **({"classes": list(classes)} if (classes := run.dataset.class_names) else {}),
+    }
+    facts = file_facts(about, task_entry(run.space.task))
+    layer = features_layer(run, settled.module, settled.input_shape)
+    adapting = adapting_entries(settled, layer, run.dataset, stem)
+    if takes_raw(run):
+        settled = with_raw_input(run, settled, tools.data)
+        layer = features_layer(run, settled.module, settled.input_shape)
+    settled = replace(settled, layer=layer)
+    files = [
+        _export_file(run, settled, tier, (stem, file_format), facts, tools)
+        for file_format in run.experiment.export.formats
+    ]
+    total, task = costs(settled.network), settled.task
+    tested = metrics_of(task, settled.outputs, settled.test)
+    return {
+        "input_shape": input_form(settled.input_shape),
+        **{name: value for name, value in about.items() if name != "key"},
+        **adapting,
         "weights": settled.weights,
         f"test_{task.quality.name}": {"value": tested[task.quality.name].value, "origin": "measured", "in": "PyTorch"},
         "test_metrics": {
@@ -284,14 +308,25 @@ def _export_point(
             if metric.name in tested
         },
         **recall_entry(run, settled),
-        **({"targets": facts} if (facts := dict(task.target_facts)) else {}),
+        **({"targets": targets} if (targets := dict(task.target_facts)) else {}),
         **({"fine_tuned": settled.tuned} if settled.tuned else {}),
         "params": total.params,
         "macs": total.macs,
         **({"selftest": tools.selftest.entry} if tools.selftest is not None else {}),
-        "module": module_entry(front.folder, stem, point.architecture, settled),
+        "module": module_entry(stem.parent, stem.name, architecture, settled),
         "files": [record.as_dict(task.quality.name) for record in files],
     }
+
+
+def _in_precision(run: Workspace, tier: str, point: FrontPoint) -> Workspace:
+    """Return the run with the tier on the set-up of a network's precision, in which its files are written and run."""
+    if point.precision is None:
+        return run
+    config = run.experiment.tiers[tier].model_copy(
+        update={"setup": setup_of_point(run, tier, point), "precision": None}
+    )
+    tiers = {**run.experiment.tiers, tier: config}
+    return replace(run, experiment=run.experiment.model_copy(update={"tiers": tiers}))
 
 
 def settled_network(
@@ -348,19 +383,20 @@ def _export_file(
     from hwnas.export.bundle import FileRecord, write_model
     from hwnas.export.ends.metadata import write_metadata
     from hwnas.export.tensors import ends_of
-    from hwnas.ops.several import NamedOutputs
 
     stem, format_name = target
     file_format, setup = format_named(format_name), _setup_for(run, tier, format_name)
     path = stem.with_name(stem.name + file_format.suffix)
     dynamic = run.experiment.export.dynamic_batch and format_name == DYNAMIC_FORMAT
     runtime = runtime_of(setup) if setup.runtime else None
-    names = [spec.name for spec in settled.task.outputs]
     write_model(
-        settled.module if len(names) == 1 else NamedOutputs(settled.module, names),
+        settled.exported,
         settled.input_shape,
         path,
-        exporter_for(file_format, 0 if dynamic else setup.batch, setup.precision, calibration=settled.calibration),
+        with_activations(
+            exporter_for(file_format, 0 if dynamic else setup.batch, setup.precision, calibration=settled.calibration),
+            "signed" if has_signed_activations(setup) else "",
+        ),
     )
     write_metadata(path, format_name, facts)
     seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, tools)
@@ -392,7 +428,7 @@ def _run_file(
     setup, loaded = runtime.setup, runtime.load(path)
     parity = compare(
         settled.outputs,
-        loaded,
+        settled.answering(loaded),
         settled.test,
         fed=settled.fed,
         path=path,
@@ -438,7 +474,7 @@ def _check_other_batch(run: Workspace, settled: Settled, path: Path, setup: Setu
     some = tree_map(lambda array: array[: 2 * batch], (settled.outputs, settled.test, settled.fed))
     loaded = runtime_of(setup.model_copy(update={"batch": batch})).load(path)
     criterion = _criterion(run, setup.precision)
-    compare(some[0], loaded, some[1], path=path, criterion=criterion, task=settled.task, fed=some[2])
+    compare(some[0], settled.answering(loaded), some[1], path=path, criterion=criterion, task=settled.task, fed=some[2])
 
 
 def _setup(run: Workspace, tier: str) -> SetupConfig:
@@ -461,7 +497,7 @@ def _setup_for(run: Workspace, tier: str, format_name: str) -> SetupConfig:
     return setup.model_copy(update=other)
 
 
-def _set_up(run: Workspace, tier: str) -> dict[str, object]:
+def setup_entry(run: Workspace, tier: str) -> dict[str, object]:
     """Return the tier's set-up: this machine's, a board's as far as its table holds it, or a file's column."""
     if run.objectives.is_published(tier):
         return published_setup(run, run.experiment.tiers[tier].setup)

@@ -17,10 +17,12 @@ from hwnas.measure.table_lines import input_form
 from hwnas.network import Network
 from hwnas.space import Architecture
 from hwnas.tasks import TASKS, Task
-from hwnas.tasks.ends import specs_of
+from hwnas.tasks.ends import Shape, specs_of
 from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from hwnas.commands.settled import Settled
     from hwnas.data import Dataset
     from hwnas.export.companions.selftest import SelfTest
@@ -76,6 +78,34 @@ def write_companions(folder: Path, selftest: SelfTest | None, models: Sequence[M
     runtimes = {file["format"]: file["runtime"] for model in models for file in model["files"]}
     for name, text in requirements(runtimes.items()).items():
         write_file(folder / name, text)
+
+
+def features_layer(run: Workspace, module: nn.Module, shape: Shape) -> str | None:
+    """Return the last linear layer of a module where a run's files give its input too; None where they do not.
+
+    Raises:
+        ConfigError: the module ends in another layer.
+    """
+    from hwnas.adapt.head import last_linear
+
+    if not run.experiment.export.features:
+        return None
+    return last_linear(module, shape, where=f"experiment `{run.experiment.name}`: export.features")
+
+
+def adapting_entries(settled: Settled, layer: str | None, dataset: Dataset, stem: Path) -> dict[str, Any]:
+    """Return the manifest's entries on statistics and features of a network, and write the files that go with these."""
+    from hwnas.adapt.head import WithFeatures
+    from hwnas.adapt.statistics import statistics_of, write_board_program, write_old_head
+
+    module = settled.module
+    whole = module if layer is None else WithFeatures(module, layer)
+    entries: dict[str, Any] = {"statistics": statistics_of(whole, settled.network, dataset.validation)}
+    write_board_program(stem.parent)
+    if layer is not None:
+        head = stem.with_name(f"{stem.name}.head.npz")
+        entries["features"] = write_old_head(module, layer, dataset.class_names, head)
+    return entries
 
 
 def module_entry(folder: Path, stem: str, architecture: Architecture, settled: Settled) -> dict[str, Any]:

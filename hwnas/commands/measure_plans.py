@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -19,20 +20,24 @@ from hwnas.collaborate.choice import eligible, fastest_of_kinds
 from hwnas.collaborate.imposed.calibration import Calibration, calibrate
 from hwnas.collaborate.imposed.comparison import Compared, agreement
 from hwnas.collaborate.imposed.link import ImposedLink
-from hwnas.collaborate.imposed.measurement import times_alone, times_over
+from hwnas.collaborate.imposed.measurement import Rounds
 from hwnas.collaborate.imposed.namespaces import CLOUD_ADDRESS, check_namespaces, congestion_control
-from hwnas.collaborate.imposed.states import settled_state
+from hwnas.collaborate.imposed.states import link_states, settled_state
 from hwnas.collaborate.links.model import LinkModel
+from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.collaborate.plan import Candidate, Plan
-from hwnas.collaborate.predict import Worlds
+from hwnas.collaborate.predict import Worlds, mean_ms
 from hwnas.commands.edge_cloud_plans import EdgeCloudPlans, write_plans_document
 from hwnas.deploy.imposed_sides import Credentials, Edges, start_server
 from hwnas.errors import ConfigError
+from hwnas.latency.posterior import Floats
 from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.workspace import Workspace
 
 MOST_INPUTS = 1000
+COMPARED_WORLDS = 200
+"""More than a plan is predicted in: what is compared with a measurement must not be off by its own draws."""
 MEASURED_ORIGINS = {"link": "emulated", "edge": "measured", "cloud": "measured", "encode": "measured"}
 
 
@@ -94,9 +99,13 @@ def measure_plans(planned: EdgeCloudPlans, wanted: PlanMeasurement, reporter: Re
 
 
 def measurable_plans(planned: EdgeCloudPlans) -> list[Plan]:
-    """Return the winner and the fastest plan of each kind among those that can be exported, which exits cannot."""
-    left = [plan for plan in planned.plans if "exit" not in plan.candidate.extras]
-    return fastest_of_kinds(left, planned.promise.epsilon, planned.goal)
+    """Return the winner, the fastest plan of each kind and, where exits were planned, the fastest of these."""
+    exits = [plan for plan in planned.plans if "exit" in plan.candidate.extras]
+    others = [plan for plan in planned.plans if "exit" not in plan.candidate.extras]
+    fastest = [fastest_of_kinds(some, planned.promise.epsilon, planned.goal) for some in (others, exits) if some]
+    chosen = {plan.candidate.name: plan for plans in fastest for plan in plans}
+    winner = [name for name in chosen if planned.winner is not None and name == planned.winner.candidate.name]
+    return [chosen[name] for name in dict.fromkeys([*winner, *chosen])]
 
 
 def _deployed(planned: EdgeCloudPlans, chosen: Sequence[Plan], scratch: Path, reporter: Reporter) -> list[Path]:
@@ -161,18 +170,24 @@ def measure_candidates(
         calibration = calibrate(imposed, settled_state(link))
         plans = _served(imposed, deployed, scratch)
         edges = Edges(imposed, plans, scratch / "samples.npy", wanted.edge_slowdown, scratch / "edges.log")
-        reporter.info("timing both sides over a link without delay")
-        alone = times_alone(imposed, link, edges.endpoints)
         bar = stack.enter_context(reporter.bar(f"measuring over {link.name}"))
 
         def tell(done: int) -> None:
             bar.update(done, wanted.requests, f"{len(deployed)} plans")
 
-        over = times_over(imposed, link, edges.endpoints, wanted.requests, wanted.seed, tell)
+        states = link_states(link, wanted.requests, wanted.seed, partial(cost_ms, list(deployed.values())))
+        taken = Rounds(imposed, link, edges.endpoints, wanted.seed).times(states, tell)
         facts = _facts(calibration, imposed, wanted, load_before)
-    worlds = Worlds.drawn(link, wanted.seed, requests=wanted.requests)
-    rows = zip(deployed.values(), alone, over, strict=True)
-    return MeasuredPlans([Compared.of(candidate, own, took, worlds) for candidate, own, took in rows], facts)
+    worlds = Worlds.drawn(calibration.applied_to(link), wanted.seed, COMPARED_WORLDS, wanted.requests)
+    rows, extra_ms = zip(deployed.values(), taken, strict=True), calibration.extra_rtt_ms
+    compared = [Compared.of(candidate, took.alone, took.over, worlds, extra_ms) for candidate, took in rows]
+    return MeasuredPlans(compared, facts)
+
+
+def cost_ms(candidates: Sequence[Candidate], draws: LinkDraws) -> Floats:
+    """Return the time that one request of each candidate is expected to take in each state of a link."""
+    costs: Floats = np.sum([np.broadcast_to(mean_ms(one, draws), draws.start_ms.shape) for one in candidates], axis=0)
+    return costs
 
 
 def _served(imposed: ImposedLink, deployed: Mapping[Path, Candidate], scratch: Path) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from hwnas.errors import HwnasError
 from hwnas.export import format_named
 from hwnas.io.checkpoint_files import checkpoint_path, checkpoints, epoch_of
 from hwnas.problem.accuracy import accuracy_of
+from hwnas.problem.pairs.stored import pair_path
 from hwnas.problem.preflight import preflight_check
 from hwnas.problem.studies import trials_done
 from hwnas.selection import file_stem
@@ -69,7 +70,13 @@ def plan(
     preflight_check(run, storage=False)
     with tempfile.TemporaryDirectory(prefix="hwnas-") as scratch:
         aside = replace(run, folder=Path(scratch))
-        stages = [*_tables(run), *_training(run, aside), *_searches(run, aside, trials), *_fronts(run)]
+        stages = [
+            *_tables(run),
+            *_training(run, aside),
+            *_searches(run, aside, trials),
+            *_pairs(run, aside, trials),
+            *_fronts(run),
+        ]
     exported = [] if run.experiment.data is None else [_export(run, tier) for tier in run.experiment.tiers]
     return [*stages, *exported, PlannedStage("report", "one page", 1.0, (run.folder / "report.html",))]
 
@@ -134,6 +141,24 @@ def _searches(run: Workspace, aside: Workspace, trials: int | None) -> Iterator[
         )
 
 
+def _pairs(run: Workspace, aside: Workspace, trials: int | None) -> Iterator[PlannedStage]:
+    """Yield the searches of pairs. Their seconds are at most these: scores of the tiers' networks are known by then."""
+    wanted = trials or run.experiment.search.trials
+    score_s = _score_seconds(aside) if run.experiment.pairs else None
+    for name, pair in run.experiment.pairs.items():
+        left, plans = max(0, wanted - trials_done(run, name)), pair_path(run, name)
+        seconds = 0.0 if not left else None if score_s is None else left * score_s
+        files = (run.folder / f"study-{name}.log", plans, plans.with_suffix(".html"))
+        work = (
+            f"{counted(left, 'trial')} at most, tiers {pair.edge} and {pair.cloud} over {pair.link}, sampler "
+            f"{run.experiment.sampler_of(name)}"
+        )
+        if pair.cascades:
+            work += f", cascades of up to {counted(pair.cascades, 'network')}"
+        storage = run.experiment.search.storage
+        yield PlannedStage(f"search {name}", work, seconds, files if storage is None else files[1:])
+
+
 def _score_seconds(run: Workspace) -> float | None:
     """Return the seconds of a score; None if it trains a network, or is a user's function."""
     if run.experiment.accuracy.source not in TRAINLESS_SOURCES and run.source.origin not in TRAINLESS_SOURCES:
@@ -148,7 +173,8 @@ def _score_seconds(run: Workspace) -> float | None:
 
 
 def _fronts(run: Workspace) -> Iterator[PlannedStage]:
-    for name in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
+    experiment = run.experiment
+    for name in dict.fromkeys(setup for tier in experiment.tiers for setup in experiment.setups_of(tier).values()):
         if run.objectives.needs_table(name):
             yield PlannedStage(
                 f"timing {name}", "the fronts' networks", front_seconds(run, name), (run.paths.front_table(name),)

@@ -22,15 +22,12 @@ from hwnas.problem.pairs.joined import join_pairs
 from hwnas.problem.plans.candidates import Enumeration
 from hwnas.problem.plans.drafts import Promise
 from hwnas.problem.plans.exits import ExitEnumeration
-from hwnas.problem.plans.samples import HeldOutSamples
+from hwnas.problem.plans.samples import MOST_SAMPLES, held_out_samples
 from hwnas.problem.plans.sides import Side, open_sides, tier_names
 from hwnas.workspace.folder import locked
 from hwnas.workspace.links import link_of
 from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.workspace import Workspace, open_run
-
-MOST_SAMPLES = 4000
-"""Most validation samples, and most test samples, that networks answer."""
 
 
 def plan_edge_cloud(
@@ -97,8 +94,9 @@ def plan_edge_cloud(
     with locked(run):
         sides = open_sides(run, edge, cloud, front)
         load = replace(load, batch=sides[1].setup.batch)
-        joined = join_pairs(run, sides, opened[0].name, supernet_of(run, reporter) if run.experiment.pairs else None)
-        known = _held_out(run, joined.sides, samples, reporter)
+        trained = supernet_of(run, reporter)
+        joined = join_pairs(run, sides, opened[0].name, trained)
+        known = held_out_samples(run, joined.sides, samples, trained)
         kind = ExitEnumeration if exits else Enumeration
         draws, judged = opened[0].quick_draws(run.experiment.seed), None if isinstance(known, str) else known
         notes = [*joined.notes, *([known] if isinstance(known, str) else [])]
@@ -128,29 +126,6 @@ def _check(promise: Promise, load: Load, samples: int) -> None:
             allowed="How many clients are served in time depends on their requests a second",
             do="Give `--rate` too, or leave `--p99-ms` out",
         )
-
-
-def _held_out(run: Workspace, sides: Sequence[Side], count: int, reporter: Reporter) -> HeldOutSamples | str:
-    """Return the held-out samples with the run's weights; why there are none, where networks cannot be judged on
-    samples."""
-    from hwnas.data.source import Several
-    from hwnas.workspace.training.supernets import supernet_of
-
-    if run.experiment.data is None:
-        return "the run has no data: accuracies are those of its search, and nothing is judged on samples"
-    if isinstance(run.dataset.train.inputs, Several):
-        return "samples have several inputs: accuracies are those of the search, and nothing is judged on samples"
-    trained = supernet_of(run, reporter)
-    if trained is None:
-        return "the run has no weights: accuracies are those of its search, and nothing is judged on samples"
-    samples = HeldOutSamples(run, trained, count)
-    try:
-        for side in sides:
-            for point in side.points.values():
-                samples.whole(side, point.architecture)
-    except ConfigError as error:
-        return f"accuracies are those of the search: {error.met}"
-    return samples
 
 
 def _planned(run: Workspace, link: LinkModel, enumeration: Enumeration, reporter: Reporter) -> EdgeCloudPlans:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas import __version__
+from hwnas.commands.cost import operator_entries
+from hwnas.commands.edge_cloud_plans import planned_links
 from hwnas.commands.export import published_setup
 from hwnas.commands.search import TierSearch, explain_empty_front, load_searches
 from hwnas.commands.show_fronts import accuracy_facts, estimated, latency_origin_of, passed_facts
@@ -22,12 +24,16 @@ from hwnas.predictors.importances import Importances, importances
 from hwnas.problem.cost_models import CostModels, load_cost_models
 from hwnas.problem.exported import exported_under
 from hwnas.problem.fronts.loading import LoadedFront, load_front
+from hwnas.problem.fronts.origins import setup_of_point
 from hwnas.problem.live import live_path
+from hwnas.problem.precision.tier import search_space
 from hwnas.report import facts
+from hwnas.report.networks.facts import OperatorFacts
 from hwnas.report.page import write_page
 from hwnas.runtimes.setup import Setup
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint, hypervolume_history
+from hwnas.search.precision import candidate_label, split_candidate
 from hwnas.space import Architecture
 from hwnas.words import counted
 from hwnas.workspace.elapsed import read_elapsed
@@ -95,7 +101,7 @@ def facts_of(
     run: Workspace, trained: Trained | None, cost_models: dict[str, CostModels], searched: Sequence[TierSearch]
 ) -> facts.ReportFacts:
     """Return all facts of the report."""
-    config = run.experiment
+    config, tiers = run.experiment, tuple(_tiers(run, cost_models, searched))
     return facts.ReportFacts(
         experiment=config.name,
         title=config.title or config.name,
@@ -110,7 +116,7 @@ def facts_of(
             _costs(run, run.space.smallest()),
             _costs(run, run.space.largest()),
         ),
-        tiers=tuple(_tiers(run, cost_models, searched)),
+        tiers=tiers,
         training=None if trained is None else _training(run, trained),
         config_yaml=dump_experiment(published(resolved_experiment(run))),
         versions=versions(),
@@ -118,6 +124,7 @@ def facts_of(
             "halving" if stage == HALVING_FOLDER else stage: seconds
             for stage, seconds in read_elapsed(run.paths.elapsed).items()
         },
+        plans=tuple(planned_links(run, {point.key for tier in tiers for point in tier.front})),
     )
 
 
@@ -189,14 +196,13 @@ def _tier(
     accuracy, latency = front.tier.quality.metric, run.objectives.latency(front.tier.name)
     name = front.tier.name
     setup, (bundle, untrue) = run.experiment.tiers[name].setup, _exported(run, front)
+    tables = _front_tables(run, name)
     tested = bundle.test_accuracies
-    live, again = run.objectives.is_live(name), run.paths.front_table(setup)
-    again = live_path(run, setup) if live else again
-    table = read_table(again) if again.is_file() else None
+    live, table = run.objectives.is_live(name), tables.get(setup)
     price, published = cost_models.get(setup) if not live else None, run.objectives.is_published(name)
     setup_facts = _setup_facts(price.model.setup) if price else _live_setup(run, setup, table)
     meaning = "" if published else f"one call, batch {setup_facts['batch']}"
-    model = price.model if price else None
+    models = {} if live else {one: cost_models[one].model for one in tables if one in cost_models}
     return facts.TierFacts(
         name=name,
         setup=setup_facts,
@@ -204,39 +210,49 @@ def _tier(
         latency=facts.ObjectiveFacts(latency, "min", latency_origin_of(run, name), meaning),
         limits=front.tier.limits,
         points=tuple(_points(run, [e for e in evaluations if e.failed is None])),
-        front=tuple(_front_point(run, front, point, model, table, tested) for point in front.points),
+        front=tuple(_front_point(run, front, point, models, tables, tested) for point in front.points),
         hypervolume=hypervolume,
-        files=_files(bundle, latency, {point.architecture.key for point in front.points}),
+        files=_files(bundle, latency, {point.name for point in front.points}),
         notes=(*notes, *untrue, *(_throttled(price) if price else ())),
         front_source=front.by,
         passed=passed_facts(front, run.task),
         objectives=tuple(objective.metric for objective in front.tier.objectives),
         task=run.task,
-        importances=dict(_importances(run, evaluations, (accuracy, latency))),
+        importances=dict(_importances(run, name, evaluations, (accuracy, latency))),
     )
 
 
+def _front_tables(run: Workspace, tier: str) -> dict[str, LatencyTable | None]:
+    """Return the tables of a tier's networks that were timed again, by set-up; None where there is none."""
+    paths = {
+        setup: live_path(run, setup) if run.objectives.is_live(tier) else run.paths.front_table(setup)
+        for setup in run.experiment.setups_of(tier).values()
+    }
+    return {setup: read_table(path) if path.is_file() else None for setup, path in paths.items()}
+
+
 def _importances(
-    run: Workspace, evaluations: Sequence[Evaluation], metrics: Sequence[str]
+    run: Workspace, tier: str, evaluations: Sequence[Evaluation], metrics: Sequence[str]
 ) -> Iterator[tuple[str, Importances]]:
     """Yield the importances of the space's choices for each metric for which they can be computed."""
     for metric in metrics:
         scored = [evaluation for evaluation in evaluations if metric in evaluation.scores]
         values = [evaluation.scores[metric] for evaluation in scored]
-        made = importances(run.space.choices, [e.architecture for e in scored], values, seed=run.experiment.seed)
+        choices = search_space(run, tier).choices
+        made = importances(choices, [e.architecture for e in scored], values, seed=run.experiment.seed)
         if made is not None:
             yield metric, made
 
 
 def _points(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[facts.Point]:
     for evaluation, (params, macs) in zip(evaluations, _counted(run, evaluations), strict=True):
-        architecture = evaluation.architecture
-        yield facts.Point(architecture.key, evaluation.scores, evaluation.broken, summary(architecture), params, macs)
+        name, picks = candidate_label(evaluation.architecture), summary(evaluation.architecture)
+        yield facts.Point(name, evaluation.scores, evaluation.broken, picks, params, macs)
 
 
 def _counted(run: Workspace, evaluations: Sequence[Evaluation]) -> Iterator[tuple[int, int]]:
     """Yield parameters and MACs of each network; for many networks, by looking up the costs of their operators."""
-    architectures = [evaluation.architecture for evaluation in evaluations]
+    architectures = [split_candidate(evaluation.architecture)[0] for evaluation in evaluations]
     if len(architectures) >= MANY_ARCHITECTURES:
         from hwnas.population import population_sums
 
@@ -258,12 +274,13 @@ def _front_point(
     run: Workspace,
     front: LoadedFront,
     point: FrontPoint,
-    model: LatencyModel | None,
-    table: LatencyTable | None,
+    models: Mapping[str, LatencyModel],
+    tables: Mapping[str, LatencyTable | None],
     tested: dict[str, float],
 ) -> facts.FrontPointFacts:
     accuracy, latency = front.tier.quality.metric, run.objectives.latency(front.tier.name)
-    network = run.network(point.architecture)
+    network, setup = run.network(point.architecture), setup_of_point(run, front.tier.name, point)
+    model, table = models.get(setup), tables[setup]
     estimate, total = model.predict(network) if model else None, costs(network)
     again = table.checks.get(check_key(network)) if table is not None else None
     return facts.FrontPointFacts(
@@ -277,7 +294,8 @@ def _front_point(
         point.kept,
         point.picks,
         describe(network),
-        tested.get(point.architecture.key),
+        () if model is None else tuple(map(OperatorFacts.of, operator_entries(network, model.operator_times(network)))),
+        tested.get(point.name),
         total.params,
         total.macs,
         total.activation_bytes,
@@ -285,6 +303,8 @@ def _front_point(
         point.measured,
         point.errors.get(accuracy),
         point.estimates.get(accuracy),
+        point.precision,
+        None if point.paired is None else point.paired.entry,
     )
 
 
@@ -305,7 +325,7 @@ def _files(bundle: Bundle, latency: str, front: Collection[str]) -> tuple[facts.
         )
         for model in bundle.models
         for file in model.files
-        if model.key in front and file.name not in bundle.wrong
+        if model.name in front and file.name not in bundle.wrong
     )
 
 

@@ -79,6 +79,8 @@ class ResolvedFront:
             "front": [
                 {
                     "key": p.architecture.key,
+                    **p.precision_entry,
+                    **({} if p.paired is None else {"paired": p.paired.entry}),
                     "architecture": p.architecture.as_dict(),
                     "scores": dict(p.scores),
                     "origin": dict(p.origin),
@@ -223,6 +225,8 @@ def _with_tier(
     if tier in run.experiment.tiers and tier != RESOLVED:
         own = run.experiment.tiers[tier]
         raw |= {"minimize": list(own.minimize), "maximize": list(own.maximize)}
+        if own.precision is not None and name == own.setup:
+            raw["precision"] = list(own.precision)
     tier_config: TierConfig = parse_tier(raw, where="--limit")
     setups = {**run.experiment.setups, name: config}
     experiment = run.experiment.model_copy(update={"setups": setups, "tiers": {tier: tier_config}})
@@ -236,7 +240,7 @@ def _with_tier(
             do="Leave the limit out",
         )
     if not cost_models and opened.objectives.needs_table(name):
-        cost_models = {name: cost_model_of_table(opened, name)}
+        cost_models = {one: cost_model_of_table(opened, one) for one in experiment.setups_of(tier).values()}
     return opened, cost_models
 
 

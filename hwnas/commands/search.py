@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.accuracy import Accuracy
+from hwnas.accuracy.by_precision import all_producers, base_producer, producers_of
 from hwnas.commands.search_pair import search_pair
 from hwnas.errors import EmptyFront, HostAway
 from hwnas.io.locks import RunLock
@@ -22,7 +23,9 @@ from hwnas.problem.fronts.loading import LoadedFront, finder_of, load_front, sol
 from hwnas.problem.fronts.origins import origin_of_latency, origins_of
 from hwnas.problem.fronts.remeasure import remeasure_front
 from hwnas.problem.live import raise_if_paused
+from hwnas.problem.pairs.problem import PairProblem
 from hwnas.problem.population_costs import make_surrogate_spec
+from hwnas.problem.precision.tier import candidates_in, search_space, tier_accuracy, with_paired_counts
 from hwnas.problem.studies import early_stopping_of, study_evaluations, study_name, study_storage, weights_producer
 from hwnas.problem.warm_start import import_scores, initial_architectures, zero_cost_candidates
 from hwnas.problem.workers import SearchJob, run_study, scorers_of
@@ -30,6 +33,7 @@ from hwnas.rows import frame
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint, front_rows, write_front
 from hwnas.search.nearest import nearest
+from hwnas.search.precision import candidate_label
 from hwnas.search.progress import Finished
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study, open_study
@@ -38,6 +42,7 @@ from hwnas.words import brief
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
 from hwnas.workspace.progress import Reporter, default_reporter
+from hwnas.workspace.training.search_logs import log_front
 from hwnas.workspace.workspace import Workspace, open_run
 
 if TYPE_CHECKING:
@@ -152,19 +157,22 @@ def search_run(
     `alone` returns when no other process searches the folder any more: fronts are timed by one at a time.
     """
     proxy = accuracy_of(run, trained)
+    accuracies = {name: tier_accuracy(run, name, trained, proxy) for name in run.experiment.tiers}
     for notice in notices(run, cost_models):
         reporter.info(notice)
     with adding_elapsed(run.paths.elapsed, "search"):
         store = ScoreStore.open(run.folder / "scores.jsonl", shared=run.experiment.search.is_shared)
         for notice in store.notices:
             reporter.info(notice)
-        if taken := import_scores(run, store, proxy.producer):
+        producers = {producer for one in accuracies.values() for producer in all_producers(one)} | {proxy.producer}
+        if taken := sum(import_scores(run, store, producer) for producer in sorted(producers)):
             reporter.info(f"{taken:,} accuracies are taken over from earlier runs")
         searched = [
-            _search_tier(run, name, proxy, cost_models, store, reporter, trials) for name in run.experiment.tiers
+            _search_tier(run, name, accuracy, cost_models, store, reporter, trials)
+            for name, accuracy in accuracies.items()
         ]
         for name in run.experiment.pairs:
-            search_pair(run, name, proxy, cost_models, store, reporter, trials)
+            search_pair(PairProblem(run, name, cost_models), proxy, store, reporter, trained, trials)
     alone()
     with adding_elapsed(run.paths.elapsed, "timing the fronts"):
         timed = [_timed_again(run, tier, reporter) for tier in searched]
@@ -178,7 +186,7 @@ def explain_empty_front(searched: TierSearch) -> str:
     """Return a sentence on an empty front: why it is, and which network came nearest to its limits."""
     if searched.front:
         tier = replace(searched.tier, limits=searched.measured_limits)
-        best = nearest(((p.architecture.key, p.final) for p in searched.front), tier)
+        best = nearest(((p.name, p.final) for p in searched.front), tier)
         return f"none of {len(searched.front)} networks holds the limits with what was measured; {best}"
     tried, failed = len(searched.evaluations), searched.finished.failed
     broken = Counter(limit for evaluation in searched.evaluations for limit in evaluation.broken)
@@ -186,7 +194,7 @@ def explain_empty_front(searched: TierSearch) -> str:
     broken_limits = f"; limits were broken: {limits}" if limits else ""
     reasons = Counter(e.failed for e in searched.evaluations if e.failed is not None).most_common(1)
     why = f" ({reasons[0][1]} times {reasons[0][0]})" if reasons else ""
-    scored = [(e.architecture.key, e.scores) for e in searched.evaluations if e.failed is None]
+    scored = [(candidate_label(e.architecture), e.scores) for e in searched.evaluations if e.failed is None]
     near = f"; {one}" if (one := nearest(scored, searched.tier)) is not None and limits else ""
     return f"none of {tried} networks stands on the front, {failed} could not be scored{why}{broken_limits}{near}"
 
@@ -219,13 +227,14 @@ def _search_tier(
     tier, config = run.objectives.tier(name), run.experiment.search
     study = _open_study(run, name, proxy, cost_models, store, reporter)
     kept_as = f"{study_name(run, name)}-{study.plan.digest}"
-    conditions = conditions_of(run, name, producer=proxy.producer, study=kept_as)
+    conditions = conditions_of(run, name, producer=base_producer(proxy), study=kept_as)
     scorers = scorers_of(run, name, proxy, cost_models, reporter)
-    job = SearchJob(run, name, study, scorers, {run.accuracy: proxy.producer}, store, trials or config.trials)
+    job = SearchJob(run, name, study, scorers, {run.accuracy: producers_of(proxy)}, store, trials or config.trials)
     finished, paused = run_study(job, proxy, reporter)
     evaluations = study.evaluations
     errors = errors_of(evaluations, tier.quality.metric, proxy, store)
     front = front_points(run, name, tier, evaluations, cost_models, run.source.origin, errors)
+    front = with_paired_counts(front, tier, proxy, store)
     return TierSearch(tier, finished, evaluations, tuple(front), paused, conditions)
 
 
@@ -241,7 +250,7 @@ def front_points(
     """Return the tier's front, each score with its origin, accuracies with their standard errors and estimates."""
     latency = run.objectives.latency(name)
     return [
-        replace(point, origin={**point.origin, latency: origin_of_latency(run, name, cost_models, point.architecture)})
+        replace(point, origin={**point.origin, latency: origin_of_latency(run, name, cost_models, point)})
         for point in estimated_front(run, tier, evaluations, errors, origins_of(run, tier, accuracy_origin))
     ]
 
@@ -254,16 +263,17 @@ def _open_study(
     store: ScoreStore,
     reporter: Reporter,
 ) -> Study:
-    tier, config = run.objectives.tier(name), run.experiment.search
+    tier, config, space = run.objectives.tier(name), run.experiment.search, search_space(run, name)
     produced = _producer(run, name, cost_models)
     plan = StudySpec(
-        run.space,
+        space,
         tier,
         run.experiment.sampler_of(name),
         config.population,
         run.experiment.seed,
         {run.accuracy: proxy.producer, run.objectives.latency(name): produced},
-        first=tuple(
+        first=candidates_in(
+            space,
             dict.fromkeys(
                 [
                     run.space.smallest(),
@@ -271,7 +281,7 @@ def _open_study(
                     *initial_architectures(run),
                     *zero_cost_candidates(run, name, cost_models, store, reporter),
                 ]
-            )
+            ),
         ),
         guide=make_surrogate_spec(run, name, cost_models),
         rules=early_stopping_of(run),
@@ -284,10 +294,13 @@ def _open_study(
 
 def _producer(run: Workspace, tier: str, cost_models: Mapping[str, CostModels]) -> str:
     """Return the producer of a tier's latencies."""
-    setup = run.experiment.tiers[tier].setup
     if run.objectives.is_published(tier):
-        return run.published.latencies(setup).producer
-    return "live" if run.objectives.is_live(tier) else cost_models[setup].digest
+        return run.published.latencies(run.experiment.tiers[tier].setup).producer
+    if run.objectives.is_live(tier):
+        return "live"
+    setups = run.experiment.setups_of(tier)
+    listed = run.experiment.tiers[tier].precision is not None
+    return " ".join(f"{one}={cost_models[s].digest}" if listed else cost_models[s].digest for one, s in setups.items())
 
 
 def _timed_again(run: Workspace, searched: TierSearch, reporter: Reporter) -> TierSearch:
@@ -296,6 +309,7 @@ def _timed_again(run: Workspace, searched: TierSearch, reporter: Reporter) -> Ti
     front = remeasure_front(run, searched.front, run.objectives.tier(name, measured=True), reporter)
     path = run.paths.front(name)
     write_front(path, path.with_suffix(".csv"), front)
+    log_front(run, name)
     if searched.conditions is not None:
         write_conditions(path, searched.conditions)
     return replace(searched, front=tuple(front), measured_limits=run.objectives.tier(name, measured=True).limits)

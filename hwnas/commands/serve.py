@@ -62,6 +62,7 @@ class ServiceLimits:
         workers: calls of the network at the same time.
         max_queue: requests that may wait; more are refused with 503.
         batch_ms: longest time that a request waits for others to fill a batch.
+        read_s: time in which a whole request must come, from its first byte on; a link with long fades needs more.
 
     Example:
         >>> ServiceLimits().workers
@@ -71,6 +72,7 @@ class ServiceLimits:
     workers: int = 1
     max_queue: int = MOST_WAITING
     batch_ms: float = BATCH_WAIT_MS
+    read_s: float = 5.0
 
 
 def serve(
@@ -125,7 +127,7 @@ def serve(
     address = server.listen(host, port, tls=context is not None)
     report.info(f"serving {model.path} at {address.url}; Ctrl-C ends it")
     logger.info("serving %s at %s", model.path, address.url)
-    server.run(server.server_of(app, context), address)
+    server.run(server.server_of(app, context, limits.read_s), address)
     report.info("all requests that had begun are answered")
 
 
@@ -135,6 +137,7 @@ def _check(host: str, port: int, access: Access, limits: ServiceLimits) -> None:
         ("--workers", limits.workers, 1),
         ("--max-queue", limits.max_queue, 1),
         ("--batch-ms", limits.batch_ms, 0),
+        ("--read-s", limits.read_s, 0.1),
     ):
         if not low <= value <= 1e6:
             raise ConfigError(f"`{name}` is {value}", where="serve", allowed=f"It is from {low} on", do="Correct it")

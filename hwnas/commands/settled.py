@@ -11,7 +11,7 @@ from hwnas.tasks import Batch, Task
 if TYPE_CHECKING:
     from torch import nn
 
-    from hwnas.export.bundle import Array
+    from hwnas.export.bundle import Array, LoadedFile
     from hwnas.ops import Shape
 
 
@@ -37,3 +37,23 @@ class Settled:
     outputs: Array
     tuned: dict[str, Any] | None = None
     """Entry on its fine-tuning in the manifest; None if there was none."""
+    layer: str | None = None
+    """Last linear layer of the module, whose input files give as a second output; None if they do not."""
+
+    @property
+    def exported(self) -> nn.Module:
+        """The module with names for its outputs where there are several."""
+        from hwnas.ops.several import NamedOutputs
+
+        names = [spec.name for spec in self.task.outputs]
+        if self.layer is None:
+            return self.module if len(names) == 1 else NamedOutputs(self.module, names)
+        from hwnas.adapt.head import WithFeatures
+
+        return NamedOutputs(WithFeatures(self.module, self.layer), [*names, "features"])
+
+    def answering(self, loaded: LoadedFile) -> LoadedFile:
+        """Return a file of the network as one that gives its outputs alone."""
+        from hwnas.export.bundle import FirstOutput
+
+        return loaded if self.layer is None else FirstOutput(loaded)

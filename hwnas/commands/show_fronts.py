@@ -104,12 +104,14 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
             measured_ms=p.measured.get(latency),
             kept=p.kept,
             picks=p.picks,
-            test_accuracy=tested.get(p.architecture.key),
+            test_accuracy=tested.get(p.name),
             params=int(p.scores["params"]),
             macs=int(p.scores["macs"]),
             estimated=estimated(p, latency),
             accuracy_error=p.errors.get(accuracy),
             estimate=p.estimates.get(accuracy),
+            precision=p.precision,
+            paired=None if p.paired is None else p.paired.entry,
         )
         for p in front.points
     )

@@ -31,7 +31,8 @@ from hwnas.network import Network, costs, known_operators, lower
 from hwnas.report.units import seconds
 from hwnas.report.validation.table_check import Checked, CheckedNetwork
 from hwnas.report.validation.table_check_page import write_check_page
-from hwnas.runtimes import Runtime, open_runtime
+from hwnas.runtimes import Runtime, checked_setup, open_setup
+from hwnas.runtimes.setup import cpu_name
 from hwnas.space import AnySpace, Architecture, Suggest
 from hwnas.words import counted
 from hwnas.workspace.measuring.setups import exporter_of, measurement_protocol
@@ -176,15 +177,8 @@ def _runtime_of(table: LatencyTable, device: str | None) -> Runtime:
             f"the table was {table.origin}", where=where, allowed=allowed, do="Measure on the board itself"
         )
     try:
-        runtime = open_runtime(
-            setup.runtime,
-            threads=setup.threads,
-            precision=setup.precision,
-            batch=setup.batch,
-            device=device,
-            accelerator=setup.accelerator,
-            cores=setup.cores,
-        )
+        own = device or (cpu_name() if setup.accelerator == "cpu" else "")
+        runtime = open_setup(checked_setup(replace(setup, device=own, runtime_version="")))
     except ConfigError as error:
         raise TableError(
             f"its set-up is not to be had here ({error.met})", where=where, allowed=allowed, do=error.do

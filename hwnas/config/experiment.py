@@ -44,10 +44,12 @@ Pick = Annotated[str, AfterValidator(_rule)]
 
 
 class TrainConfig(StrictModel):
-    """Training of the supernet; the fields of `hwnas.supernet.Recipe`, and `weights`."""
+    """Training of the supernet; the fields of `hwnas.supernet.Recipe`, and files of weights."""
 
     weights: str | None = None
     """File of weights that were trained by the same recipe (`hwnas train --save`): nothing is trained then."""
+    initial_weights: str | None = None
+    """File of weights of another space's supernet, that the training begins with (`hwnas adapt --how space`)."""
     epochs: Positive = 30
     batch_size: Positive = 128
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -84,6 +86,7 @@ class TrainConfig(StrictModel):
     launcher: Literal["local", "ray"] = "local"
     checkpoint_every: Positive | None = None
     calibration_batches: Positive = 8
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
 
     @model_validator(mode="after")
     def _sorted_within_the_training(self) -> TrainConfig:
@@ -196,6 +199,8 @@ class SearchConfig(StrictModel):
     """After `warm_start`, the best of random networks by training-free scores and known costs are tried."""
     tensorboard: bool = False
     """True if a log for TensorBoard is written beside the run."""
+    mlflow: bool = False
+    """True if runs, metrics and fronts are logged for MLflow beside the run."""
     successive_halving: tuple[RungConfig, ...] = ()
     """Rungs of `hwnas halving`: cheap scores of many networks, then dearer ones of the best of them."""
 
@@ -264,6 +269,8 @@ class ExportConfig(StrictModel):
     """Inputs that files take: normalised ones, or raw numbers, with the arithmetic between the two in the files."""
     dynamic_batch: bool = False
     """True if ONNX files take any number of samples at once."""
+    features: bool = False
+    """True if files have a second output, the features before the last layer, on which `adapt.py` fits a new head."""
     selftest_samples: int = Field(default=16, ge=0, le=16)
     """Number of test samples that a bundle carries with each file's outputs; 0 leaves them out."""
     card: CardConfig = CardConfig()
@@ -272,6 +279,15 @@ class ExportConfig(StrictModel):
     @classmethod
     def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(value))
+
+
+RUNS_AS = ("runtime", "threads", "batch", "precision", "accelerator", "device", "cores", "host", "activations")
+"""Keys in which the set-ups of one tier agree, but for the precision."""
+
+
+def name_in(setup: str, own: str, precision: str) -> str:
+    """Return the name of a set-up in a precision: its own name in its own, else `NAME-PRECISION`."""
+    return setup if precision == own else f"{setup}-{precision}"
 
 
 @brief
@@ -317,6 +333,12 @@ class Experiment(StrictModel):
         automatic = "tpe" if live else "guided"
         return automatic if self.search.sampler == "auto" else self.search.sampler
 
+    def setups_of(self, tier: str) -> dict[str, str]:
+        """Return the set-ups that a tier's networks run on, by precision: one, unless the tier lists precisions."""
+        config = self.tiers[tier]
+        own = self.setups[config.setup].precision
+        return {one: name_in(config.setup, own, one) for one in config.precision or (own,)}
+
     @field_validator("device")
     @classmethod
     def _known_device(cls, value: str) -> str:
@@ -331,6 +353,25 @@ class Experiment(StrictModel):
                 raise ValueError(
                     f"tiers.{name}.setup: `{tier.setup}` is no set-up. {did_you_mean(tier.setup, self.setups)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _setups_of_precisions(self) -> Experiment:
+        """Add the set-ups of a tier's precisions; they differ from the tier's own in precision and table alone."""
+        for name, tier in self.tiers.items():
+            own = self.setups[tier.setup]
+            if tier.precision is not None and own.latencies is not None:
+                raise ValueError(
+                    f"tiers.{name}: `precision` is asked of `{tier.setup}`. A published set-up tells latencies of one"
+                )
+            for precision, setup in self.setups_of(name).items() if tier.precision else ():
+                made = own.model_copy(update={"precision": precision, "table": None})
+                known = self.setups.setdefault(setup, made)
+                if unlike := [key for key in RUNS_AS if getattr(known, key) != getattr(made, key)]:
+                    raise ValueError(
+                        f"setups.{setup}: its `{unlike[0]}` is {getattr(known, unlike[0])}, that of `{tier.setup}` in "
+                        f"{precision} is {getattr(made, unlike[0])}. Set-ups of a tier's precisions are alike otherwise"
+                    )
         return self
 
     @model_validator(mode="after")

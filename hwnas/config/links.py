@@ -104,6 +104,8 @@ class PairConfig(StrictModel):
     """Latency of a request that is traded against accuracy."""
     boundary: Literal["fp32", "fp16", "int8"] = "fp32"
     """Precision in which boundaries are sent. Rounding is taken to change no answer."""
+    cascades: Annotated[int, Field(ge=0)] = 40
+    """Most networks, the least dominated of those that were searched, of which all cascades are judged; 0 for none."""
 
     @property
     def quantile(self) -> float | None:

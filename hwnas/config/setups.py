@@ -65,6 +65,8 @@ class SetupConfig(StrictModel):
     batch: Annotated[int, Field(ge=1, le=65_536)] = 1
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     """Precision that a network computes in; not every runtime offers each."""
+    activations: Literal["auto", "unsigned", "signed"] = "auto"
+    """Integers of the activations of int8 files, where the runtime knows both; `auto`: signed on an ARM processor."""
     accelerator: Literal["cpu", "cuda"] = "cpu"
     """Device that computes: the processor, or an NVIDIA GPU."""
     device: str | None = None
@@ -95,6 +97,15 @@ class SetupConfig(StrictModel):
             raise ValueError("nothing is run on a published set-up: leave out `energy`, `memory`, `host` and `table`")
         return self
 
+    @model_validator(mode="after")
+    def _activations_of_a_runtime_that_knows_both(self) -> SetupConfig:
+        if self.activations != "auto" and not self.runtime.startswith("onnxruntime"):
+            raise ValueError(
+                f"`activations` is {self.activations}, and `{self.runtime}` knows one kind of integers. Only "
+                "`onnxruntime` knows both: leave it out"
+            )
+        return self
+
     @field_validator("cores", mode="before")
     @classmethod
     def _cluster_or_numbers(cls, value: Any) -> Any:
@@ -102,6 +113,10 @@ class SetupConfig(StrictModel):
         if value is not None and not re.fullmatch(r"[a-z]+[0-9]?|\d+(-\d+)?(,\d+(-\d+)?)*", text):
             raise ValueError("`cores` is a cluster, such as `big` or `little`, or a list of numbers, such as [0, 1]")
         return None if value is None else text
+
+
+SEARCHED_PRECISIONS = ("fp32", "int8")
+"""Precisions in which the accuracy of a network is known without a file."""
 
 
 class LiveConfig(StrictModel):
@@ -126,6 +141,25 @@ class TierConfig(StrictModel):
     measure: Literal["table", "live"] = "table"
     """Source of latencies: predictions from the set-up's table, or timing of candidates during the search."""
     live: LiveConfig = LiveConfig()
+    precision: tuple[Literal["fp32", "int8"], ...] | None = Field(default=None, min_length=1)
+    """Precisions among which the search chooses for each network; that of the set-up if left out."""
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _precisions_are_listed(cls, value: Any) -> Any:
+        named = value if isinstance(value, list | tuple) else [] if value is None else [value]
+        if unknown := [one for one in named if one not in SEARCHED_PRECISIONS]:
+            raise ValueError(
+                f"`{unknown[0]}` is no precision that a search chooses. A list of any of "
+                f"{', '.join(SEARCHED_PRECISIONS)} is: `precision: [fp32, int8]`"
+            )
+        return tuple(dict.fromkeys(named)) if named or value is not None else None
+
+    @model_validator(mode="after")
+    def _precisions_have_tables(self) -> TierConfig:
+        if self.precision is not None and self.measure == "live":
+            raise ValueError("`precision` needs a table of each precision: leave it out, or `measure: live`")
+        return self
 
     @model_validator(mode="after")
     def _live_knows_latency_only(self) -> TierConfig:

@@ -28,6 +28,7 @@ DATA_SETS = Family(
     {  # name in YAML -> its reader, whose keyword arguments are its options
         "digits": "hwnas.data.readers.digits:read",
         "cifar10": "hwnas.data.readers.cifar10:read",
+        "mnist_5k": "hwnas.data.readers.mnist_5k:read",
         "idx": "hwnas.data.readers.idx:read",
         "images": "hwnas.data.readers.images:read",
         "arrays": "hwnas.data.readers.arrays:read",

@@ -21,6 +21,8 @@ from hwnas.errors import RunError
 FIRST_PORT = 8440
 START_PATIENCE_S = 120.0
 """Time in which a server has loaded its file."""
+LONG_READ_S = 120.0
+"""Longer than outages of recorded links: what is measured are latencies, not which requests a server gives up."""
 LISTEN_PROBE_S = 0.1
 
 
@@ -51,6 +53,7 @@ def start_server(imposed: ImposedLink, cloud: Path, index: int, credentials: Cre
         "--port": port,
         "--certificates": credentials.certificates,
         "--token-file": credentials.token_file,
+        "--read-s": LONG_READ_S,
     }
     command = [sys.executable, "-m", "hwnas.cli", "serve", cloud, *(word for pair in options.items() for word in pair)]
     with log.open("wb") as stream:
@@ -131,8 +134,12 @@ class EdgeOf:
     index: int
 
     def connect(self) -> None:
-        """Open a new connection."""
+        """Begin to open a new connection."""
         self.edges.asked({"plan": self.index, "do": "connect"})
+
+    def await_connection(self) -> None:
+        """Wait until the connection is open."""
+        self.edges.asked({"plan": self.index, "do": "await"})
 
     def close(self) -> None:
         """Close the connection."""

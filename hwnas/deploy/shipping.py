@@ -11,7 +11,7 @@ from hwnas.collaborate import preprocess, wire
 from hwnas.deploy import client
 from hwnas.io.atomic import write_file
 
-MODEL_FILE = re.compile(r"(edge|cloud|fallback)\.\w+")
+MODEL_FILE = re.compile(r"(edge|exit|cloud|fallback)\.\w+")
 SHIPPED_IMPORT = re.compile(r"^from hwnas\.(?:deploy\.client|collaborate)\.(\w+) import ", re.MULTILINE)
 RUNTIME_PACKAGES = {"onnxruntime": "onnxruntime", "tflite": "ai-edge-litert"}
 
@@ -39,7 +39,8 @@ def write_readme(folder: Path, document: Mapping[str, Any]) -> None:
 
 def remove_unlisted(folder: Path, document: Mapping[str, Any]) -> None:
     """Remove model files of an earlier deployment that the plan does not name."""
-    listed = {document[name]["file"] for name in ("edge", "cloud", "fallback") if document[name] is not None}
+    entries = (document.get(name) for name in ("edge", "exit", "cloud", "fallback"))
+    listed = {entry["file"] for entry in entries if entry is not None}
     for path in folder.iterdir():
         if MODEL_FILE.fullmatch(path.name) and path.name not in listed:
             path.unlink()

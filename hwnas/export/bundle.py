@@ -27,6 +27,17 @@ class LoadedFile(Protocol):
         """Compute outputs for any number of samples; of several inputs or outputs a tuple of arrays."""
 
 
+@dataclass(frozen=True)
+class FirstOutput:
+    """A file that gives features beside its output, as one that gives the output alone."""
+
+    loaded: LoadedFile
+
+    def run(self, inputs: Any) -> Any:
+        """Compute the first output."""
+        return self.loaded.run(inputs)[0]
+
+
 @dataclass(frozen=True, kw_only=True)
 class FileRecord:
     """One exported file, and the results of running it on the test samples."""

@@ -55,6 +55,13 @@ class ListedModel:
     scores: Mapping[str, float]
     test_quality: float
     files: tuple[ListedFile, ...]
+    precision: str = ""
+    """Precision that the search chose for it; empty where a tier lists none."""
+
+    @property
+    def name(self) -> str:
+        """Key of its architecture, with the precision if it has one: unique in a bundle."""
+        return f"{self.key} in {self.precision}" if self.precision else self.key
 
 
 @dataclass(frozen=True)
@@ -169,6 +176,7 @@ def _model(model: Fields, quality: str) -> ListedModel:
         scores={metric: scores.object(metric).number("value") for metric in scores.names()},
         test_quality=model.object(f"test_{quality}").number("value"),
         files=tuple(_file(file, quality) for file in model.objects("files")),
+        precision=model.text("precision") if model.optional("precision") else "",
     )
 
 

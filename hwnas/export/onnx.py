@@ -29,6 +29,7 @@ def export_onnx(
     precision: str = "fp32",
     calibration: Images | None = None,
     whole: bool = True,
+    activations: str = "unsigned",
 ) -> Path:
     """Write the module as one ONNX file, weights inside, and return its path.
 
@@ -42,6 +43,8 @@ def export_onnx(
             timing only (`hwnas.export.quantize.prepared`).
         whole: the file takes and gives float32 at every precision. Otherwise its ends are in its own precision: an
             operator that is timed alone has no conversions around it, because it has none inside a network.
+        activations: `unsigned` or `signed` integers of an int8 file: x86 has instructions for the one, ARM for the
+            other.
 
     Raises:
         ConfigError: an unknown precision, or one that a network with such inputs has not.
@@ -68,7 +71,7 @@ def export_onnx(
             dynamic_axes={name: {0: "batch"} for name in (*taken, *given)} if dynamic else None,
         )
         if precision == "int8":
-            quantize_onnx(draft, batches, whole=whole)
+            quantize_onnx(draft, batches, whole=whole, signed=activations == "signed")
         elif precision == "fp16":
             halve_onnx(draft, whole=whole)
     return path

@@ -18,13 +18,13 @@ FLOAT_NODES = f"/{FRONT}."
 """Part of the names of nodes that compute on raw inputs before a network."""
 
 
-def quantize_onnx(path: Path, batches: Sequence[Images], *, whole: bool) -> None:
+def quantize_onnx(path: Path, batches: Sequence[Images], *, whole: bool, signed: bool = False) -> None:
     """Quantise the float file in place: quantise-dequantise pairs, which ONNX Runtime fuses into integer operators.
 
-    Activations are unsigned and weights signed, one scale a channel. Measured on a Xeon with VNNI, whose instruction
-    multiplies unsigned by signed bytes: signed activations leave residual additions and products in floats (1.1 to 11
-    times as long), and unsigned weights take up to 2.3 times as long. `whole` keeps float inputs and outputs; otherwise
-    the file begins and ends with integers, as an operator inside a network does.
+    Activations are unsigned unless `signed`, and weights signed, one scale a channel. Measured on a Xeon with VNNI,
+    whose instruction multiplies unsigned by signed bytes: signed activations leave residual additions and products in
+    floats (1.1 to 11 times as long), and unsigned weights take up to 2.3 times as long. `whole` keeps float inputs and
+    outputs; otherwise the file begins and ends with integers, as an operator inside a network does.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
@@ -46,7 +46,7 @@ def quantize_onnx(path: Path, batches: Sequence[Images], *, whole: bool) -> None
             Reader(model.graph.input[0].name),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            activation_type=QuantType.QUInt8,
+            activation_type=QuantType.QInt8 if signed else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=_in_floats(model),
             extra_options={"ForceQuantizeNoInputCheck": True},  # a pooling that comes first is quantised as well

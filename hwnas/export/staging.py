@@ -23,7 +23,7 @@ MODEL_SUFFIXES = frozenset(file_format.suffix for file_format in FORMATS.own.val
 DRAFT = re.compile(r"\.(?P<name>.+)\.\d+\.(part|tmp)")
 """The name of a file that was being written; earlier versions ended it with `tmp`."""
 COMPANION = re.compile(
-    rf"(?:{STEM})\.(safetensors|architecture\.json|py)|README\.md|predict\.py|selftest\.npz|bundle\.sig|"
+    rf"(?:{STEM})\.(safetensors|architecture\.json|py|head\.npz)|README\.md|(predict|adapt)\.py|selftest\.npz|bundle\.sig|"
     r"requirements-[a-z-]+\.txt|plot-[a-z-]+\.svg"
 )
 """Names of files that a bundle has beside its model files and its manifest, and of its signature."""

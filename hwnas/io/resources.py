@@ -48,6 +48,7 @@ def find_file(name: str | Path, folder: Folder, base: Path | None = None) -> Pat
         ConfigError: there is no such file; it lists the paths that were tried and the near names.
     """
     looked = list(dict.fromkeys(_candidates(Path(name).expanduser(), folder, base)))
+    _check_kind(looked[0], folder)
     for path in looked:
         if path.is_file():
             return path
@@ -72,6 +73,25 @@ def find_file(name: str | Path, folder: Folder, base: Path | None = None) -> Pat
         if others
         else "Correct the name, or give the path of a file of your own",
     )
+
+
+def _check_kind(path: Path, folder: Folder) -> None:
+    """Raise ConfigError for a file or folder that hwnas wrote for another purpose."""
+    where = folder.replace("_", " ")
+    if (path / "manifest.json").is_file():
+        raise ConfigError(
+            f"`{path}` is a bundle, which `hwnas export` wrote",
+            where=where,
+            allowed="The run that it belongs to is named, such as runs/my_search",
+            do=f"Name the run: {path.resolve().parents[1]}",
+        )
+    if path.suffix == _SUFFIX["latency_tables"] != _SUFFIX[folder] and path.is_file():
+        raise ConfigError(
+            f"`{path}` is a latency table",
+            where=where,
+            allowed=f"A {_SUFFIX[folder]} file is read here",
+            do=f"Look at a table with `hwnas bench lint {path}`, or price a network: `hwnas cost SPACE --table {path}`",
+        )
 
 
 def _candidates(name: Path, folder: Folder, base: Path | None) -> Iterator[Path]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
-from hwnas.errors import ConfigError, did_you_mean
+from hwnas.errors import ConfigError, did_you_mean, nearest
 
 
 class StrictModel(BaseModel):
@@ -92,8 +92,10 @@ def _explained(model: type[StrictModel], raw: Any, error: ValidationError, where
     }  # a union tells of each member
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] in ("extra_forbidden", "invalid_key"):
-        known = did_you_mean(name, _model_at(model, trail[:-1]).known_keys())
-        return ConfigError(f"unknown key `{name}`{more}", where=at, allowed=known, do="Correct or remove it")
+        here = _model_at(model, trail[:-1]).known_keys()
+        above = None if nearest(name, here) else nearest(name, model.known_keys())
+        do = f"Correct or remove it; `{above}` stands at the top" if above else "Correct or remove it"
+        return ConfigError(f"unknown key `{name}`{more}", where=at, allowed=did_you_mean(name, here), do=do)
     if first["type"] == "missing":
         keys = ", ".join(_model_at(model, trail[:-1]).model_fields)
         return ConfigError(f"the key `{name}` is missing{more}", where=at, allowed=f"Keys here: {keys}", do="Add it")

@@ -173,5 +173,6 @@ class Rows:
             f"{missing} of {requested} operators have no row, first {kind} {knobs} at {input_text(shape)}",
             where=str(self.source),
             allowed="A network's latency is known when each of its operators was measured",
-            do=f"Run `{self._bench}`, which measures the missing rows only, or ask for `missing: estimate`",
+            do=f"Run `{self._bench}`, which measures the missing rows only, or have them inferred: "
+            "`--missing estimate`; in an experiment, `missing: estimate` of the set-up",
         )

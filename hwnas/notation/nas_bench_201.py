@@ -76,10 +76,17 @@ def _edge(operation: str, channels: int, shape: Shape) -> Mapping[str, int]:
 @cache
 def _counts(operator: Operator, shape: Shape) -> Mapping[str, int]:
     from hwnas.ops.costs import operator_costs
-    from hwnas.ops.torchstat import torchstat_flops
+    from hwnas.ops.count_cache import counted_once
 
     costs = operator_costs(operator, shape)
-    return {"params": costs.params, "macs": costs.macs, "flops": torchstat_flops(operator.module(), shape)}
+    (flops,) = counted_once("torchstat", operator, shape, _torchstat)
+    return {"params": costs.params, "macs": costs.macs, "flops": flops}
+
+
+def _torchstat(operator: Operator, shape: Shape) -> tuple[int]:
+    from hwnas.ops.torchstat import torchstat_flops
+
+    return (torchstat_flops(operator.module(), shape),)
 
 
 def _operations(raw: Any, where: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ depth, and lists without its entries leave it at the largest kernel and expansio
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -47,14 +48,26 @@ def _lists(space: Space) -> Lists:
 def as_written(raw: Any, links: Iterable[tuple[Operator, Shape]]) -> dict[str, int]:
     """Return the counts of once-for-all's own counter: it sums MACs by layer in float32, which rounds above 2^24."""
     from hwnas.ops.costs import operator_costs
-    from hwnas.ops.layermacs import layer_macs
 
     params, macs = 0, np.float32(0)
     for link in links:
         params += operator_costs(*link).params
-        for layer in layer_macs(*link):
+        for layer in _layers(*link):
             macs += np.float32(layer)
     return {"params": params, "macs": int(macs)}
+
+
+@cache
+def _layers(operator: Operator, shape: Shape) -> tuple[int, ...]:
+    from hwnas.ops.count_cache import counted_once
+
+    return counted_once("layer_macs", operator, shape, _count_layers)
+
+
+def _count_layers(operator: Operator, shape: Shape) -> tuple[int, ...]:
+    from hwnas.ops.layermacs import layer_macs
+
+    return layer_macs(operator, shape)
 
 
 OFA = Notation(read, write, as_written)

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 def small(*size: int) -> nn.Parameter:
@@ -105,3 +106,52 @@ class Attention(nn.Module):
     def _by_head(self, x: Tensor) -> Tensor:
         """(N, tokens, heads * width) to (N * heads, tokens, width)."""
         return torch.unflatten(x, 2, (self.heads, -1)).transpose(1, 2).flatten(0, 1)
+
+
+class Embedding(nn.Module):
+    """A convolution of the patch's size and stride, the class token, learned positions."""
+
+    def __init__(self, channels: int, width: int, patch: int, grid: int) -> None:
+        super().__init__()
+        self.grid = grid
+        self.conv = nn.Conv2d(channels, width, patch, patch)
+        self.class_token = small(width)
+        self.position = small(width, 1 + grid * grid)
+
+    def forward(self, images: Tensor) -> Tensor:
+        patches = self.conv(images)
+        if tuple(patches.shape[2:]) != (self.grid, self.grid):
+            raise ValueError(f"{' x '.join(map(str, patches.shape[2:]))} patches where `grid` is {self.grid}")
+        tokens = functional.pad(patches.flatten(2).transpose(1, 2), (0, 0, 1, 0))
+        first = functional.pad(self.class_token[None], (0, 0, 0, self.grid * self.grid))
+        return (tokens + (self.position.transpose(0, 1) + first)).transpose(1, 2)
+
+
+class EncoderLayer(nn.Module):
+    """Attention and two linear layers, normalised before. Shape: (N, width, tokens) to the same."""
+
+    def __init__(self, attention: nn.Module, expand: nn.Linear, act: nn.Module, reduce: nn.Linear) -> None:
+        super().__init__()
+        self.attention_norm, self.attention = nn.LayerNorm(expand.in_features), attention
+        self.mlp_norm, self.expand, self.act, self.reduce = nn.LayerNorm(expand.in_features), expand, act, reduce
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.transpose(1, 2)
+        x = x + self.attention(self.attention_norm(x))
+        x = x + self.reduce(self.act(self.expand(self.mlp_norm(x))))
+        return x.transpose(1, 2)
+
+
+class TokenHead(nn.Module):
+    """Normalisation, pooling, a linear layer. Shape: (N, width, tokens) to (N, classes)."""
+
+    def __init__(self, width: int, classes: int, pool: str) -> None:
+        super().__init__()
+        self.pool = pool
+        self.norm = nn.LayerNorm(width)
+        self.linear = linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = self.norm(x[:, :, 0]) if self.pool == "class" else self.norm(x.transpose(1, 2))[:, 1:].mean(1)
+        out: Tensor = self.linear(pooled)
+        return out

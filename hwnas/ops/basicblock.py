@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from torch import nn
-
-from hwnas.ops.layers import Residual, conv_norm, with_bias
 from hwnas.ops.operator import Operator
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -27,6 +27,10 @@ class BasicBlock(Operator):
     bias: bool = False
 
     def module(self) -> nn.Module:
+        from torch import nn
+
+        from hwnas.ops.layers import Residual, conv_norm, with_bias
+
         width, act = self.out_channels, self.activation
         body = nn.Sequential(
             OrderedDict(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from torch import nn
-
-from hwnas.ops.layers import Residual, conv_norm
 from hwnas.ops.operator import Operator, make_divisible
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -26,6 +26,10 @@ class Bottleneck(Operator):
     activation: str = "relu"
 
     def module(self) -> nn.Module:
+        from torch import nn
+
+        from hwnas.ops.layers import Residual, conv_norm
+
         hidden = make_divisible(round(self.out_channels * self.expand))
         body = nn.Sequential(
             OrderedDict(
@@ -37,6 +41,10 @@ class Bottleneck(Operator):
         return Residual(body, self._shortcut(), self.activation)
 
     def _shortcut(self) -> nn.Module | None:
+        from torch import nn
+
+        from hwnas.ops.layers import conv_norm
+
         if self.stride == 1 and self.in_channels == self.out_channels:
             return None
         layers: OrderedDict[str, nn.Module] = OrderedDict()

@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, cast, final
-
-from torch import Tensor, nn
-from torch.nn import functional
+from typing import TYPE_CHECKING, ClassVar, cast, final
 
 from hwnas.cell import EDGES, KNOBS, OPERATIONS, live, traits
 from hwnas.errors import SpaceError, did_you_mean
-from hwnas.ops.layers import conv_norm
 from hwnas.ops.operator import Operator
 
-_MODULES: Mapping[str, Callable[[int], nn.Module]] = {
-    "skip_connect": lambda channels: nn.Identity(),
-    "avg_pool_3x3": lambda channels: nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False),
-    "nor_conv_1x1": lambda channels: conv_norm(channels, channels, 1),
-    "nor_conv_3x3": lambda channels: conv_norm(channels, channels, 3),
-}
-_BEHIND_RELU = ("nor_conv_1x1", "nor_conv_3x3")
-
-
-class _Cell(nn.Module):
-    """Edges as children, `edge_<node>_<source>` holding its operation under the operation's name."""
-
-    def __init__(self, channels: int, operations: Mapping[tuple[int, int], str]) -> None:
-        super().__init__()
-        self.operations = dict(operations)
-        for (node, source), operation in operations.items():
-            edge = nn.Sequential(OrderedDict({operation: _MODULES[operation](channels)}))
-            self.add_module(f"edge_{node}_{source}", edge)
-
-    def forward(self, x: Tensor) -> Tensor:
-        nodes, positive = {0: x}, dict[int, Tensor]()
-        for (node, source), operation in self.operations.items():
-            entering = nodes[source]
-            if operation in _BEHIND_RELU:  # one ReLU for all convolutions of a node, not in place: others read the node
-                if source not in positive:
-                    positive[source] = functional.relu(entering)
-                entering = positive[source]
-            term = self.get_submodule(f"edge_{node}_{source}")(entering)
-            nodes[node] = nodes[node] + term if node in nodes else term
-        return nodes[3] if 3 in nodes else x * 0
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -83,6 +50,8 @@ class Cell(Operator):
         return traits(self.operations)
 
     def module(self) -> nn.Module:
+        from hwnas.ops.layers import CellGraph
+
         for knob, operation in zip(KNOBS, self.operations, strict=True):
             if operation not in OPERATIONS:
                 raise self._error(f"`{knob}` is `{operation}`", did_you_mean(str(operation), OPERATIONS))
@@ -90,7 +59,7 @@ class Cell(Operator):
             widths = f"{self.in_channels} channels enter and {self.out_channels} leave"
             raise self._error(widths, "A cell keeps its width; an operator before it changes it")
         edges = zip(EDGES, live(self.operations), strict=True)
-        return _Cell(self.in_channels, {edge: operation for edge, operation in edges if operation != "none"})
+        return CellGraph(self.in_channels, {edge: operation for edge, operation in edges if operation != "none"})
 
     @classmethod
     def holders(cls, operators: Sequence[Operator]) -> Iterable[Operator]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from torch import nn
-
-from hwnas.ops.layers import AnyRank, activation, conv_norm
 from hwnas.ops.operator import Operator
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -27,6 +27,10 @@ class Classifier(Operator):
     dropout: float = 0.0
 
     def module(self) -> nn.Module:
+        from torch import nn
+
+        from hwnas.ops.layers import AnyRank, activation, conv_norm
+
         width = self.in_channels
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         if self.features:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from torch import nn
-
-from hwnas.ops.layers import conv_norm
 from hwnas.ops.operator import Operator
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -21,6 +21,8 @@ class Conv1d(Operator):
     activation: str = "relu"
 
     def module(self) -> nn.Module:
+        from hwnas.ops.layers import conv_norm
+
         return conv_norm(
             self.in_channels, self.out_channels, self.kernel, stride=self.stride, act=self.activation, axes=1
         )

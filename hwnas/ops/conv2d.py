@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from torch import nn
-
-from hwnas.ops.layers import normalized
 from hwnas.ops.operator import Operator, check_whole
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -31,6 +31,10 @@ class Conv2d(Operator):
         check_whole(self, kernel_height=1, kernel_width=1, stride=1)
 
     def module(self) -> nn.Module:
+        from torch import nn
+
+        from hwnas.ops.layers import normalized
+
         kernel = self.kernel_height, self.kernel_width
         padding = (self.kernel_height - 1) // 2, (self.kernel_width - 1) // 2
         layers: OrderedDict[str, nn.Module] = OrderedDict()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from torch import nn
-
-from hwnas.ops.layers import Residual, conv_norm
 from hwnas.ops.operator import Operator
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -25,6 +25,10 @@ class DeepStem(Operator):
     activation: str = "relu"
 
     def module(self) -> nn.Module:
+        from torch import nn
+
+        from hwnas.ops.layers import Residual, conv_norm
+
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         layers["first"] = conv_norm(self.in_channels, self.hidden, 3, stride=2, act=self.activation)
         if self.residual:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from torch import Tensor, nn
+from hwnas.ops.operator import Operator, check_upsampling, check_whole
 
-from hwnas.ops.layers import Upsample, as_image, check_upsampling, conv_norm
-from hwnas.ops.operator import Operator, check_whole
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -31,24 +31,7 @@ class DenseHead(Operator):
         check_upsampling(self)
 
     def module(self) -> nn.Module:
-        return _Dense(self)
+        from hwnas.ops.layers import DenseOutputs, Upsample
 
-
-class _Dense(nn.Module):
-    def __init__(self, operator: DenseHead) -> None:
-        super().__init__()
-        width = operator.features or operator.in_channels
-        if operator.features:
-            self.features = conv_norm(operator.in_channels, width, act=operator.activation)
-        self.linear = nn.Conv2d(width, operator.out_channels, 1)
-        self.upsample = Upsample(operator.scale, operator.mode)
-
-    def forward(self, x: Tensor) -> Tensor:
-        image = as_image(x)
-        if hasattr(self, "features"):
-            image = self.features(image)
-        outputs = self.linear(image)
-        for _ in range(4 - x.ndim):
-            outputs = outputs.squeeze(-1)
-        out: Tensor = self.upsample(outputs)
-        return out
+        upsample = Upsample(self.scale, self.mode)
+        return DenseOutputs(self.in_channels, self.out_channels, self.features, self.activation, upsample)

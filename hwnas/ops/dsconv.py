@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from torch import nn
-
-from hwnas.ops.layers import separable, with_bias
 from hwnas.ops.operator import Operator
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -26,6 +26,8 @@ class DSConv(Operator):
     bias: bool = False
 
     def module(self) -> nn.Module:
+        from hwnas.ops.layers import separable, with_bias
+
         module = separable(
             self.in_channels, self.out_channels, self.kernel, stride=self.stride, act=self.activation, axes=2
         )

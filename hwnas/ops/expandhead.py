@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
-
-from torch import nn
+from typing import TYPE_CHECKING, final
 
 from hwnas.ops.classifier import Classifier
 from hwnas.ops.operator import Operator
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from torch import nn
-
-from hwnas.ops.layers import Residual, Shuffle, conv_norm
 from hwnas.ops.operator import Operator
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -28,6 +28,10 @@ class FBConv(Operator):
     activation: str = "relu"
 
     def module(self) -> nn.Module:
+        from torch import nn
+
+        from hwnas.ops.layers import Residual, Shuffle, conv_norm
+
         hidden, act = self.in_channels * self.expand, self.activation
         prefix = "group_" if self.groups > 1 else ""
         layers: OrderedDict[str, nn.Module] = OrderedDict()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hwnas.errors import SpaceError, did_you_mean
-from hwnas.ops.operator import Operator, check_whole, make_divisible
+from hwnas.ops.operator import make_divisible
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -83,9 +83,6 @@ def as_image(x: Tensor) -> Tensor:
     return x
 
 
-UPSAMPLING_MODES = ("nearest", "linear")
-
-
 class Upsample(nn.Module):
     """A signal or an image made `scale` times as long along each axis; linearly means bilinearly of images."""
 
@@ -101,19 +98,6 @@ class Upsample(nn.Module):
             return functional.interpolate(x, scale_factor=factor, mode="nearest")
         mode = "linear" if x.ndim == 3 else "bilinear"
         return functional.interpolate(x, scale_factor=factor, mode=mode, align_corners=False)
-
-
-def check_upsampling(operator: Operator) -> None:
-    """Raise SpaceError if the operator's `scale` or `mode` is not one that `Upsample` knows."""
-    check_whole(operator, scale=1)
-    mode = operator.knobs["mode"]
-    if mode not in UPSAMPLING_MODES:
-        raise SpaceError(
-            f"unknown mode `{mode}`",
-            where=f"{operator.kind}: `mode`",
-            allowed=did_you_mean(str(mode), UPSAMPLING_MODES),
-            do="Use a known mode",
-        )
 
 
 class SqueezeExcite(nn.Module):
@@ -192,3 +176,98 @@ def inverted(
         layers["se"] = SqueezeExcite(hidden)
     layers["project"] = conv_norm(hidden, out_channels)
     return nn.Sequential(layers)
+
+
+class Recurrence(nn.Module):
+    """The gate and the candidate of `mingru`, and its states. Shape: (N, inputs, length) to (N, width, length)."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.gate = nn.Conv1d(inputs, width, 1)
+        self.candidate = conv_norm(inputs, width, axes=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = torch.sigmoid(self.gate(x))
+        return scan(gate * -1 + 1, gate * self.candidate(x))  # a difference would have no integer kernel
+
+
+def scan(keep: Tensor, add: Tensor) -> Tensor:
+    """Return h of h[t] = keep[t] h[t - 1] + add[t] along the last axis, where h[-1] is 0 (Hillis and Steele 1986).
+
+    After each round a step holds the sum over twice as many steps up to it.
+    """
+    length, reach = add.shape[-1], 1
+    while reach < length:
+        add = add + keep * functional.pad(add[..., :-reach], (reach, 0))
+        reach *= 2
+        if reach < length:
+            keep = keep * functional.pad(keep[..., : -(reach // 2)], (reach // 2, 0))
+    return add
+
+
+class FlatPositions(nn.Flatten):
+    """Flattening of inputs that have so many positions."""
+
+    def __init__(self, channels: int, positions: int) -> None:
+        super().__init__()
+        self.width, self.positions = channels * positions, positions
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = x.flatten(1)
+        if out.shape[1] != self.width:
+            axes = " x ".join(map(str, x.shape[2:])) or "no further axis"
+            raise ValueError(f"each channel has {axes} where `positions` is {self.positions}")
+        return out
+
+
+class DenseOutputs(nn.Module):
+    """A linear layer at each place, behind `features` channels if there are any, then upsampling."""
+
+    def __init__(self, in_channels: int, out_channels: int, features: int, act: str, upsample: Upsample) -> None:
+        super().__init__()
+        if features:
+            self.features = conv_norm(in_channels, features, act=act)
+        self.linear = nn.Conv2d(features or in_channels, out_channels, 1)
+        self.upsample = upsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        image = as_image(x)
+        if hasattr(self, "features"):
+            image = self.features(image)
+        outputs = self.linear(image)
+        for _ in range(4 - x.ndim):
+            outputs = outputs.squeeze(-1)
+        out: Tensor = self.upsample(outputs)
+        return out
+
+
+_EDGE_MODULES: Mapping[str, Callable[[int], nn.Module]] = {
+    "skip_connect": lambda channels: nn.Identity(),
+    "avg_pool_3x3": lambda channels: nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False),
+    "nor_conv_1x1": lambda channels: conv_norm(channels, channels, 1),
+    "nor_conv_3x3": lambda channels: conv_norm(channels, channels, 3),
+}
+_BEHIND_RELU = ("nor_conv_1x1", "nor_conv_3x3")
+
+
+class CellGraph(nn.Module):
+    """Edges as children, `edge_<node>_<source>` holding its operation under the operation's name."""
+
+    def __init__(self, channels: int, operations: Mapping[tuple[int, int], str]) -> None:
+        super().__init__()
+        self.operations = dict(operations)
+        for (node, source), operation in operations.items():
+            edge = nn.Sequential(OrderedDict({operation: _EDGE_MODULES[operation](channels)}))
+            self.add_module(f"edge_{node}_{source}", edge)
+
+    def forward(self, x: Tensor) -> Tensor:
+        nodes, positive = {0: x}, dict[int, Tensor]()
+        for (node, source), operation in self.operations.items():
+            entering = nodes[source]
+            if operation in _BEHIND_RELU:  # one ReLU for all convolutions of a node, not in place: others read the node
+                if source not in positive:
+                    positive[source] = functional.relu(entering)
+                entering = positive[source]
+            term = self.get_submodule(f"edge_{node}_{source}")(entering)
+            nodes[node] = nodes[node] + term if node in nodes else term
+        return nodes[3] if 3 in nodes else x * 0

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import final
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.functional import conv1d
+from typing import TYPE_CHECKING, final
 
 from hwnas.errors import SpaceError
+from hwnas.ops.mel import filters
 from hwnas.ops.operator import Operator, check_whole
 
-FLOOR = 1e-6
-"""Power that is added before the logarithm."""
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -55,6 +50,8 @@ class LogMel(Operator):
         return self.high_hz or self.rate / 2
 
     def module(self) -> nn.Module:
+        from hwnas.ops.spectrogram import Spectrogram
+
         return Spectrogram(
             self.in_channels,
             self.rate,
@@ -89,49 +86,3 @@ def filter_fault(rate: int, mels: int, window_ms: float, hop_ms: float, low_hz: 
 def _is_finite(value: object) -> bool:
     """Return True for a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-class Spectrogram(nn.Module):
-    """Framing, Hann window and Fourier transform as one convolution; bands; logarithm. Shape: (N, C, samples)."""
-
-    def __init__(
-        self,
-        channels: int,
-        rate: int,
-        mels: int,
-        *,
-        window_ms: float,
-        hop_ms: float,
-        band: tuple[float, float],
-        flat: bool = False,
-    ) -> None:
-        super().__init__()
-        window = round(rate * window_ms / 1000)
-        self.channels, self.flat, self.hop = channels, flat, round(rate * hop_ms / 1000)
-        bands = filters(rate, window, mels, band)
-        used = np.flatnonzero(bands.sum(1))
-        hann = 0.5 - 0.5 * np.cos(2 * math.pi * np.arange(window) / window)
-        angles = 2 * math.pi * (used[:, None] * np.arange(window) % window) / window
-        waves = np.concatenate([np.cos(angles), np.sin(angles)]) * hann
-        self.lines = len(used)
-        tables = {"waves": np.tile(waves[:, None], (channels, 1, 1)), "bands": bands[used]}
-        for name, values in tables.items():
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        assert isinstance(self.waves, Tensor)
-        assert isinstance(self.bands, Tensor)
-        parts = conv1d(x, self.waves, stride=self.hop, groups=self.channels)
-        power = torch.unflatten(parts.square(), 1, (self.channels, 2, self.lines)).sum(2)
-        spectrum = torch.log(torch.matmul(power.transpose(2, 3), self.bands) + FLOOR)
-        return spectrum.transpose(2, 3).flatten(1, 2) if self.flat else spectrum
-
-
-def filters(rate: int, window: int, mels: int, band: tuple[float, float]) -> NDArray[np.float64]:
-    """Return (lines, mels): triangles whose corners are equally far apart on the mel scale of HTK."""
-    low, high = (2595 * math.log10(1 + edge / 700) for edge in band)
-    corners = 700 * (10 ** (np.linspace(low, high, mels + 2) / 2595) - 1)
-    lines = np.arange(window // 2 + 1)[:, None] * (rate / window)
-    rising = (lines - corners[:-2]) / (corners[1:-1] - corners[:-2])
-    falling = (corners[2:] - lines) / (corners[2:] - corners[1:-1])
-    return np.minimum(rising, falling).clip(min=0)

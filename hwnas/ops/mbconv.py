@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from torch import nn
-
-from hwnas.ops.layers import Residual, inverted
 from hwnas.ops.operator import Operator
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -28,6 +28,10 @@ class MBConv(Operator):
     activation: str = "relu"
 
     def module(self) -> nn.Module:
+        from torch import nn
+
+        from hwnas.ops.layers import Residual, inverted
+
         body = inverted(
             self.in_channels,
             self.out_channels,

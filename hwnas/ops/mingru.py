@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
-from hwnas.ops.layers import conv_norm
 from hwnas.ops.operator import Operator
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -24,29 +22,6 @@ class MinGRU(Operator):
     """
 
     def module(self) -> nn.Module:
-        return _Recurrence(self.in_channels, self.out_channels)
+        from hwnas.ops.layers import Recurrence
 
-
-class _Recurrence(nn.Module):
-    def __init__(self, inputs: int, width: int) -> None:
-        super().__init__()
-        self.gate = nn.Conv1d(inputs, width, 1)
-        self.candidate = conv_norm(inputs, width, axes=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate = torch.sigmoid(self.gate(x))
-        return scan(gate * -1 + 1, gate * self.candidate(x))  # a difference would have no integer kernel
-
-
-def scan(keep: Tensor, add: Tensor) -> Tensor:
-    """Return h of h[t] = keep[t] h[t - 1] + add[t] along the last axis, where h[-1] is 0 (Hillis and Steele 1986).
-
-    After each round a step holds the sum over twice as many steps up to it.
-    """
-    length, reach = add.shape[-1], 1
-    while reach < length:
-        add = add + keep * functional.pad(add[..., :-reach], (reach, 0))
-        reach *= 2
-        if reach < length:
-            keep = keep * functional.pad(keep[..., : -(reach // 2)], (reach // 2, 0))
-    return add
+        return Recurrence(self.in_channels, self.out_channels)

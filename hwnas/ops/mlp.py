@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from torch import Tensor, nn
-
-from hwnas.ops.layers import activation
 from hwnas.ops.operator import Operator, check_whole
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -31,7 +31,11 @@ class MLP(Operator):
         check_whole(self, positions=1)
 
     def module(self) -> nn.Module:
-        layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=_Flatten(self.in_channels, self.positions))
+        from torch import nn
+
+        from hwnas.ops.layers import FlatPositions, activation
+
+        layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=FlatPositions(self.in_channels, self.positions))
         layers["linear"] = nn.Linear(self.in_channels * self.positions, self.out_channels, self.bias or not self.norm)
         if self.norm:
             layers["norm"] = nn.BatchNorm1d(self.out_channels)
@@ -39,18 +43,3 @@ class MLP(Operator):
         if self.dropout:
             layers["dropout"] = nn.Dropout(self.dropout)
         return nn.Sequential(layers)
-
-
-class _Flatten(nn.Flatten):
-    """Flattening of inputs that have so many positions."""
-
-    def __init__(self, channels: int, positions: int) -> None:
-        super().__init__()
-        self.width, self.positions = channels * positions, positions
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = x.flatten(1)
-        if out.shape[1] != self.width:
-            axes = " x ".join(map(str, x.shape[2:])) or "no further axis"
-            raise ValueError(f"each channel has {axes} where `positions` is {self.positions}")
-        return out

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hwnas.errors import SpaceError
+from hwnas.errors import SpaceError, did_you_mean
 from hwnas.registry import SourceFile, calling, load_source, source_of
 from hwnas.tasks.ends import Shape as Shape
 
 if TYPE_CHECKING:
     from torch import nn
 
+UPSAMPLING_MODES = ("nearest", "linear")
 WIDTH_KNOBS = ("in_channels", "out_channels")
 """Knobs that say how wide an operator is, not what it does."""
 
@@ -136,6 +137,19 @@ def check_whole(operator: Operator, **least: int) -> None:
                 allowed=f"`{name}` is a whole number from {smallest} on",
                 do="Correct it",
             )
+
+
+def check_upsampling(operator: Operator) -> None:
+    """Raise SpaceError if the operator's `scale` or `mode` is not one that `Upsample` knows."""
+    check_whole(operator, scale=1)
+    mode = operator.knobs["mode"]
+    if mode not in UPSAMPLING_MODES:
+        raise SpaceError(
+            f"unknown mode `{mode}`",
+            where=f"{operator.kind}: `mode`",
+            allowed=did_you_mean(str(mode), UPSAMPLING_MODES),
+            do="Use a known mode",
+        )
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from torch import nn
-
-from hwnas.ops.layers import activation
 from hwnas.ops.operator import Operator
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -20,6 +20,10 @@ class Readout(Operator):
     activation: str = "relu"
 
     def module(self) -> nn.Module:
+        from torch import nn
+
+        from hwnas.ops.layers import activation
+
         return nn.Sequential(
             OrderedDict(
                 norm=nn.BatchNorm2d(self.in_channels),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from torch import nn
-
-from hwnas.ops.layers import Residual, activation, conv_norm
 from hwnas.ops.operator import Operator
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -21,6 +21,10 @@ class Reduction(Operator):
     activation: str = "relu"
 
     def module(self) -> nn.Module:
+        from torch import nn
+
+        from hwnas.ops.layers import Residual, activation, conv_norm
+
         body = nn.Sequential(
             OrderedDict(
                 act_a=activation(self.activation),

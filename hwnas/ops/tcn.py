@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from torch import nn
-
-from hwnas.ops.layers import Residual, conv_norm, normalized
 from hwnas.ops.operator import Operator, check_whole
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -32,6 +32,10 @@ class TCN(Operator):
         check_whole(self, kernel=1, dilation=1)
 
     def module(self) -> nn.Module:
+        from torch import nn
+
+        from hwnas.ops.layers import Residual, conv_norm, normalized
+
         beyond = (self.kernel - 1) * self.dilation
         before = beyond if self.causal else beyond // 2
         layers: OrderedDict[str, nn.Module] = OrderedDict()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, final
 
 from hwnas.errors import SpaceError, did_you_mean
-from hwnas.ops.attention import linear
 from hwnas.ops.operator import Operator
+
+if TYPE_CHECKING:
+    from torch import nn
 
 POOLS = ("class", "mean")
 
@@ -34,19 +34,6 @@ class TokenClassifier(Operator):
             )
 
     def module(self) -> nn.Module:
+        from hwnas.ops.attention import TokenHead
+
         return TokenHead(self.in_channels, self.out_channels, self.pool)
-
-
-class TokenHead(nn.Module):
-    """Normalisation, pooling, a linear layer. Shape: (N, width, tokens) to (N, classes)."""
-
-    def __init__(self, width: int, classes: int, pool: str) -> None:
-        super().__init__()
-        self.pool = pool
-        self.norm = nn.LayerNorm(width)
-        self.linear = linear(width, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        pooled = self.norm(x[:, :, 0]) if self.pool == "class" else self.norm(x.transpose(1, 2))[:, 1:].mean(1)
-        out: Tensor = self.linear(pooled)
-        return out

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, final
 
 from hwnas.errors import SpaceError
-from hwnas.ops.attention import Attention, linear
-from hwnas.ops.layers import activation
 from hwnas.ops.operator import Operator, check_whole
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -56,6 +55,9 @@ class Transformer(Operator):
             )
 
     def module(self) -> nn.Module:
+        from hwnas.ops.attention import Attention, EncoderLayer, linear
+        from hwnas.ops.layers import activation
+
         width, hidden = self.out_channels, int(self.out_channels * self.mlp_ratio)
         return EncoderLayer(
             Attention(width, self.heads, self.head_width or width // self.heads, self.relative),
@@ -63,18 +65,3 @@ class Transformer(Operator):
             activation(self.activation),
             linear(hidden, width),
         )
-
-
-class EncoderLayer(nn.Module):
-    """Attention and two linear layers, normalised before. Shape: (N, width, tokens) to the same."""
-
-    def __init__(self, attention: nn.Module, expand: nn.Linear, act: nn.Module, reduce: nn.Linear) -> None:
-        super().__init__()
-        self.attention_norm, self.attention = nn.LayerNorm(expand.in_features), attention
-        self.mlp_norm, self.expand, self.act, self.reduce = nn.LayerNorm(expand.in_features), expand, act, reduce
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.transpose(1, 2)
-        x = x + self.attention(self.attention_norm(x))
-        x = x + self.reduce(self.act(self.expand(self.mlp_norm(x))))
-        return x.transpose(1, 2)

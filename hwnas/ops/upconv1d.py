@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from torch import nn
+from hwnas.ops.operator import Operator, check_upsampling
 
-from hwnas.ops.layers import Upsample, check_upsampling, conv_norm
-from hwnas.ops.operator import Operator
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @final
@@ -29,5 +29,9 @@ class UpConv1d(Operator):
         check_upsampling(self)
 
     def module(self) -> nn.Module:
+        from torch import nn
+
+        from hwnas.ops.layers import Upsample, conv_norm
+
         conv = conv_norm(self.in_channels, self.out_channels, self.kernel, act=self.activation, axes=1)
         return nn.Sequential(OrderedDict(upsample=Upsample(self.scale, self.mode), **dict(conv.named_children())))

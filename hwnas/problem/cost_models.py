@@ -16,14 +16,16 @@ from hwnas.measure.table_file import content_of
 from hwnas.measure.table_lines import read_header, without_seals
 from hwnas.network import Network, known_operators
 from hwnas.pareto import Limit, Objective, Scores
-from hwnas.quantities import LATENCY, Quantity
+from hwnas.quantities import LATENCY, Metric, Quantity, shown_as
 from hwnas.registry import imported
 from hwnas.runtimes import Setup
+from hwnas.runtimes.setup import saturates_int8
 from hwnas.search.evaluate import Scorer
+from hwnas.search.precision import split_candidate
 from hwnas.space import Architecture
 from hwnas.words import counted
 from hwnas.workspace.measuring.remote_bench import board_table
-from hwnas.workspace.measuring.setups import declared_setup, requested_setup, table_of
+from hwnas.workspace.measuring.setups import declared_setup, int8_scheme, requested_setup, table_of
 from hwnas.workspace.workspace import Workspace
 
 
@@ -85,7 +87,7 @@ def load_cost_models(run: Workspace) -> dict[str, CostModels]:
     Raises:
         TableError: a table is missing, damaged or of another set-up.
     """
-    names = dict.fromkeys(tier.setup for tier in run.experiment.tiers.values())
+    names = dict.fromkeys(setup for tier in run.experiment.tiers for setup in run.experiment.setups_of(tier).values())
     return {name: load_cost_model(run, name) for name in names if run.objectives.needs_table(name)}
 
 
@@ -163,14 +165,42 @@ def _priced(run: Workspace, name: str, table: LatencyTable) -> CostModels:
 
 def cost_metric_scorers(run: Workspace, tier: str, cost_models: Mapping[str, CostModels]) -> dict[str, Scorer]:
     """Return scorers that need no training, by metric; of a live tier those that need no device, and without a model of
-    the set-up those that need no table."""
+    the set-up those that need no table. Where the tier lists precisions, they score candidates, and architectures by
+    the precision that is best for them."""
+    parts = {
+        precision: network_scorers(run, tier, setup, cost_models)
+        for precision, setup in run.experiment.setups_of(tier).items()
+    }
+    if run.experiment.tiers[tier].precision is None:
+        return next(iter(parts.values()))
+    shared = [metric for metric in next(iter(parts.values())) if all(metric in one for one in parts.values())]
+    return {metric: _of_candidate({p: one[metric] for p, one in parts.items()}, metric) for metric in shared}
+
+
+def _of_candidate(parts: Mapping[str, Scorer], metric: str) -> Scorer:
+    """Return a scorer of candidates from those of the precisions."""
+    best = min if shown_as(Metric.parse(metric).quantity).goal == "min" else max
+
+    def score(candidate: Architecture) -> float:
+        architecture, precision = split_candidate(candidate)
+        if precision is None:
+            return best(one(architecture) for one in parts.values())
+        return parts[precision](architecture)
+
+    return score
+
+
+def network_scorers(
+    run: Workspace, tier: str, runs_on: str, cost_models: Mapping[str, CostModels]
+) -> dict[str, Scorer]:
+    """Return the scorers of a tier's networks on one of its set-ups; metrics have the name of the tier's own."""
     setup = run.experiment.tiers[tier].setup
-    price = None if run.objectives.is_live(tier) or run.objectives.is_published(tier) else cost_models.get(setup)
+    price = None if run.objectives.is_live(tier) or run.objectives.is_published(tier) else cost_models.get(runs_on)
     scorers: dict[str, Scorer] = {}
     for quantity in run.objectives.quantities(setup):
         metric = str(quantity.metric(setup))
         if quantity.is_derived:
-            known = declared_setup(run.experiment.setups[setup]) if price is None else price.table.setup
+            known = declared_setup(run.experiment.setups[runs_on]) if price is None else price.table.setup
             scorers[metric] = _derived(run, quantity, known)
         elif quantity is LATENCY:
             scorers |= _latencies(run, tier, price)
@@ -242,18 +272,36 @@ def notices(run: Workspace, cost_models: Mapping[str, CostModels]) -> list[str]:
     for name, tier in run.experiment.tiers.items():
         if run.objectives.is_published(name):
             lines.append(f"{name}: latencies are published, {run.published.latencies(tier.setup).description}")
-        if tier.setup not in cost_models:
-            continue
-        model, confidence = cost_models[tier.setup].model, tier.limits.latency_quantile
-        table = cost_models[tier.setup].table
-        if slowed := throttled(table):
-            lines.append(f"{name}: the table of `{tier.setup}`: {counted(len(table.rows), 'row')}{slowed}")
-        if confidence is not None and model.posterior is None:
-            lines.append(
-                f"{name}: the table of `{tier.setup}` holds under {FEWEST_CHECKS} whole networks, so the limit's "
-                f"confidence of {confidence:g} rests on the spread of the rows alone, not on how far their sum is off"
-            )
+        for setup in run.experiment.setups_of(name).values():
+            if (notice := saturation_notice(run, setup)) is not None:
+                lines.append(f"{name}: {notice}")
+            if setup in cost_models:
+                lines += _table_notices(name, setup, cost_models[setup], tier.limits.latency_quantile)
     return lines
+
+
+def _table_notices(name: str, setup: str, price: CostModels, confidence: float | None) -> list[str]:
+    """Return notices on a table that a tier is searched with."""
+    lines = []
+    if slowed := throttled(price.table):
+        lines.append(f"{name}: the table of `{setup}`: {counted(len(price.table.rows), 'row')}{slowed}")
+    if confidence is not None and price.model.posterior is None:
+        lines.append(
+            f"{name}: the table of `{setup}` holds under {FEWEST_CHECKS} whole networks, so the limit's "
+            f"confidence of {confidence:g} rests on the spread of the rows alone, not on how far their sum is off"
+        )
+    return lines
+
+
+def saturation_notice(run: Workspace, setup: str) -> str | None:
+    """Return a warning of int8 files with unsigned activations on this machine, if it has no instruction for them."""
+    config = run.experiment.setups[setup]
+    if config.precision != "int8" or config.host or int8_scheme(config) != "u8s8" or not saturates_int8():
+        return None
+    return (
+        f"`{setup}` multiplies unsigned by signed bytes on a processor without VNNI: sums of two products may "
+        f"saturate, and networks lose more than simulated. Compare `activations: signed` in `setups.{setup}`"
+    )
 
 
 def latency_origin(model: LatencyModel, network: Network) -> str:

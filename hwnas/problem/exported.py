@@ -12,6 +12,7 @@ from hwnas.problem.fronts.conditions import OF_RUN, OF_TIER, conditions_in
 from hwnas.problem.fronts.loading import LoadedFront
 from hwnas.problem.studies import study_evaluations
 from hwnas.search.nearest import Nearest, nearest
+from hwnas.search.precision import candidate_label
 from hwnas.workspace.workspace import Workspace
 
 OF_SETUP = ("runtime", "threads", "batch", "precision", "accelerator")
@@ -69,10 +70,10 @@ def exported_under(run: Workspace, front: LoadedFront, manifest: Mapping[str, An
 def _nearest(run: Workspace, front: LoadedFront) -> Nearest | None:
     """Return the network that came nearest to the limits of an empty front."""
     if front.points:
-        return nearest(((p.architecture.key, p.final) for p in front.points), front.tier)
+        return nearest(((p.name, p.final) for p in front.points), front.tier)
     evaluations = front.evaluations
     if not evaluations and front.conditions is not None and front.halving is None:
         evaluations = study_evaluations(run, front.tier.name, front.conditions.study)
     elif not evaluations and front.halving is not None:
         evaluations = front.halving.top_rung.evaluations
-    return nearest(((e.architecture.key, e.scores) for e in evaluations if e.failed is None), front.tier)
+    return nearest(((candidate_label(e.architecture), e.scores) for e in evaluations if e.failed is None), front.tier)

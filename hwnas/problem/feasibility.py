@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hwnas.cost_ranges import Range, extent_of
 from hwnas.errors import ConfigError, NoScore, TableError
+from hwnas.latency.model import LatencyModel
 from hwnas.latency.population import predict_many_ms
 from hwnas.pareto import Limit
 from hwnas.population import SUMS
@@ -151,7 +152,7 @@ def feasible(
     """
     run, cost_models, reasons = open_run(reference, runs=runs), dict[str, CostModels](), dict[str, str]()
     sample = Sample.drawn(run, networks, seed)
-    for setup in dict.fromkeys(tier.setup for tier in run.experiment.tiers.values()):
+    for setup in dict.fromkeys(one for tier in run.experiment.tiers for one in run.experiment.setups_of(tier).values()):
         if not run.objectives.needs_table(setup):
             continue
         if not run.paths.table(setup).exists():
@@ -196,10 +197,11 @@ def check_limits(run: Workspace, cost_models: Mapping[str, CostModels]) -> None:
     """
     sample = Sample.drawn(run, QUICK, 0)
     for name, config in run.experiment.tiers.items():
-        if config.setup in cost_models and not run.objectives.is_live(name):
-            _check_known(name, config.quantities, cost_models[config.setup])
-        if config.setup in cost_models:
-            predict_many_ms(cost_models[config.setup].model, sample.codebook, sample.codes)  # a missing row is told now
+        for setup in run.experiment.setups_of(name).values():
+            if setup in cost_models and not run.objectives.is_live(name):
+                _check_known(name, config.quantities, cost_models[setup])
+            if setup in cost_models:
+                predict_many_ms(cost_models[setup].model, sample.codebook, sample.codes)  # a missing row is told now
         raise_if_infeasible(_judged(run, name, cost_models, {}, sample))
 
 
@@ -229,13 +231,12 @@ class SampledCosts:
 def _judged(
     run: Workspace, name: str, cost_models: Mapping[str, CostModels], reasons: Mapping[str, str], sample: Sample
 ) -> Feasible:
-    tier, config = run.objectives.tier(name), run.experiment.tiers[name]
+    tier, setups = run.objectives.tier(name), run.experiment.setups_of(name).values()
     scorers = cost_metric_scorers(run, name, cost_models)
     latency = run.objectives.latency(name)
-    seen = {
-        limit.metric: _seen(run, limit.metric, latency, cost_models.get(config.setup), scorers, sample)
-        for limit in tier.limits
-    }
+    models = [cost_models[one].model for one in setups if one in cost_models]
+    models = models if len(models) == len(setups) else []
+    seen = {limit.metric: _seen(run, limit.metric, latency, models, scorers, sample) for limit in tier.limits}
     reaches = tuple(
         LimitReport(limit, unjudged=_unjudged(run, name, limit, reasons))
         if (sampled := seen[limit.metric]) is None
@@ -247,14 +248,20 @@ def _judged(
 
 
 def _seen(
-    run: Workspace, metric: str, latency: str, price: CostModels | None, scorers: Mapping[str, Scorer], sample: Sample
+    run: Workspace,
+    metric: str,
+    latency: str,
+    models: Sequence[LatencyModel],
+    scorers: Mapping[str, Scorer],
+    sample: Sample,
 ) -> SampledCosts | None:
-    """Return a metric of the sample; None if it is not known."""
+    """Return a metric of the sample; None if it is not known. Latencies are those in the fastest precision."""
     everywhere = np.ones(len(sample.codes), dtype=np.bool_)
     if metric in sample.costs:
         return SampledCosts(sample.costs[metric], everywhere)
-    if metric == latency and price is not None:
-        return SampledCosts(predict_many_ms(price.model, sample.codebook, sample.codes), everywhere)
+    if metric == latency and models:
+        each = [predict_many_ms(model, sample.codebook, sample.codes) for model in models]
+        return SampledCosts(np.minimum.reduce(each), everywhere)
     scorer = scorers.get(metric)
     if metric == run.accuracy and run.experiment.accuracy.source == "table":
         from hwnas.problem.accuracy import accuracy_of

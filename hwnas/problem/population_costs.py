@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hwnas.errors import ConfigError, NoScore
 from hwnas.latency.population import predict_many_ms, upper_many_ms
 from hwnas.population import Codebook, Codes, population_cost
-from hwnas.problem.cost_models import CostModels, cost_metric_scorers
+from hwnas.problem.cost_models import CostModels, network_scorers
 from hwnas.quantities import LATENCY, Quantity
 from hwnas.search.evaluate import Scorer
 from hwnas.search.samplers import needs_guide
@@ -29,17 +29,20 @@ def make_surrogate_spec(run: Workspace, name: str, cost_models: Mapping[str, Cos
     Raises:
         ConfigError: candidates are timed during the search, so that their latency is not known.
     """
+    from hwnas.search.precision.coded import with_precisions
     from hwnas.search.surrogate import Acquisition, candidates_of
 
     if not needs_guide(run.experiment.sampler_of(name)):
         return None
     reject_live_tier(run, name)
     tier, quality = run.objectives.tier(name), run.objectives.tier(name).quality
-    known = cost_functions(run, name, cost_models)
+    known, candidates = candidate_costs(run, name, cost_models), candidates_of(run.codebook)
+    if precisions := run.experiment.tiers[name].precision:
+        candidates = with_precisions(candidates, precisions)
     good = "most" if quality.goal == "min" else "least"
     bounds = [quality.cost(one.bound) for one in tier.limits if (one.metric, one.side) == (quality.metric, good)]
     return Acquisition(
-        candidates_of(run.codebook),
+        candidates,
         [_low_is_good(known[cost.metric], cost.goal == "max") for cost in tier.costs],
         limits=[
             (_low_is_good(known[one.metric], one.side == "least"), -one.bound if one.side == "least" else one.bound)
@@ -66,19 +69,35 @@ def reject_live_tier(run: Workspace, name: str) -> None:
         )
 
 
-def cost_functions(run: Workspace, name: str, cost_models: Mapping[str, CostModels]) -> dict[str, PerNetwork]:
+def candidate_costs(run: Workspace, name: str, cost_models: Mapping[str, CostModels]) -> dict[str, PerNetwork]:
+    """Return known costs of what a tier's search proposes: networks, or networks in precisions."""
+    if run.experiment.tiers[name].precision is None:
+        return cost_functions(run, name, cost_models)
+    from hwnas.search.precision.coded import by_precision
+
+    setups = run.experiment.setups_of(name).values()
+    parts = [cost_functions(run, name, cost_models, runs_on=setup) for setup in setups]
+    shared = [metric for metric in parts[0] if all(metric in part for part in parts)]
+    return {metric: by_precision([part[metric] for part in parts]) for metric in shared}
+
+
+def cost_functions(
+    run: Workspace, name: str, cost_models: Mapping[str, CostModels], *, runs_on: str | None = None
+) -> dict[str, PerNetwork]:
     """Return known costs by metric, without training: of all networks at once where a quantity can be, others one by
-    one. A value is NaN where there is none."""
+    one. A value is NaN where there is none. Networks run on the tier's set-up, or on another one of its precisions."""
     codebook, setup = run.codebook, run.experiment.tiers[name].setup
+    runs_on = runs_on or setup
     functions = {
-        metric: _one_by_one(codebook, scorer) for metric, scorer in cost_metric_scorers(run, name, cost_models).items()
+        metric: _one_by_one(codebook, scorer)
+        for metric, scorer in network_scorers(run, name, runs_on, cost_models).items()
     }
     for quantity in run.objectives.quantities(setup):
         if (many := population_function(codebook, quantity)) is not None:
             functions[str(quantity.metric(setup))] = many
     if run.objectives.is_published(name):
         return functions
-    model, confidence = cost_models[setup].model, run.experiment.tiers[name].limits.latency_quantile
+    model, confidence = cost_models[runs_on].model, run.experiment.tiers[name].limits.latency_quantile
     functions[str(LATENCY.metric(setup))] = lambda codes: predict_many_ms(model, codebook, codes)
     if confidence is not None:
         surely = str(LATENCY.metric(setup, confidence))

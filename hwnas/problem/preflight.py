@@ -8,6 +8,7 @@ from hwnas.problem.population_costs import reject_live_tier
 from hwnas.problem.warm_start import initial_architectures
 from hwnas.registry import optional
 from hwnas.search.storage.backends import open_storage
+from hwnas.workspace.training.search_logs import check_log_packages
 from hwnas.workspace.training.supernets import recipe_of, torch_device
 from hwnas.workspace.workspace import Workspace
 
@@ -53,8 +54,7 @@ def _search(run: Workspace, *, storage: bool) -> None:
         open_storage(config.storage)
     if config.runner == "ray":
         optional("ray.tune", extra="ray", why="search.runner: ray")
-    if config.tensorboard:
-        optional("tensorboardX", extra="tensorboard", why="search.tensorboard: true")
+    check_log_packages(config.tensorboard, config.mlflow)
 
 
 def _export(run: Workspace) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hwnas.accuracy import AccuracySource
@@ -15,8 +15,13 @@ from hwnas.problem.live import live_before
 from hwnas.search.evaluate import Evaluation, Scorer
 from hwnas.search.fronts import FrontPoint
 from hwnas.search.nearest import Nearest, nearest
+from hwnas.search.precision import candidate_label, candidate_of
 from hwnas.search.score_store import Score, ScoreStore
+from hwnas.space import Architecture
 from hwnas.workspace.workspace import Workspace
+
+LOWER = " precision="
+"""Part of the producer of accuracies in a lower precision; before it stands that of the same networks in fp32."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class Answer:
 
     def nearest(self, tier: Tier) -> Nearest | None:
         """Return the network that breaks the limits least, if none is within them."""
-        return None if self.points else nearest(((e.architecture.key, e.scores) for e in self.evaluations), tier)
+        known = ((candidate_label(one.architecture), one.scores) for one in self.evaluations)
+        return None if self.points else nearest(known, tier)
 
 
 def answer(
@@ -59,7 +65,7 @@ def answer(
     """
     name, accuracy = tier.name, tier.quality.metric
     latency = run.objectives.latency(name)
-    scores, left_out = _stored(run, accuracy, producer)
+    candidates, producer, left_out = _candidates(run, accuracy, producer, run.experiment.tiers[name].precision)
     scorers = cost_metric_scorers(run, name, cost_models)
     if run.objectives.is_live(name):
         scorers[latency] = live_before(run, name)
@@ -70,19 +76,26 @@ def answer(
             allowed=did_you_mean(untold[0], [*scorers, accuracy]),
             do="Leave the limit out, or name a set-up of the experiment whose table holds it",
         )
-    evaluations = tuple(one for score in scores if (one := _evaluation(score, scorers, tier)) is not None)
-    errors = {score.architecture.key: score.error for score in scores if score.error is not None}
+    evaluations = tuple(one for pair in candidates if (one := _evaluation(*pair, scorers, tier)) is not None)
+    errors = {candidate.key: score.error for candidate, score in candidates if score.error is not None}
+    paired = {candidate.key: score.paired for candidate, score in candidates}
     points = [
-        replace(point, origin={**point.origin, latency: origin_of_latency(run, name, cost_models, point.architecture)})
+        replace(
+            point,
+            paired=paired[point.candidate.key],
+            origin={**point.origin, latency: origin_of_latency(run, name, cost_models, point)},
+        )
         for point in estimated_front(run, tier, evaluations, errors, origins_of(run, tier, source.origin))
     ]
-    return Answer(tuple(points), evaluations, scores[0].producer, len(scores), left_out)
+    return Answer(tuple(points), evaluations, producer, len(candidates), left_out)
 
 
-def _stored(run: Workspace, accuracy: str, producer: str | None) -> tuple[list[Score], int]:
-    """Return the accuracies of the producer, else of the one that scored last, and the number of those of others."""
+def _stored(run: Workspace, accuracy: str, producer: str | None, *, lower: bool = False) -> tuple[list[Score], int]:
+    """Return the accuracies of the producer, else of the one that scored last, and the number of those of others;
+    those in a `lower` precision of the same networks, or those in fp32."""
     store = ScoreStore.open(run.folder / "scores.jsonl")
     known = [score for score in store.scores if score.metric == accuracy and score.value is not None]
+    known = [score for score in known if (LOWER in score.producer) is lower]
     if not known:
         raise RunError(
             f"no `{accuracy}` is stored",
@@ -90,7 +103,9 @@ def _stored(run: Workspace, accuracy: str, producer: str | None) -> tuple[list[S
             allowed="A run is solved again from what it scored",
             do=f"Run `{run.command('search')}` first",
         )
-    producer = producer or max(known, key=lambda score: score.at).producer
+    ours = [score for score in known if producer is None or score.producer.partition(LOWER)[0] == producer]
+    if ours and (lower or producer is None):
+        producer = max(ours, key=lambda score: score.at).producer
     chosen = [score for score in known if score.producer == producer]
     if not chosen:
         raise RunError(
@@ -102,12 +117,28 @@ def _stored(run: Workspace, accuracy: str, producer: str | None) -> tuple[list[S
     return chosen, len(known) - len(chosen)
 
 
-def _evaluation(score: Score, scorers: Mapping[str, Scorer], tier: Tier) -> Evaluation | None:
+def _candidates(
+    run: Workspace, accuracy: str, producer: str | None, precisions: Sequence[str] | None
+) -> tuple[list[tuple[Architecture, Score]], str, int]:
+    """Return candidates with their stored accuracies, the producer of those in fp32, and how many others there are."""
+    if precisions is None:
+        scores, left_out = _stored(run, accuracy, producer)
+        return [(score.architecture, score) for score in scores], scores[0].producer, left_out
+    chosen = list[tuple[Architecture, Score]]()
+    others = 0
+    for precision in precisions:
+        scores, left_out = _stored(run, accuracy, producer, lower=precision != "fp32")
+        chosen += [(candidate_of(score.architecture, precision), score) for score in scores]
+        producer, others = producer or scores[0].producer.partition(LOWER)[0], others + left_out
+    return chosen, str(producer), others
+
+
+def _evaluation(candidate: Architecture, score: Score, scorers: Mapping[str, Scorer], tier: Tier) -> Evaluation | None:
     parts: list[Objective | Limit] = [*tier.objectives, *tier.limits]
     wanted, cheap = {part.metric for part in parts}, dict[str, float]()
     for metric, scorer in scorers.items():
         try:
-            cheap[metric] = float(scorer(score.architecture))
+            cheap[metric] = float(scorer(candidate))
         except NoScore:
             return None
         except TableError:  # of a file's size, which is not estimated
@@ -115,4 +146,4 @@ def _evaluation(score: Score, scorers: Mapping[str, Scorer], tier: Tier) -> Eval
                 raise
     assert score.value is not None
     scores = {**cheap, score.metric: score.value}
-    return Evaluation(score.architecture, scores, tier.broken(scores))
+    return Evaluation(candidate, scores, tier.broken(scores))

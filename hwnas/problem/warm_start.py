@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from hwnas.accuracy import Accuracy
+from hwnas.accuracy.by_precision import producers_of
 from hwnas.config import ZeroCostInitConfig
 from hwnas.errors import ConfigError, SpaceError
 from hwnas.network import lower
@@ -16,6 +17,7 @@ from hwnas.problem.zero_cost import ProxyColumn, ScoringTarget, make_proxy_colum
 from hwnas.quantities import Metric
 from hwnas.search.evaluate import standard_error_of
 from hwnas.search.fronts import read_front
+from hwnas.search.precision import stored_as
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study
 from hwnas.search.successive_halving import sample_initial
@@ -71,17 +73,18 @@ def restore_scores(run: Workspace, study: Study, store: ScoreStore, accuracy: Ac
     if run.experiment.search.storage is not None:
         return 0  # others may have told them, whose stores are elsewhere
     lost = [
-        (evaluation, evaluation.scores[run.accuracy])
+        (evaluation, architecture, producer)
         for evaluation in study.evaluations
-        if run.accuracy in evaluation.scores
-        and store.get(evaluation.architecture, run.accuracy, accuracy.producer) is None
+        for architecture, producer in [stored_as(evaluation.architecture, producers_of(accuracy))]
+        if run.accuracy in evaluation.scores and store.get(architecture, run.accuracy, producer) is None
     ]
-    for evaluation, value in lost:
+    for evaluation, architecture, producer in lost:
+        value = evaluation.scores[run.accuracy]
         store.record(
-            evaluation.architecture,
+            architecture,
             run.accuracy,
             value,
-            producer=accuracy.producer,
+            producer=producer,
             elapsed_s=evaluation.elapsed_s,
             error=standard_error_of(accuracy, value),
         )

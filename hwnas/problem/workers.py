@@ -9,14 +9,17 @@ from functools import partial
 from pathlib import Path
 
 from hwnas.accuracy import Accuracy
+from hwnas.accuracy.by_precision import producers_of
 from hwnas.errors import HostAway
 from hwnas.problem.accuracy import accuracy_of
 from hwnas.problem.cost_models import CostModels, cost_metric_scorers, load_cost_models
 from hwnas.problem.live import live_times
 from hwnas.problem.pairs.problem import PairProblem
+from hwnas.problem.precision.tier import tier_accuracy
 from hwnas.problem.warm_start import restore_scores
 from hwnas.report import units
 from hwnas.search.evaluate import Evaluation, Scorer, evaluate
+from hwnas.search.precision import Producers
 from hwnas.search.progress import Finished, Progress
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study
@@ -24,8 +27,8 @@ from hwnas.search.workers.score_cache import ScoreBuffer
 from hwnas.space import Architecture
 from hwnas.words import counted
 from hwnas.workspace.progress import NullReporter, Reporter
+from hwnas.workspace.training.search_logs import search_logs
 from hwnas.workspace.training.supernets import supernet_of
-from hwnas.workspace.training.tensorboard_log import tensorboard
 from hwnas.workspace.workspace import Workspace, open_run
 
 
@@ -37,7 +40,7 @@ class SearchJob:
     name: str
     study: Study
     scorers: Mapping[str, Scorer]
-    producers: Mapping[str, str]
+    producers: Producers
     store: ScoreStore
     trials: int
 
@@ -86,9 +89,10 @@ def search_on_ray(job: SearchJob, show: Callable[[Progress], None]) -> Finished:
 def _scoring(folder: str, tier: str) -> Callable[[Architecture, ScoreBuffer], Evaluation]:
     """Return the function that an actor scores with."""
     run = open_run(Path(folder))
-    proxy = accuracy_of(run, supernet_of(run, NullReporter()))
+    trained = supernet_of(run, NullReporter())
+    proxy = tier_accuracy(run, tier, trained, accuracy_of(run, trained))
     scorers = scorers_of(run, tier, proxy, load_cost_models(run), NullReporter())
-    wanted, producers = run.objectives.tier(tier), {run.accuracy: proxy.producer}
+    wanted, producers = run.objectives.tier(tier), {run.accuracy: producers_of(proxy)}
     return lambda architecture, ledger: evaluate(architecture, scorers, wanted, ledger, producers)
 
 
@@ -106,7 +110,7 @@ def run_study(job: SearchJob, proxy: Accuracy, reporter: Reporter) -> tuple[Fini
         reporter.info(notice)
     if lost := restore_scores(run, study, job.store, proxy):
         reporter.info(f"{name}: {lost:,} accuracies that the store had lost are put back from the study")
-    with reporter.bar(f"searching {name}") as bar, tensorboard(run, name) as log:
+    with reporter.bar(f"searching {name}") as bar, search_logs(run, name) as log:
 
         def show(progress: Progress) -> None:
             best = "" if progress.best is None else f", best {run.units.scored(run.accuracy, progress.best)}"

@@ -13,6 +13,8 @@ from hwnas.predictors.importances import Importances
 from hwnas.quantities import Metric, Quantity
 from hwnas.ranks import first_equals
 from hwnas.report import units
+from hwnas.report.networks.facts import OperatorFacts
+from hwnas.report.plans.winners import PlannedLink
 from hwnas.report.units import Units
 from hwnas.search.fronts import ShrunkenEstimate
 from hwnas.tasks import Task
@@ -134,6 +136,8 @@ class FrontPointFacts:
     picks: tuple[str, ...] = ()
     description: tuple[str, ...] = ()
     """One line for each stage or operator."""
+    operators: tuple[OperatorFacts, ...] = ()
+    """The same with what each adds to the predicted latency, where a table predicts it; empty otherwise."""
     test_accuracy: float | None = None
     params: int | None = None
     macs: int | None = None
@@ -146,6 +150,23 @@ class FrontPointFacts:
     """The standard error of the accuracy, in its unit."""
     estimate: ShrunkenEstimate | None = None
     """The accuracy, shrunken towards what similar networks reach; None where it is exact."""
+    precision: str | None = None
+    """Precision that the search chose for it; None where a tier lists none."""
+    paired: Mapping[str, Any] | None = None
+    """Comparison with itself in fp32, as `PairedCounts.entry` has it, of a network in a lower precision."""
+
+    @property
+    def name(self) -> str:
+        """The key, with the precision if it has one: unique on a front."""
+        return self.key if self.precision is None else f"{self.key} in {self.precision}"
+
+    @property
+    def loss(self) -> str:
+        """The change by the lower precision with its 95 % interval, such as `−0.30 (−0.78 to +0.21) points`."""
+        if self.paired is None:
+            return ""
+        change, low, high = (f"{100 * float(self.paired[key]):+.2f}" for key in ("difference", "low", "high"))
+        return f"{change} ({low} to {high}) points".replace("-", "\N{MINUS SIGN}")
 
     @property
     def estimated_accuracy(self) -> float | None:
@@ -295,7 +316,9 @@ class TierFacts:
         sign = 1 if self.accuracy.goal == "max" else -1
         values = [sign * point.scores[self.accuracy.metric] for point in ordered]
         near = first_equals(values, [point.accuracy_error for point in ordered])
-        return {point.key: ordered[index].key for point, index in zip(ordered, near, strict=True) if index is not None}
+        return {
+            point.name: ordered[index].name for point, index in zip(ordered, near, strict=True) if index is not None
+        }
 
     def picked(self, pick: str) -> FrontPointFacts | None:
         """The front's network of that pick."""
@@ -304,7 +327,7 @@ class TierFacts:
     @property
     def errors(self) -> LatencyErrors | None:
         """Predicted against measured over the front; None if nothing was re-timed."""
-        errors = {p.key: abs(p.error_percent) for p in self.front if p.error_percent is not None}
+        errors = {p.name: abs(p.error_percent) for p in self.front if p.error_percent is not None}
         if not errors:
             return None
         worst = max(errors, key=errors.__getitem__)
@@ -331,6 +354,7 @@ class ReportFacts:
     versions: Mapping[str, str] = field(default_factory=dict)
     elapsed: Mapping[str, float] = field(default_factory=dict)
     """Seconds by stage, in order."""
+    plans: tuple[PlannedLink, ...] = ()
 
 
 def require_finite(facts: ReportFacts) -> None:

@@ -13,6 +13,7 @@ from hwnas.report.document import brand, document, footer, section_links
 from hwnas.report.facts import CostFacts, ReportFacts, TierFacts, TrainingFacts, require_finite
 from hwnas.report.markup import Child, Html, el, join
 from hwnas.report.parts import legend, origin, pairs, plot, section
+from hwnas.report.plans.winners import winners_section
 from hwnas.report.tiers import agreement_card, files_card, networks_card, tier_card
 from hwnas.words import counted
 
@@ -72,12 +73,13 @@ def _sections(facts: ReportFacts) -> dict[str, Html]:
             "grid",
             "The front was timed again, each network as a whole; on the dotted line a prediction is exact.",
         ),
+        "Plans": winners_section(facts.plans),
         "Networks": _section_of(
             "Networks",
             "Networks on the fronts",
             cards[networks_card],
             "stack",
-            "Picks come first. A header sorts its column; a network opens to show its layers.",
+            "Picks come first. A header sorts its column; a network opens to show what each of its operators adds.",
         ),
         "Choices": choices_section(facts),
         "Files": _section_of(

@@ -69,6 +69,7 @@ def front_table(tier: TierFacts) -> Table:
         f"{latency} {unit}",
         f"meas. {unit}",
         *costs,
+        *(["\N{MINUS SIGN} fp32"] if _lower(tier) else []),
         "params",
         *([] if tier.is_estimated else ["MACs"]),
     )
@@ -78,13 +79,17 @@ def front_table(tier: TierFacts) -> Table:
     alike = tier.alike
     for point in tier.ordered:
         table.add_row(
-            *map(Text, _front_row(tier, point, alike=point.key in alike)), style="bold" if point.picks else None
+            *map(Text, _front_row(tier, point, alike=point.name in alike)), style="bold" if point.picks else None
         )
     return table
 
 
 def _tested(tier: TierFacts) -> bool:
     return any(point.test_accuracy is not None for point in tier.front)
+
+
+def _lower(tier: TierFacts) -> bool:
+    return any(point.paired is not None for point in tier.front)
 
 
 def _accuracy_head(tier: TierFacts) -> str:
@@ -99,7 +104,7 @@ def _front_row(tier: TierFacts, point: FrontPointFacts, *, alike: bool) -> list[
     fell = ["fell off"] if point.kept is False else []
     _, times = tier.time_unit
     return [
-        point.key,
+        point.name,
         *(tier.units.scored(score.metric, point.scores.get(score.metric)) for score in tier.passed),
         f"≈ {accuracy}" if alike else accuracy,
         *([tier.units.scored(tier.accuracy.metric, point.estimated_accuracy)] if tier.is_estimated else []),
@@ -110,6 +115,7 @@ def _front_row(tier: TierFacts, point: FrontPointFacts, *, alike: bool) -> list[
             tier.units.scored(metric, {**point.scores, **point.measured}.get(metric))
             for metric in tier.other_objectives
         ),
+        *([point.loss or units.GAP] if _lower(tier) else []),
         units.count(point.params),
         *([] if tier.is_estimated else [units.count(point.macs)]),
         ", ".join([*point.picks, *fell, *(["estimated"] if point.estimated else [])]),

@@ -12,6 +12,7 @@ from hwnas.report.charts.chart import Figure
 from hwnas.report.charts.front_plot import front_figure
 from hwnas.report.facts import FileFacts, FrontPointFacts, Origin, TierFacts
 from hwnas.report.markup import Html, el, join
+from hwnas.report.networks.facts import latency_lines
 from hwnas.report.parts import Header, LegendEntry, TableCell, legend, origin, pairs, plot, table
 
 
@@ -41,8 +42,8 @@ def _key_figures(tier: TierFacts) -> Html:
         "Fastest": tier.picked("fastest") or min(tier.front, key=lambda p: p.scores[latency]),
     }
     rows = []
-    for point in {point.key: point for point in chosen.values() if point is not None}.values():
-        terms = [term for term, one in chosen.items() if one is not None and one.key == point.key]
+    for point in {point.name: point for point in chosen.values() if point is not None}.values():
+        terms = [term for term, one in chosen.items() if one is not None and one.name == point.name]
         rows.append((" · ".join(terms), _figure(tier, point, quick=terms == ["Fastest"])))
     evaluated = el("small", f"of {len(tier.points):,} evaluated")
     rows.append(("On the front", join(f"{len(tier.front)}", evaluated)))
@@ -58,12 +59,14 @@ def _figure(tier: TierFacts, point: FrontPointFacts, *, quick: bool) -> Html:
     lines = [f"{value} {split}".rstrip() for value, split in by_split if value is not None]
     shrunken = [] if point.estimate is None else [f"shrunken estimate {tier.estimate(point)}"]
     lines += shrunken
+    lowered = [f"{point.precision} \N{MINUS SIGN} fp32: {point.loss}"] if point.loss else []
+    lines += lowered
     if quick:
         return join(_large(latency), *(el("small", line) for line in lines), origin(tier.latency.origin))
     large, split = (searched, tier.accuracy.split) if tested is None else (tested, "test")
     under = [f"on {split} {tier.samples}"] if split else []
     under += [f"{searched} {tier.accuracy.split}".rstrip()] if tested is not None else []
-    under += shrunken
+    under += [*shrunken, *lowered]
     tag = tier.accuracy.origin if tested is None else "measured"
     return join(
         _large(large), *(el("small", line) for line in [*under, f"{latency} {tier.latency.origin}"]), origin(tag)
@@ -194,7 +197,7 @@ def networks_card(tier: TierFacts, index: int) -> Html | None:
     ]
     ordered = sorted(tier.ordered, key=lambda point: not point.picks)
     alike = tier.alike
-    rows = [_network_row(tier, point, alike.get(point.key)) for point in ordered]
+    rows = [_network_row(tier, point, alike.get(point.name)) for point in ordered]
     made = table(f"Front networks of {tier.title}", headers, rows)
     note = (
         el(
@@ -229,10 +232,11 @@ def _network_row(tier: TierFacts, point: FrontPointFacts, alike: str | None) -> 
     error_of = partial(tier.units.deviation, tier.accuracy.metric)
     chance = None if point.accuracy_error is None else el("small", f" {error_of(point.accuracy_error)}")
     near = None if alike is None else el("small", f" ≈ {alike}")
+    lowered = el("small", f" {point.precision} \N{MINUS SIGN} fp32: {point.loss}") if point.loss else None
     spread = None if point.measured_spread is None else el("small", f" ±{50 * point.measured_spread:.0f} %")
     return [
-        TableCell(_who(point), f"{'0' if point.picks else '1'} {point.key}"),
-        TableCell(join(tier.units.scored(tier.accuracy.metric, accuracy), chance, near), accuracy),
+        TableCell(_who(tier, point), f"{'0' if point.picks else '1'} {point.name}"),
+        TableCell(join(tier.units.scored(tier.accuracy.metric, accuracy), chance, lowered, near), accuracy),
         *([TableCell(tier.estimate(point), point.estimated_accuracy)] if tier.is_estimated else []),
         *(
             TableCell(tier.units.scored(s.metric, point.scores.get(s.metric)), point.scores.get(s.metric))
@@ -255,13 +259,14 @@ def _network_row(tier: TierFacts, point: FrontPointFacts, alike: str | None) -> 
     ]
 
 
-def _who(point: FrontPointFacts) -> Html:
-    key = el("code", point.key)
+def _who(tier: TierFacts, point: FrontPointFacts) -> Html:
+    key = el("code", point.name)
     fell = el("small", " fell off", class_="bad") if point.kept is False else None
     marks = [el("span", pick, class_="pick") for pick in point.picks]
     if not point.description:
         return join(*marks, key, fell)
-    return el("details", el("summary", *marks, key, fell), el("pre", "\n".join(point.description)))
+    lines = tuple(latency_lines(point.operators, units.setup_line(tier.setup))) or point.description
+    return el("details", el("summary", *marks, key, fell), el("pre", "\n".join(lines)))
 
 
 def files_card(tier: TierFacts, index: int) -> Html | None:

@@ -26,10 +26,13 @@ class Setup:
     """`cpu` or `cuda`; a table without the field is of a CPU."""
     cores: str = ""
     """The cores that are used, `big`, `little` or numbers such as `0,1`; empty, and then left out, if any may be."""
+    activations: str = ""
+    """`signed` if the integers of an int8 file's activations are, where its runtime knows both; empty, and then left
+    out, for the runtime's usual ones: unsigned in ONNX Runtime, signed in TFLite."""
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready form, the inverse of `Setup(**raw)`."""
-        return {name: value for name, value in asdict(self).items() if value or name != "cores"}
+        return {name: value for name, value in asdict(self).items() if value or name not in ("cores", "activations")}
 
     def differences(self, other: Setup) -> list[str]:
         """Return one line for each field in which two set-ups differ."""
@@ -61,3 +64,24 @@ def _board() -> str:
             return file.read().strip("\0 \n")
     except OSError:
         return ""
+
+
+VNNI_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "avx_vnni_int8"})
+"""Flags of processors that multiply unsigned by signed bytes and add up in 32 bits."""
+
+
+def saturates_int8() -> bool:
+    """Return whether sums of products of unsigned and signed bytes may saturate here: on x86 without VNNI."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), None)
+    except OSError:
+        return False
+    return flags is not None and not VNNI_FLAGS & set(flags)
+
+
+def is_arm() -> bool:
+    """Return whether this machine's processor is an ARM one."""
+    return platform.machine().lower().startswith(("arm", "aarch"))

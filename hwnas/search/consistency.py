@@ -17,6 +17,7 @@ from hwnas.io.storage_url import driver_message, storage_url
 from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import read_front, tier_front
+from hwnas.search.precision.candidate import split_candidate
 from hwnas.search.score_store import Score, ScoreStore
 from hwnas.search.storage.backends import probe, quiet, replayed, shown
 from hwnas.search.storage.exclusive import evaluation_of
@@ -170,7 +171,7 @@ def check_store(store: ScoreStore, study: StoredStudy, metric: str, *, whole: bo
             by_key.setdefault(score.architecture.key, []).append(score)
     lost = []
     for trial, evaluation in study.evaluated:
-        value, key = evaluation.scores.get(metric), evaluation.architecture.key
+        value, key = evaluation.scores.get(metric), split_candidate(evaluation.architecture)[0].key
         known = [score.value for score in by_key.get(key, ())]
         if value is not None and not known:
             lost.append(trial.number)
@@ -201,9 +202,9 @@ def check_front(path: Path, studies: Iterable[StoredStudy], tier: Tier, *, cut: 
     except HwnasError as error:
         yield Issue.of(error)
         return
-    shown = {point.architecture.key: dict(point.scores) for point in points}
+    shown = {point.candidate.key: dict(point.scores) for point in points}
     evaluations = [[evaluation for _, evaluation in study.evaluated] for study in studies]
-    of = [{point.architecture.key: dict(point.scores) for point in tier_front(each, tier)} for each in evaluations]
+    of = [{point.candidate.key: dict(point.scores) for point in tier_front(each, tier)} for each in evaluations]
     by_estimates = any(point.estimates for point in points)
     if shown not in of:
         scored = [{e.architecture.key: dict(e.scores) for e in each} for each in evaluations]

@@ -10,8 +10,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from hwnas.errors import ConfigError, HostAway, HwnasError, MissingExtra, TableError, did_you_mean, raised
 from hwnas.pareto import Scores, Tier
-from hwnas.search.score_store import ScoreBook
+from hwnas.search.precision.candidate import Producers, split_candidate, stored_as
+from hwnas.search.score_store import Score, ScoreBook, timestamp
 from hwnas.space import Architecture
+from hwnas.tasks.metrics.paired import PairedCounts
 from hwnas.words import brief
 
 Scorer = Callable[[Architecture], float]
@@ -28,6 +30,19 @@ class HasStandardError(Protocol):
 def standard_error_of(scorer: object, score: float) -> float | None:
     """Return the standard error of a scorer's score; None if the scorer does not know it."""
     return scorer.standard_error(score) if isinstance(scorer, HasStandardError) else None
+
+
+@runtime_checkable
+class HasPairedCounts(Protocol):
+    """A scorer that compares a network in a lower precision with itself in fp32, sample by sample."""
+
+    def paired_counts(self, candidate: Architecture) -> PairedCounts | None:
+        """Return the counts of a candidate that was scored last; None if it was not compared."""
+
+
+def paired_counts_of(scorer: object, candidate: Architecture) -> PairedCounts | None:
+    """Return the paired counts of a scorer's last score; None if it keeps none."""
+    return scorer.paired_counts(candidate) if isinstance(scorer, HasPairedCounts) else None
 
 
 @brief
@@ -54,16 +69,20 @@ class Evaluation:
 def evaluation_rows(evaluations: Iterable[Evaluation], origin: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return a row for each evaluation in order: scores by metric, each with its origin, then choices.
 
+    Where a tier's search chooses precisions, each row has one.
+
     Args:
         evaluations: of a study.
         origin: word for each metric, such as `predicted`.
     """
+    evaluations = tuple(evaluations)
+    networks = [split_candidate(e.architecture) for e in evaluations]
     return [
-        {"trial": number, "key": e.architecture.key}
+        {"trial": number, "key": architecture.key, **({} if precision is None else {"precision": precision})}
         | {name: v for m, score in e.scores.items() for name, v in ((m, score), (f"{m} origin", origin.get(m)))}
         | {"broken": "; ".join(e.broken), "failed": e.failed, "elapsed_s": e.elapsed_s}
-        | e.architecture.columns
-        for number, e in enumerate(evaluations, 1)
+        | architecture.columns
+        for number, (e, (architecture, precision)) in enumerate(zip(evaluations, networks, strict=True), 1)
     ]
 
 
@@ -72,7 +91,7 @@ def evaluate(
     scorers: Mapping[str, Scorer],
     tier: Tier,
     store: ScoreBook | None = None,
-    producers: Mapping[str, str] | None = None,
+    producers: Producers | None = None,
 ) -> Evaluation:
     """Ask the scorers (metric -> function) in order, until one breaks a limit of the tier or fails.
 
@@ -104,18 +123,20 @@ def evaluate(
 
 
 def _stored(
-    scorer: Scorer, architecture: Architecture, metric: str, store: ScoreBook, producer: str
+    scorer: Scorer, candidate: Architecture, metric: str, store: ScoreBook, producer: str | Mapping[str, str]
 ) -> tuple[float | None, str | None]:
+    architecture, producer = stored_as(candidate, producer)
     score = store.get(architecture, metric, producer)
     if score is None:
         started = time.monotonic()
-        value, failed = safe_score(scorer, architecture)
+        value, failed = safe_score(scorer, candidate)
         elapsed_s = time.monotonic() - started
         if value is None:
             score = store.record_failure(architecture, metric, str(failed), producer=producer, elapsed_s=elapsed_s)
         else:
             error = standard_error_of(scorer, value)
-            score = store.record(architecture, metric, value, producer=producer, elapsed_s=elapsed_s, error=error)
+            pairs = paired_counts_of(scorer, candidate)
+            score = store.add(Score(architecture, metric, producer, value, None, elapsed_s, timestamp(), error, pairs))
     return score.value, score.failed
 
 

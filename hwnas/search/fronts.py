@@ -17,8 +17,10 @@ from hwnas.io.regular import read_regular
 from hwnas.pareto import Scores, Tier, costs_of, front, hypervolume, picks, reference_point
 from hwnas.rows import csv_text
 from hwnas.search.evaluate import Evaluation
-from hwnas.search.stored_architecture import architecture_field
+from hwnas.search.precision.candidate import candidate_label, candidate_of, split_candidate
+from hwnas.search.stored_architecture import architecture_field, paired_field
 from hwnas.space import Architecture
+from hwnas.tasks.metrics.paired import PairedCounts
 from hwnas.words import brief
 
 
@@ -51,6 +53,25 @@ class FrontPoint:
     """Standard errors of scores, by metric, where they are known."""
     estimates: Mapping[str, ShrunkenEstimate] = field(default_factory=dict)
     """Shrunken estimates of noisy scores, by metric."""
+    precision: str | None = None
+    """Precision that the search chose for it; None where a tier does not list any."""
+    paired: PairedCounts | None = None
+    """Samples on which it differs from itself in fp32, where that is known."""
+
+    @property
+    def candidate(self) -> Architecture:
+        """The architecture with its precision, as the search proposed it: unique on a front."""
+        return candidate_of(self.architecture, self.precision)
+
+    @property
+    def name(self) -> str:
+        """Key of the architecture, with the precision if it has one."""
+        return candidate_label(self.candidate)
+
+    @property
+    def precision_entry(self) -> dict[str, Any]:
+        """The precision, ready for JSON under the key `precision`; empty where there is none."""
+        return {} if self.precision is None else {"precision": self.precision}
 
     @property
     def final(self) -> dict[str, float]:
@@ -83,15 +104,17 @@ def tier_front(
     rows = {e.architecture.key: e for e in evaluations if e.competes(tier)}
     points = [
         FrontPoint(
-            row.architecture,
+            architecture,
             dict(row.scores),
             dict(origin or {}),
             estimates={metric: known[key]} if key in known else {},
+            precision=precision,
         )
         for key, row in rows.items()
+        for architecture, precision in [split_candidate(row.architecture)]
     ]
     chosen = [points[index] for index in front([point.expected for point in points], tier.objectives)]
-    chosen.sort(key=lambda point: (last.cost(point.expected[last.metric]), point.architecture.key))
+    chosen.sort(key=lambda point: (last.cost(point.expected[last.metric]), point.candidate.key))
     return label_picks(chosen, tier)
 
 
@@ -106,11 +129,11 @@ def label_picks(points: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
 
 
 def rerank_measured(points: Sequence[FrontPoint], tier: Tier, measured: Mapping[str, Scores]) -> list[FrontPoint]:
-    """Return the points with their measured scores (architecture key -> scores), ranked again.
+    """Return the points with their measured scores (key of the candidate -> scores), ranked again.
 
     A point is not kept when, by the measured scores, another one beats it or it breaks a limit.
     """
-    known = [replace(point, measured=dict(measured.get(point.architecture.key, {}))) for point in points]
+    known = [replace(point, measured=dict(measured.get(point.candidate.key, {}))) for point in points]
     fit = [index for index, point in enumerate(known) if not tier.broken(point.final)]
     kept = {fit[position] for position in front([known[index].expected for index in fit], tier.objectives)}
     return label_picks([replace(point, kept=index in kept) for index, point in enumerate(known)], tier)
@@ -217,6 +240,8 @@ def _point(fields: Fields) -> FrontPoint:
         fields.flag("kept") if fields.optional("kept") else None,
         fields.number_map("errors") if fields.optional("errors") else {},
         _estimates(fields.object("estimates")) if fields.optional("estimates") else {},
+        fields.text("precision") if fields.optional("precision") else None,
+        paired_field(fields),
     )
 
 
@@ -228,11 +253,14 @@ def _estimates(fields: Fields) -> dict[str, ShrunkenEstimate]:
 def _as_dict(point: FrontPoint) -> dict[str, Any]:
     after: dict[str, Any] = {"errors": dict(point.errors)} if point.errors else {}
     after |= point.estimates_entry
+    if point.paired is not None:
+        after["paired"] = point.paired.as_dict()
     if point.kept is not None:
         after |= {"measured": dict(point.measured), "kept": point.kept}
     return {
         "key": point.architecture.key,
         "architecture": point.architecture.as_dict(),
+        **point.precision_entry,
         "scores": dict(point.scores),
         "origin": dict(point.origin),
         "picks": list(point.picks),
@@ -246,11 +274,14 @@ def front_rows(points: Iterable[FrontPoint]) -> list[dict[str, Any]]:
 
 
 def _flat(point: FrontPoint) -> dict[str, Any]:
-    row: dict[str, Any] = {"key": point.architecture.key, "picks": " ".join(point.picks), **point.scores}
+    row: dict[str, Any] = {"key": point.architecture.key, **point.precision_entry, "picks": " ".join(point.picks)}
+    row |= point.scores
     row |= {f"{metric} origin": word for metric, word in point.origin.items()}
     row |= {f"{metric} error": value for metric, value in point.errors.items()}
     for metric, estimate in point.estimates.items():
         row |= {f"{metric} estimate": estimate.value, f"{metric} estimate error": estimate.error}
+    if point.paired is not None:
+        row |= point.paired.entry
     if point.kept is not None:
         row |= {f"{metric} measured": value for metric, value in point.measured.items()} | {"kept": point.kept}
     return row | point.architecture.columns

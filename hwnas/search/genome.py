@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 
-from hwnas.space import AnySpace, Architecture, Choice, Value
+from hwnas.space import Architecture, Choice, Suggest, Value
 
 if TYPE_CHECKING:
     from optuna.study import Study as OptunaStudy
@@ -21,6 +21,23 @@ REPEATS = 500
 """Known architectures in a row that end the search: nothing new is in reach."""
 SAMPLED_TRIES = 10
 """Number of them that come from the sampler; from then on the last one is changed, more with every try."""
+
+
+class SearchSpace(Protocol):
+    """Interface of the spaces that studies propose from: all spaces, and those that add genes to one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def choices(self) -> tuple[Choice, ...]: ...
+
+    @property
+    def count(self) -> int: ...
+
+    def sample(self, suggest: Suggest) -> Architecture: ...
+
+    def random(self, rng: random.Random) -> Architecture: ...
 
 
 class SpaceExhausted(Exception):
@@ -35,7 +52,7 @@ class Genome:
     the active genes only: genomes that differ in others are the same architecture.
     """
 
-    def __init__(self, space: AnySpace) -> None:
+    def __init__(self, space: SearchSpace) -> None:
         self.space = space
 
     @cached_property

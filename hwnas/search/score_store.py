@@ -14,8 +14,9 @@ from hwnas.errors import RunError
 from hwnas.io.checksum import sealed, unsealed
 from hwnas.io.fields import FieldError, Fields
 from hwnas.io.jsonl import Lines, append_lines, read_lines
-from hwnas.search.stored_architecture import architecture_field
+from hwnas.search.stored_architecture import architecture_field, paired_field
 from hwnas.space import Architecture
+from hwnas.tasks.metrics.paired import PairedCounts
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Score:
     at: str
     error: float | None = None
     """The standard error of the value, where it is known."""
+    paired: PairedCounts | None = None
+    """Of a network in a lower precision, the samples on which it and itself in fp32 differ."""
 
 
 class ScoreBook(ABC):
@@ -167,6 +170,8 @@ def _record(score: Score) -> dict[str, Any]:
     outcome: dict[str, Any] = {"failed": score.failed} if score.failed is not None else {"value": score.value}
     if score.error is not None:
         outcome["error"] = score.error
+    if score.paired is not None:
+        outcome["paired"] = score.paired.as_dict()
     return sealed(
         {
             "key": score.architecture.key,
@@ -195,6 +200,7 @@ def _score(record: Mapping[str, Any], where: str) -> Score:
             line.number("elapsed_s"),
             line.text("at"),
             line.number("error") if line.optional("error") else None,
+            paired_field(line),
         )
     except FieldError as error:
         raise RunError(

@@ -19,6 +19,7 @@ from hwnas.predictors.model import Floats, Integers
 from hwnas.predictors.warp import Warp
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import ShrunkenEstimate
+from hwnas.search.precision.candidate import split_candidate
 
 FEWEST_NETWORKS = 10
 """Networks from which a prior can be learned."""
@@ -50,10 +51,15 @@ def shrunken(
     if len(keys) < FEWEST_NETWORKS or not spread.any():
         return {}
     features = features_of(codebook)
-    table = features(codebook.encode([scored[key].architecture for key in keys])).astype(float)
+    candidates = [split_candidate(scored[key].architecture) for key in keys]
+    table = features(codebook.encode([architecture for architecture, _ in candidates])).astype(float)
+    groups = features.groups
+    if len(precisions := sorted({str(precision) for _, precision in candidates})) > 1:
+        lower = np.array([[float(precision == one) for one in precisions] for _, precision in candidates])
+        table, groups = np.hstack([table, lower]), np.append(groups, [groups.max() + 1] * len(precisions))
     estimates: dict[str, ShrunkenEstimate] = {}
     for part in np.array_split(np.arange(len(keys)), math.ceil(len(keys) / MOST)):
-        values, deviations = _denoised(table[part], scores[part], spread[part], features.groups)
+        values, deviations = _denoised(table[part], scores[part], spread[part], groups)
         for index, value, deviation in zip(part, values, deviations, strict=True):
             estimates[keys[index]] = ShrunkenEstimate(_rounded(-quality.cost(value)), _rounded(deviation))
     return estimates

@@ -1,9 +1,10 @@
-"""An architecture in a JSON object that hwnas keeps, read strictly."""
+"""An architecture, and counts of a comparison, in a JSON object that hwnas keeps, read strictly."""
 
 from __future__ import annotations
 
 from hwnas.io.fields import FieldError, Fields
 from hwnas.space import Architecture
+from hwnas.tasks.metrics.paired import PairedCounts
 
 
 def architecture_field(fields: Fields) -> Architecture:
@@ -23,3 +24,18 @@ def architecture_field(fields: Fields) -> Architecture:
             f"`{fields.at('key')}` is {fields.text('key')}, that of the architecture is {architecture.key}"
         )
     return architecture
+
+
+def paired_field(fields: Fields) -> PairedCounts | None:
+    """Return the paired counts in the field `paired`; None where there is none.
+
+    Raises:
+        FieldError: it holds something else.
+    """
+    if not fields.optional("paired"):
+        return None
+    inner = fields.object("paired")
+    counts = PairedCounts(inner.integer("lost"), inner.integer("gained"), inner.integer("samples"))
+    if min(counts.lost, counts.gained) < 0 or not 0 < counts.samples >= counts.lost + counts.gained:
+        raise FieldError(f"`{fields.at('paired')}` counts more flips than samples, or fewer than none")
+    return counts

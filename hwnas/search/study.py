@@ -18,7 +18,7 @@ from hwnas.errors import RunError, SpaceError
 from hwnas.rows import frame
 from hwnas.search.evaluate import Evaluation, evaluation_rows
 from hwnas.search.fronts import Archive
-from hwnas.search.genome import Genome, Proposer, SpaceExhausted, trial_seed
+from hwnas.search.genome import Genome, Proposer, SearchSpace, SpaceExhausted, trial_seed
 from hwnas.search.progress import Finished, Progress
 from hwnas.search.samplers import make_sampler
 from hwnas.search.storage.exclusive import (
@@ -33,7 +33,7 @@ from hwnas.search.storage.in_memory import IN_MEMORY, InMemoryStorage
 from hwnas.search.storage.shared import HEARTBEAT_GRACE_S, MAX_DEATHS, SharedStorage, proposal_of
 from hwnas.search.storage.trials import check_trial, finished_trial
 from hwnas.search.study_spec import StudySpec
-from hwnas.space import AnySpace, Architecture
+from hwnas.space import Architecture
 from hwnas.words import brief, counted
 
 if TYPE_CHECKING:
@@ -360,7 +360,7 @@ def open_study(
     return Study(plan, SharedStorage(study, heartbeat_timeout_s) if shared else ExclusiveStorage(study), notices)
 
 
-def _count(space: AnySpace) -> int | None:
+def _count(space: SearchSpace) -> int | None:
     try:
         return space.count
     except SpaceError:

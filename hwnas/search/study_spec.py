@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from hwnas.pareto import Tier
 from hwnas.search.early_stopping import NO_EARLY_STOPPING, EarlyStopping
-from hwnas.space import AnySpace, Architecture
+from hwnas.search.genome import SearchSpace
+from hwnas.space import Architecture
 from hwnas.words import brief
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class StudySpec:
     """Plan of a study. Equal plans try equal architectures in equal order; the number of trials is not part of it."""
 
-    space: AnySpace
+    space: SearchSpace
     tier: Tier
     sampler: str = "nsga2"
     population: int = 20

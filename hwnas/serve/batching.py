@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from hwnas.collaborate.queueing import INLINE_MS
 from hwnas.serve.decode import Array
 from hwnas.serve.metrics import Metrics
 from hwnas.serve.session import Answers, Content
@@ -21,8 +22,6 @@ Outcome = tuple[Answers, int] | Exception
 
 SMOOTHING = 0.1
 """Weight of the newest batch in the mean service time."""
-INLINE_S = 0.0003
-"""Service time below which handing a batch to a thread takes longer than the batch."""
 
 
 class Overloaded(Exception):
@@ -70,7 +69,7 @@ class Batcher:
     """Sessions in threads, with one queue for all.
 
     A session that is free takes up to `batch` requests, as soon as so many wait or the first has waited `wait_s`. One
-    whose batches take less than `INLINE_S` is called in the event loop itself.
+    whose batches take less than `INLINE_MS` is called in the event loop itself.
 
     Args:
         calls: a function for each session.
@@ -102,7 +101,7 @@ class Batcher:
         waiting = _Waiting(content, asyncio.get_running_loop().create_future(), time.perf_counter())
         with self._changed:
             self.check_room()
-            is_fast = self._batch == 1 and self._service_s is not None and self._service_s < INLINE_S
+            is_fast = self._batch == 1 and self._service_s is not None and self._service_s * 1e3 < INLINE_MS
             call = self._free.pop() if is_fast and self._free and not self._queue else None
             if call is None:
                 self._queue.append(waiting)
@@ -111,7 +110,8 @@ class Batcher:
             self._answered([waiting], waiting.since, _called(call, [content]))
             with self._changed:
                 self._free.append(call)
-                self._changed.notify()
+                if self._queue:  # to wake a thread that finds nothing takes as long as a fast network
+                    self._changed.notify()
         return await waiting.answer
 
     async def close(self) -> None:
@@ -139,21 +139,27 @@ class Batcher:
 
     def _work(self) -> None:
         """Take batches and answer them, in a thread, until the queue is empty and closed."""
-        while (taken := self._next_batch()) is not None:
+        ended: float | None = None
+        while (taken := self._next_batch(ended)) is not None:
             call, batch = taken
             begun = time.perf_counter()
             outcome = _called(call, [one.content for one in batch])
+            ended = time.perf_counter()
             with self._changed:
                 self._free.append(call)
             with suppress(RuntimeError):  # the loop was closed, and nobody waits
                 batch[0].answer.get_loop().call_soon_threadsafe(self._answered, batch, begun, outcome)
 
-    def _next_batch(self) -> tuple[Call, list[_Waiting]] | None:
+    def _next_batch(self, ended: float | None) -> tuple[Call, list[_Waiting]] | None:
+        """Return a session and a batch for it; the thread's last one ended at `ended`."""
         with self._changed:
             while True:
                 if self._queue and self._free:
-                    left = self._queue[0].since + self._wait_s - time.perf_counter()
+                    now = time.perf_counter()
+                    left = self._queue[0].since + self._wait_s - now
                     if len(self._queue) >= self._batch or left <= 0 or self._closing:
+                        if ended is not None:
+                            self._metrics.handover.observe(now - ended)
                         batch = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
                         return self._free.pop(), batch
                     self._changed.wait(left)
@@ -161,6 +167,7 @@ class Batcher:
                     return None
                 else:
                     self._changed.wait()
+                ended = None
 
     def _answered(self, batch: Sequence[_Waiting], begun: float, outcome: Outcome) -> None:
         """Hand each request its answer, in the event loop."""

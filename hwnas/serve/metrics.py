@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+HANDOVER_SECONDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01)
 BATCH_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -54,6 +55,8 @@ class Metrics:
     latency: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     waited: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     service: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    handover: Histogram = field(default_factory=lambda: Histogram(HANDOVER_SECONDS))
+    """From the end of a batch to the begin of the next one, where requests waited."""
     batches: Histogram = field(default_factory=lambda: Histogram(BATCH_SIZES))
 
     def text(self, waiting: int) -> str:
@@ -66,6 +69,7 @@ class Metrics:
             "hwnas_request_seconds": self.latency,
             "hwnas_queue_seconds": self.waited,
             "hwnas_service_seconds": self.service,
+            "hwnas_handover_seconds": self.handover,
             "hwnas_batch_requests": self.batches,
         }
         for name, histogram in histograms.items():

@@ -134,13 +134,6 @@ def service_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower())[:LONGEST_NAME].strip("-") or MODEL_NAME
 
 
-def sends_file_input(model: ServedModel) -> bool:
-    """Return whether the plan's own requests can be answered by Triton, which passes tensors on as they are."""
-    form = model.request
-    same = form.dtype == "float32" and form.shape == model.input_shape and model.batch == 1
-    return same and not (form.compression or model.scale or model.preprocessing)
-
-
 def _triton_config(model: ServedModel) -> str:
     import onnx
 

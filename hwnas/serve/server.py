@@ -28,7 +28,37 @@ BACKLOG = 2048
 MOST_FILES = 1 << 16
 SWITCH_S = 0.0005
 """Time after which a session's thread lets the event loop go on; Python's own is ten times as long."""
+HEAD_BEGIN, CONTINUE_BEGIN = b"HTTP/1.1 ", b"HTTP/1.1 100 "
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class JoiningTransport:
+    """A transport that sends the head of an answer with its body: each write is a TLS record of its own, which takes
+    a tenth of the server's time for a small request.
+
+    Args:
+        transport: of the connection.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport, self._head = transport, b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; a head waits for what is written next."""
+        if data.startswith(HEAD_BEGIN) and not data.startswith(CONTINUE_BEGIN):
+            self._head += data
+            return
+        self._transport.write(self._head + data if self._head else data)
+        self._head = b""
+
+    def close(self) -> None:
+        """Send a head that has no body, and close the connection."""
+        if self._head:
+            self.write(b"")
+        self._transport.close()
 
 
 class TimedProtocol(HttpToolsProtocol):
@@ -40,6 +70,7 @@ class TimedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first byte."""
         super().connection_made(transport)
+        self.transport: Any = JoiningTransport(transport)
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def on_message_begin(self) -> None:

@@ -14,6 +14,10 @@ from hwnas.tasks.ends import TensorSpec
 
 SHORT_FORM = ("channels", "resolution")
 """Keys of the input of square images."""
+INPUT_FORMS = (
+    "Write `input: {channels: 3, resolution: 32}` for square images, `input: {shape: [6, 100]}` for one tensor of any "
+    "shape, such as 6 channels of 100 samples, or `input: {left: {shape: [6, 100]}, ...}` for several"
+)
 AXIS = re.compile(r"axis_\d+")
 """Choice of the size of an axis of the input."""
 INPUT_DTYPES = ("float32", "int32", "int64")
@@ -35,16 +39,13 @@ def read_input(raw: Any, knob: ReadKnob, where: str) -> tuple[dict[str, Knob], t
     """
     at = f"{where}: input"
     if not isinstance(raw, Mapping) or not raw:
-        forms = (
-            "`input: {channels: 3, resolution: 32}`, `input: {shape: [6, 100]}` or `input: {left: {shape: [6, 100]}}`"
-        )
-        raise space_error("`input` is no mapping", where, f"Write {forms}", "Correct it")
+        raise space_error("`input` is no mapping", where, INPUT_FORMS, "Correct it")
     if "shape" in raw:
         sizes, spec = _tensor(raw, knob, at, "")
         return sizes, () if spec.dtype == "float32" else (spec,)
     if all(isinstance(one, Mapping) for one in raw.values()):
         return _several(raw, knob, at)
-    known_keys(raw, (*SHORT_FORM, "shape"), at)
+    known_keys(raw, (*SHORT_FORM, "shape"), at, INPUT_FORMS)
     resolution = knob(raw.get("resolution"), at, "resolution", least=1)
     return {"channels": Knob((whole(raw.get("channels"), at, "channels"),)), "resolution": resolution}, ()
 

@@ -13,11 +13,11 @@ from hwnas.space.architecture import LARGEST, MOST_LETTERS, MOST_OPTIONS, Value,
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def known_keys(raw: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+def known_keys(raw: Mapping[str, Any], known: Sequence[str], where: str, do: str = "Correct or remove it") -> None:
     """Refuse a key that nothing reads, naming the nearest one that is read."""
     for key in raw:
         if key not in known:
-            raise space_error(f"unknown key `{key}`", where, did_you_mean(str(key), known), "Correct or remove it")
+            raise space_error(f"unknown key `{key}`", where, did_you_mean(str(key), known), do)
 
 
 def refuse_unordered(options: Sequence[Value], where: str, name: str) -> None:

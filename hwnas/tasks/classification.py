@@ -42,6 +42,8 @@ class Classification(Task):
     """Weight of each class, of mean 1 over the training targets; empty before `fit`, or for none."""
     label_smoothing: float = field(default=0.0, metadata=NO_OPTION)
     """Share of a label that is spread over all classes in the loss; a training sets it."""
+    taught: tuple[int, ...] = field(default=(), repr=False, metadata=NO_OPTION)
+    """Classes that a teacher knows, where it does not know all of them; its other logits say nothing."""
 
     def __post_init__(self) -> None:
         checked_weights(self.class_weights)
@@ -77,10 +79,13 @@ class Classification(Task):
     def distill(self, outputs: Tensor, teacher_outputs: Tensor, temperature: float) -> torch.Tensor:
         """Return how far logits are from a teacher's probabilities at a temperature (Hinton et al. 2015).
 
-        The square of the temperature keeps gradients of the size that they have at 1.
+        The square of the temperature keeps gradients of the size that they have at 1. Where the teacher knows some of
+        the classes, probabilities are those among these (Li and Hoiem, Learning without forgetting, 2016).
         """
         from torch.nn.functional import cross_entropy
 
+        if self.taught:
+            outputs, teacher_outputs = (logits[:, list(self.taught)] for logits in (outputs, teacher_outputs))
         return cross_entropy(outputs / temperature, (teacher_outputs / temperature).softmax(1)) * temperature**2
 
     def smoothed(self, share: float) -> Classification:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hwnas.accuracy import AccuracySource
-from hwnas.config import Experiment, LimitsConfig
+from hwnas.config import Experiment, LimitsConfig, TierConfig
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.quantities import LATENCY, QUANTITIES, Metric, Quantity, quantity_of
 from hwnas.quantities.quantity import Goal
+from hwnas.runtimes import offered
 from hwnas.tasks import Task
 
 
@@ -51,7 +52,7 @@ class Objectives:
     def quantities(self, setup: str) -> list[Quantity]:
         """Return the quantities, accuracies apart, that networks are scored with for a set-up's tiers, those that need
         no set-up first: the routine ones, and what a tier limits or optimizes."""
-        tiers = [tier for tier in self.experiment.tiers.values() if tier.setup == setup]
+        tiers = self._tiers_on(setup)
         requested = {quantity.name: quantity for tier in tiers for quantity in tier.quantities}
         known = {name: quantity_of(name, where="quantities") for name in QUANTITIES.own} | requested
         scored = [one for name, one in known.items() if one.routine or (name in requested and not one.is_quality)]
@@ -73,8 +74,44 @@ class Objectives:
         """Return whether the set-up's table is needed: a tier predicts from it, or no tier uses it at all."""
         if self.experiment.setups[setup].latencies is not None:
             return False
-        tiers = [tier for tier in self.experiment.tiers.values() if tier.setup == setup]
+        tiers = self._tiers_on(setup)
         return not tiers or any(tier.measure == "table" for tier in tiers)
+
+    def _tiers_on(self, setup: str) -> list[TierConfig]:
+        """Return the tiers whose networks run on a set-up."""
+        tiers = self.experiment.tiers
+        return [tiers[name] for name in tiers if setup in self.experiment.setups_of(name).values()]
+
+
+SIMULATED = "inherited"
+"""Source of accuracy whose networks can be computed in another precision."""
+
+
+def check_precisions(experiment: Experiment) -> None:
+    """Refuse tiers that list a precision in which nothing can be run, or scored.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    source = experiment.accuracy.source
+    for name, tier in experiment.tiers.items():
+        where = f"experiment `{experiment.name}`: tiers.{name}.precision"
+        setup = experiment.setups[tier.setup]
+        for precision in tier.precision or ():
+            if precision not in (known := offered(setup.runtime, setup.accelerator)):
+                raise ConfigError(
+                    f"`{setup.runtime}` on `{setup.accelerator}` computes nothing in {precision}",
+                    where=where,
+                    allowed=f"It computes in {', '.join(known)}; what is asked for in {precision} would stay in fp32",
+                    do=f"Leave {precision} out, or use another runtime in `setups.{tier.setup}`",
+                )
+        if tier.precision is not None and source != SIMULATED:
+            raise ConfigError(
+                f"accuracies of `{source}` are of networks in fp32",
+                where=where,
+                allowed=f"The source `{SIMULATED}` has networks that can be computed in int8",
+                do=f"Set `accuracy: {{source: {SIMULATED}}}`, or leave the tier's `precision` out",
+            )
 
 
 def check_limited(limits: LimitsConfig, source: AccuracySource, source_name: str, task: Task, *, where: str) -> None:

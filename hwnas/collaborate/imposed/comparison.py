@@ -10,8 +10,12 @@ import numpy as np
 
 from hwnas.collaborate.cuts import NO_TIME, SampledTime
 from hwnas.collaborate.imposed.measurement import TimedRequest, measured_quantiles
+from hwnas.collaborate.imposed.states import NEAR
+from hwnas.collaborate.links.series import ConstantDelay, ConstantRate
+from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.collaborate.plan import Candidate, PlanLatency
 from hwnas.collaborate.predict import Load, Worlds, quantiles_of, simulate
+from hwnas.collaborate.wire import HTTP_BYTES
 
 BAND = 0.05, 0.95
 """Quantiles of single requests between which 90 % of them are predicted to lie."""
@@ -19,14 +23,23 @@ EQUAL = 0.05
 """A plan that is slower than the fastest by less is as good as it."""
 
 
-def on_this_machine(candidate: Candidate, alone: Sequence[TimedRequest]) -> Candidate:
+def on_this_machine(candidate: Candidate, alone: Sequence[TimedRequest], extra_rtt_ms: float = 0.0) -> Candidate:
     """Return a candidate whose times of edge, encoding, cloud and the ends of the connection are those of some requests
-    over a link without delay, on this machine."""
+    over `NEAR`, on this machine; what that link itself takes is not counted, of a round trip as long as told."""
     edge = SampledTime(np.array([one.edge_ms for one in alone])) if candidate.edge is not None else NO_TIME
     if not candidate.uses_cloud:
         return replace(candidate, head=SampledTime(np.array([one.total_ms for one in alone])))
     encode = float(np.mean([one.encode_ms for one in alone]))
-    return replace(candidate, head=edge, tail=SampledTime(np.array([one.beyond_ms for one in alone])), encode_ms=encode)
+    beyond = np.array([one.beyond_ms for one in alone]) - near_ms(candidate) - extra_rtt_ms
+    return replace(candidate, head=edge, tail=SampledTime(np.maximum(beyond, 0.0)), encode_ms=encode)
+
+
+def near_ms(candidate: Candidate) -> float:
+    """Return what a request of a candidate takes on its way over `NEAR`."""
+    up, down = (ConstantRate(np.asarray(mbps, dtype=float)) for mbps in (NEAR.up_mbps, NEAR.down_mbps))
+    draws = LinkDraws(np.zeros(1), up, down, ConstantDelay(np.asarray(NEAR.rtt_ms, dtype=float)), "warm")
+    sent, answer = candidate.sent_bytes.mean() + HTTP_BYTES, float(candidate.answer_bytes + HTTP_BYTES)
+    return float(draws.transfer(np.asarray(sent), np.asarray(answer)).total[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +60,15 @@ class Compared:
 
     @classmethod
     def of(
-        cls, candidate: Candidate, alone: Sequence[TimedRequest], requests: Sequence[TimedRequest], worlds: Worlds
+        cls,
+        candidate: Candidate,
+        alone: Sequence[TimedRequest],
+        requests: Sequence[TimedRequest],
+        worlds: Worlds,
+        extra_rtt_ms: float = 0.0,
     ) -> Compared:
         """Return the comparison of a candidate."""
-        here = on_this_machine(candidate, alone)
+        here = on_this_machine(candidate, alone, extra_rtt_ms)
         drawn = simulate(here, worlds, Load().queue(here))
         low, high = np.quantile(drawn.total, BAND)
         return cls(candidate.name, quantiles_of(drawn), (float(low), float(high)), requests)

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas.collaborate.imposed.link import LinkState
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.series import ConstantDelay, ConstantRate
+from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.latency.posterior import Floats
 
-WITHOUT_DELAY = LinkState(10_000.0, 10_000.0, 0.0)
+NEAR = LinkState(50.0, 50.0, 0.0)
+"""A link without delay, at a rate that the process which carries the packets keeps up with: what that process takes for
+a packet passes while the next one is on its way, as on slower links."""
+STRATUM = 64
+"""States of which one is imposed."""
+Cost = Callable[[LinkDraws], Floats]
 
 
-def link_states(link: LinkModel, count: int, seed: int) -> list[LinkState]:
+def link_states(link: LinkModel, count: int, seed: int, cost: Cost | None = None) -> list[LinkState]:
     """Return states of a link, evenly spread over its distributions and over the time of its records.
+
+    With a cost, these are a stratified sample: many more states are ordered by their cost, and of each stratum of
+    neighbours a random one is taken. Each has the same chance, and rare bad states come as often as they should, where
+    a sample without strata has none of them or twice as many.
+
+    Args:
+        link: whose states are wanted.
+        count: of states.
+        seed: of the draws.
+        cost: by which states are ordered, such as the expected latency of a request.
 
     Example:
         >>> from hwnas.collaborate.links.presets import PRESETS
@@ -21,17 +40,27 @@ def link_states(link: LinkModel, count: int, seed: int) -> list[LinkState]:
         >>> round(sorted(state.rtt_ms for state in states)[50], 3)
         85.0
     """
-    draws = link.quick_draws(seed, count)
+    if cost is not None:
+        draws = link.quick_draws(seed, count * STRATUM)
+        strata = np.argsort(np.broadcast_to(cost(draws), count * STRATUM), kind="stable").reshape(count, STRATUM)
+        chosen = strata[np.arange(count), np.random.default_rng(seed).integers(0, STRATUM, count)]
+        return _states_of(link, draws, chosen)
+    return _states_of(link, link.quick_draws(seed, count), np.arange(count))
+
+
+def _states_of(link: LinkModel, draws: LinkDraws, chosen: NDArray[np.int64]) -> list[LinkState]:
+    """Return the states that some of the requests meet."""
+    count = len(draws.start_ms)
 
     def values(part: object) -> list[float | None]:
         if isinstance(part, ConstantRate):
-            return [float(value) for value in np.broadcast_to(part.mbps, count)]
+            return [float(value) for value in np.broadcast_to(part.mbps, count)[chosen]]
         if isinstance(part, ConstantDelay):
-            return [float(value) for value in np.broadcast_to(part.ms, count)]
-        return [None] * count
+            return [float(value) for value in np.broadcast_to(part.ms, count)[chosen]]
+        return [None] * len(chosen)
 
     waits: Floats = np.broadcast_to(draws.held_ms, count) + (draws.promotion_ms if draws.connection != "warm" else 0.0)
-    columns = values(draws.up), values(draws.down), values(draws.delay), draws.start_ms, waits
+    columns = values(draws.up), values(draws.down), values(draws.delay), draws.start_ms[chosen], waits[chosen]
     return [
         LinkState(up, down, rtt, float(start), float(wait), link.loss)
         for up, down, rtt, start, wait in zip(*columns, strict=True)

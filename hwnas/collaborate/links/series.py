@@ -101,11 +101,13 @@ class Steps:
         """Return a record of `repeats` times the length, of blocks that begin at random (circular block bootstrap).
 
         Neighbours stay together within a block, so that outages and fades keep their lengths; values that are drawn one
-        by one would end every outage at once.
+        by one would end every outage at once. Over all repeats the blocks begin evenly over the record: of a short one,
+        some dozens of random blocks would hold its few bad moments far too often, or too seldom.
         """
         count, usual_ms = len(self.values), self.period_ms / len(self.values)
         length = int(np.clip(round(block_ms / usual_ms), 1, count))
-        begins = rng.integers(0, count, size=-(-count * repeats // length))
+        blocks = -(-count * repeats // length)
+        begins = ((rng.permutation(blocks) + rng.random(blocks)) * count / blocks).astype(int)
         index = ((begins[:, None] + np.arange(length)) % count).ravel()[: count * repeats]
         durations = self.durations_ms[index]
         ends = np.cumsum(durations)

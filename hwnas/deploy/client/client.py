@@ -84,6 +84,7 @@ class Client:
         folder = folder or Path(__file__).parent
         self.plan = read_plan(folder)
         self._first = self._opened(folder, "edge")
+        self._exit = self._opened(folder, "exit")
         self._fallback = self._opened(folder, "fallback")
         self._encoder = None if self.plan["request"] is None else Encoder.of(self.plan)
         self._clock, self._share, self._random = clock, audit, random.Random(seed)
@@ -121,14 +122,15 @@ class Client:
         limit = begun + 1e-3 * (self.plan["deadline_ms"] if deadline_ms is None else deadline_ms)
         kind = self.plan["kind"]
         own = self._first.run(values) if self._first is not None else None
+        sent = own if kind == "split" or self._exit is not None else values
         if kind in ("edge_only", "cascade"):
+            own = own if self._exit is None else self._exit.call(own)
             confidence = None if kind == "edge_only" else self._confidence(own)
             if confidence is None or confidence >= self.plan["cascade"]["threshold"]:
                 if confidence is not None:
-                    self._maybe_audit(values, own)
+                    self._maybe_audit(sent, own)
                 return ClientAnswer(own, "edge", _ms_since(begun), confidence)
-            return self._escalated(values, lambda: own, begun, limit, confidence)
-        sent = own if kind == "split" else values
+            return self._escalated(sent, lambda: own, begun, limit, confidence)
         return self._escalated(sent, lambda: self._stand_in(values), begun, limit, None)
 
     def _stand_in(self, values: Any) -> Any:

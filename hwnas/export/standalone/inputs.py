@@ -51,7 +51,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
         OSError, ValueError: it cannot be read, or holds objects.
     """
     try:
-        with np.load(path, allow_pickle=False) as opened:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as opened:
             return {name: opened[name] for name in opened.files}
     except OSError:
         raise

@@ -178,6 +178,16 @@ class FilePredictor:
             parts.append([output[:kept] for output in self._call(batch)])
         return [np.concatenate(each) for each in zip(*parts)]
 
+    def call_on_zeros(self) -> Callable[[], Any]:
+        """Return a function that runs the file once on a batch of zeros."""
+        zeros = []
+        for tensor in self.file["inputs"]:
+            _, *sizes = tensor["shape"]
+            if tensor.get("layout", "").endswith("C"):
+                sizes = [sizes[-1], *sizes[:-1]]
+            zeros.append(np.zeros((int(self.file["batch"]), *sizes), tensor["dtype"]))
+        return lambda: self._call(zeros)
+
     def self_test(self, arrays: Mapping[str, Array]) -> tuple[float, float]:
         """Return the largest difference from the outputs when the file was exported, and how large it may be."""
         name, done = self.file["name"], int(self.model["selftest"]["steps_done"])

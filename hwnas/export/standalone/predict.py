@@ -9,16 +9,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.export.standalone.inputs import READABLE, read_arrays, read_input
 from hwnas.export.standalone.network import FilePredictor, PredictError, is_available, named, read_manifest, runnable
 
 Array = NDArray[Any]
+
+FEWEST_CALLS = 5
 
 
 def _chosen(folder: Path, wanted: str, most: int | None) -> list[FilePredictor]:
@@ -71,6 +75,24 @@ def _accuracy(path: Path, predictors: Sequence[FilePredictor]) -> Iterator[tuple
         yield entry, f"{one.file['name']}: {name} {value:.6g} of {samples} samples{beside}"
 
 
+def _timed(predictors: Sequence[FilePredictor], seconds: float) -> Iterator[tuple[dict[str, Any], str]]:
+    """Time one call of each file in turn, so that a slow spell of the machine meets all of them."""
+    times: dict[str, list[float]] = {one.file["name"]: [] for one in predictors}
+    calls = {one.file["name"]: one.call_on_zeros() for one in predictors}
+    for call in calls.values():
+        call()
+    end = time.perf_counter() + seconds
+    while not all(len(taken) >= FEWEST_CALLS for taken in times.values()) or time.perf_counter() < end:
+        for name, call in calls.items():
+            begin = time.perf_counter()
+            call()
+            times[name].append(1e3 * (time.perf_counter() - begin))
+    for name, taken in times.items():
+        low, median, high = np.quantile(taken, (0.1, 0.5, 0.9)).tolist()
+        entry = {"file": name, "low_ms": low, "median_ms": median, "p90_ms": high, "calls": len(taken)}
+        yield entry, f"{name}: {median:.4g} ms a call, {low:.4g} to {high:.4g}"
+
+
 def _archive(path: Path) -> dict[str, Array]:
     try:
         return read_arrays(path)
@@ -107,17 +129,21 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
     )
     parser.add_argument("--selftest", action="store_true", help="compare with the outputs when the files were exported")
     parser.add_argument("--accuracy", metavar="DATA.npz", help="count right answers to `inputs` with `targets`")
+    parser.add_argument("--time", metavar="SECONDS", type=float, help="time the files, one call after the other")
     parser.add_argument("--json", action="store_true", help="print JSON lines")
     asked = parser.parse_args(arguments)
     folder = Path(__file__).resolve().parent if folder is None else folder
     try:
-        if not (asked.inputs or asked.selftest or asked.accuracy):
+        several = bool(asked.selftest or asked.accuracy or asked.time)
+        if not (asked.inputs or several):
             raise PredictError("there is no input", "the command line", f"Read are {READABLE}", "Name a file")
-        predictors = _chosen(folder, asked.model, None if asked.selftest or asked.accuracy else 1)
+        predictors = _chosen(folder, asked.model, None if several else 1)
         if asked.selftest:
             results = _selftest(folder, predictors)
         elif asked.accuracy:
             results = _accuracy(Path(asked.accuracy), predictors)
+        elif asked.time:
+            results = _timed(predictors, asked.time)
         else:
             results = _predictions(predictors[0], asked.inputs)
         bad = False

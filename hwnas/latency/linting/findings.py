@@ -38,6 +38,9 @@ LINT_RULES: Mapping[str, Rule] = {
         "a table is read by the version that wrote it, and by later ones",
         "install a newer version of hwnas: `pip install --upgrade hwnas`; the table is as it should be",
     ),
+    "empty": Rule(
+        "warning", "nothing is predicted from it", "run the kit or `hwnas bench` to its end, which says why it stopped"
+    ),
     "cut": Rule("warning", "a kill cut it short; it is left out", "bench again: the row is measured anew"),
     "no-duration": Rule(
         "error",

@@ -69,6 +69,8 @@ def _own(path: Path, content: bytes) -> tuple[list[Finding], list[Observed]]:
         except FieldError as error:
             what = f"the last line is cut short ({error})" if last else f"the line is damaged: {error}"
             table.findings.append(finding("cut" if last else "damage", f"{path}:{number}", what))
+    if table.setup is not None and not any(line.strip() for line in lines):
+        table.findings.append(finding("empty", f"{path}:1", "no row stands below the set-up"))
     observed = table.observed
     usual_ns = reference_ns(one.measurement for one in table.times if one.subject.kind == "row")
     factors = drift_factors([one.measurement for one in table.times], usual_ns)

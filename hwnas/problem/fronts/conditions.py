@@ -99,7 +99,7 @@ def conditions_of(
     parts = {
         "objectives": [f"{objective.goal} {objective.metric}" for objective in wanted.objectives],
         "limits": [_limit(limit) for limit in wanted.limits],
-        "setup": run.experiment.setups[setup].model_dump(mode="json", exclude=ELSEWHERE),
+        "setup": run.experiment.setups[setup].model_dump(mode="json", exclude=ELSEWHERE) | _precisions(run, tier),
         "latency": _latency(run, tier),
         "space": space_identity(run),
         "seed": run.experiment.seed,
@@ -197,7 +197,17 @@ def _latency(run: Workspace, tier: str) -> dict[str, Any]:
     if run.objectives.is_live(tier):
         return {"source": "live"}
     path = run.paths.table(setup)
-    return {"source": "table", **(_header(path) if path.is_file() else {})}
+    others = {precision: run.paths.table(other) for precision, other in run.experiment.setups_of(tier).items()}
+    listed = {one: table_digest(table) for one, table in others.items() if table != path and table.is_file()}
+    return {"source": "table", **(_header(path) if path.is_file() else {}), **listed}
+
+
+def _precisions(run: Workspace, tier: str) -> dict[str, Any]:
+    """Return the precisions that a tier lists, and what decides accuracies in int8."""
+    precisions = run.experiment.tiers[tier].precision
+    if precisions is None:
+        return {}
+    return {"precisions": list(precisions), "calibration_samples": run.experiment.export.calibration_samples}
 
 
 def _header(path: Path) -> dict[str, Any]:

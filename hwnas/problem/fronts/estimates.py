@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from hwnas.accuracy import Accuracy
+from hwnas.accuracy.by_precision import producers_of
 from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation, standard_error_of
 from hwnas.search.fronts import FrontPoint, ShrunkenEstimate, tier_front
+from hwnas.search.precision import stored_as
 from hwnas.search.score_store import ScoreStore
 from hwnas.workspace.workspace import Workspace
 
@@ -21,7 +23,8 @@ def errors_of(
     for evaluation in evaluations:
         if metric not in evaluation.scores:
             continue
-        score = store.get(evaluation.architecture, metric, accuracy.producer)
+        architecture, producer = stored_as(evaluation.architecture, producers_of(accuracy))
+        score = store.get(architecture, metric, producer)
         error = None if score is None else score.error
         error = standard_error_of(accuracy, evaluation.scores[metric]) if error is None else error
         if error is not None:
@@ -52,6 +55,6 @@ def estimated_front(
     if any(errors.values()):  # a new codebook: features follow what one has met, and a resumed search meets less
         estimates = shrunken(evaluations, tier.quality, errors, codebook_of(run.space))
     return [
-        replace(point, errors={metric: errors[key]} if (key := point.architecture.key) in errors else {})
+        replace(point, errors={metric: errors[key]} if (key := point.candidate.key) in errors else {})
         for point in tier_front(evaluations, tier, origin, estimates)
     ]

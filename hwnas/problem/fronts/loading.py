@@ -20,6 +20,7 @@ from hwnas.rows import frame, html_table
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import FrontPoint, front_rows, read_front
 from hwnas.search.nearest import nearest
+from hwnas.search.precision import candidate_label
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.space import Architecture
 from hwnas.words import brief
@@ -103,7 +104,7 @@ class LoadedFront:
             return ()
         since = "; ".join(self.solved_for)
         text = f"Solved again from {len(self.evaluations):,} stored accuracies, not as it was searched: {since}."
-        near = nearest(((e.architecture.key, e.scores) for e in self.evaluations), self.tier)
+        near = nearest(((candidate_label(e.architecture), e.scores) for e in self.evaluations), self.tier)
         empty = "" if self.points or near is None else f"None of them holds the limits; {near}."
         return (text, empty) if empty else (text,)
 
@@ -260,9 +261,9 @@ def _solved_again(
     from hwnas.problem.resolve import answer
 
     name, measured = front.tier.name, run.objectives.tier(front.tier.name, measured=True)
-    setup = run.experiment.tiers[name].setup
+    setups = run.experiment.setups_of(name).values()
     live = run.objectives.is_live(name) or run.objectives.is_published(name)
-    cost_models: Mapping[str, CostModels] = {} if live else {setup: cost_model_of_table(run, setup)}
+    cost_models: Mapping[str, CostModels] = {} if live else {one: cost_model_of_table(run, one) for one in setups}
     if front.halving is not None:
         producer, measured = (
             front.halving.top_rung.producer,

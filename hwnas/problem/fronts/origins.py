@@ -7,19 +7,24 @@ from collections.abc import Mapping
 from hwnas.pareto import Tier
 from hwnas.problem.cost_models import CostModels, latency_origin
 from hwnas.quantities import Metric
-from hwnas.space import Architecture
+from hwnas.search.fronts import FrontPoint
 from hwnas.workspace.workspace import Workspace
 
 
-def origin_of_latency(
-    run: Workspace, tier: str, cost_models: Mapping[str, CostModels], architecture: Architecture
-) -> str:
+def origin_of_latency(run: Workspace, tier: str, cost_models: Mapping[str, CostModels], point: FrontPoint) -> str:
     """Return the origin of a network's latency, in a front's words."""
     if run.objectives.is_published(tier):
         return "published"
     if run.objectives.is_live(tier):
         return "measured"
-    return latency_origin(cost_models[run.experiment.tiers[tier].setup].model, run.network(architecture))
+    return latency_origin(cost_models[setup_of_point(run, tier, point)].model, run.network(point.architecture))
+
+
+def setup_of_point(run: Workspace, tier: str, point: FrontPoint) -> str:
+    """Return the set-up that a network of a tier's front runs on: the tier's, or that of the network's precision."""
+    if point.precision is None:
+        return run.experiment.tiers[tier].setup
+    return run.experiment.setups_of(tier)[point.precision]
 
 
 def origins_of(run: Workspace, tier: Tier, accuracy: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from hwnas.measure.energy.meter import EnergyProtocol
 from hwnas.measure.table import LatencyTable, check_key, read_table
 from hwnas.network import Network
 from hwnas.pareto import Tier
+from hwnas.problem.fronts.origins import setup_of_point
 from hwnas.search.fronts import FrontPoint, label_picks, rerank_measured
 from hwnas.workspace.measuring.remote_bench import BenchRequest
 from hwnas.workspace.measuring.setups import (
@@ -32,13 +33,33 @@ def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, rep
     stay as they are, and what a live tier timed is not timed again.
     """
     name, latency = tier.name, run.objectives.latency(tier.name)
-    setup = run.experiment.tiers[name].setup
     if run.objectives.is_published(name):
         return rerank_measured(front, tier, {})
     if run.objectives.is_live(name):
-        timed = {point.architecture.key: {latency: point.scores[latency]} for point in front}
+        timed = {point.candidate.key: {latency: point.scores[latency]} for point in front}
         return rerank_measured(front, tier, timed)
-    config = run.experiment.setups[setup]
+    measured: dict[str, dict[str, float]] = {}
+    for runs_on, points in _by_setup(run, name, front).items():
+        measured |= _timed(run, runs_on, points, name, reporter)
+    return rerank_measured(front, tier, measured)
+
+
+def _by_setup(run: Workspace, tier: str, front: Sequence[FrontPoint]) -> dict[str, list[FrontPoint]]:
+    """Return the networks of a front by the set-up that they run on."""
+    if run.experiment.tiers[tier].precision is None:
+        return {run.experiment.tiers[tier].setup: list(front)}
+    groups: dict[str, list[FrontPoint]] = {}
+    for point in front:
+        groups.setdefault(setup_of_point(run, tier, point), []).append(point)
+    return groups
+
+
+def _timed(
+    run: Workspace, setup: str, front: Sequence[FrontPoint], tier: str, reporter: Reporter
+) -> dict[str, dict[str, float]]:
+    """Measure networks on a set-up; return their numbers by candidate and metric of the tier."""
+    config, own = run.experiment.setups[setup], run.experiment.tiers[tier].setup
+    name = tier if setup == own else f"{tier} {config.precision}"
     networks = [run.network(point.architecture) for point in front]
     timing, artifacts = run.experiment.timing, run.folder / "artifacts"
     request = bench_request(config, run.paths.front_table(setup), [], networks, wait_s=timing.device_lock_timeout_s)
@@ -48,11 +69,10 @@ def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, rep
     usual_ns = reference_ns(table_of(config, run.paths.table(setup)).rows.values())
     checks = [table.checks[check_key(network)] for network in networks]
     table = _measure_others(run, setup, request, reporter, f"the {name} front")
-    measured = {
-        point.architecture.key: {latency: ms, **_others(run, table, network, setup)}
+    return {
+        point.candidate.key: {run.objectives.latency(tier): ms, **_others(run, table, network, own)}
         for point, network, ms in zip(front, networks, drift_corrected_ms(checks, usual_ns), strict=True)
     }
-    return rerank_measured(front, tier, measured)
 
 
 def timed_before(run: Workspace, front: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
@@ -61,33 +81,36 @@ def timed_before(run: Workspace, front: Sequence[FrontPoint], tier: Tier) -> lis
     Ranked again if all of it was timed. If only some was, a network leaves it by a limit that its own numbers break.
     """
     name, latency = tier.name, run.objectives.latency(tier.name)
-    setup = run.experiment.tiers[name].setup
     if run.objectives.is_published(name):
         return rerank_measured(front, tier, {})
     if run.objectives.is_live(name):
-        return rerank_measured(
-            front, tier, {point.architecture.key: {latency: point.scores[latency]} for point in front}
-        )
-    measured = _measured(run, setup, front, latency)
+        return rerank_measured(front, tier, {point.candidate.key: {latency: point.scores[latency]} for point in front})
+    measured: dict[str, dict[str, float]] = {}
+    for setup, points in _by_setup(run, name, front).items():
+        measured |= _measured(run, setup, points, name)
     if len(measured) == len(front):
         return rerank_measured(front, tier, measured)
-    known = [replace(point, measured=measured.get(point.architecture.key, {})) for point in front]
+    known = [replace(point, measured=measured.get(point.candidate.key, {})) for point in front]
     fell = [bool(point.measured) and bool(tier.broken(point.final)) for point in known]
     return label_picks(
         [replace(point, kept=False if gone else None) for point, gone in zip(known, fell, strict=True)], tier
     )
 
 
-def _measured(run: Workspace, setup: str, front: Sequence[FrontPoint], latency: str) -> dict[str, dict[str, float]]:
+def _measured(run: Workspace, setup: str, front: Sequence[FrontPoint], tier: str) -> dict[str, dict[str, float]]:
     """Return the numbers that the set-up's table of fronts holds of these networks, by key."""
     path, own = run.paths.front_table(setup), read_table(run.paths.table(setup))
     if not path.is_file() or (table := read_table(path)).setup != own.setup:
         return {}
-    networks = {point.architecture.key: run.network(point.architecture) for point in front}
+    latency, metrics_of = run.objectives.latency(tier), run.experiment.tiers[tier].setup
+    networks = {point.candidate.key: run.network(point.architecture) for point in front}
     timed = {key: network for key, network in networks.items() if check_key(network) in table.checks}
     checks = [table.checks[check_key(network)] for network in timed.values()]
     times = drift_corrected_ms(checks, reference_ns(own.rows.values()))
-    return {key: {latency: ms, **_others(run, table, timed[key], setup)} for key, ms in zip(timed, times, strict=True)}
+    return {
+        key: {latency: ms, **_others(run, table, network, metrics_of)}
+        for (key, network), ms in zip(timed.items(), times, strict=True)
+    }
 
 
 def _measure_others(run: Workspace, setup: str, request: BenchRequest, reporter: Reporter, title: str) -> LatencyTable:

@@ -92,4 +92,4 @@ def _latency(producer: str, own: str | None, now: Conditions) -> Mapping[str, An
 
 def _is_front(study: StoredStudy, tier: Tier, points: tuple[FrontPoint, ...]) -> bool:
     own = tier_front((evaluation for _, evaluation in study.evaluated), tier)
-    return {p.architecture.key: dict(p.scores) for p in points} == {p.architecture.key: dict(p.scores) for p in own}
+    return {p.candidate.key: dict(p.scores) for p in points} == {p.candidate.key: dict(p.scores) for p in own}

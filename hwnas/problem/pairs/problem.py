@@ -17,6 +17,7 @@ from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.collaborate.plan import Candidate, PlanAccuracy
 from hwnas.collaborate.population_cuts import CutSetting, PopulationCuts, population_cuts
+from hwnas.collaborate.wire import HTTP_BYTES
 from hwnas.config.links import PairConfig
 from hwnas.pareto import Limit, Tier
 from hwnas.population import Codes
@@ -62,6 +63,12 @@ class PairProblem:
         """Metric of that latency, such as `request_ms@site:p95`."""
         return self.tier.costs[0].metric
 
+    @property
+    def sides(self) -> tuple[CostModels, CostModels]:
+        """Costs on the edge's set-up and on the cloud's."""
+        tiers = self.run.experiment.tiers
+        return self.cost_models[tiers[self.config.edge].setup], self.cost_models[tiers[self.config.cloud].setup]
+
     @cached_property
     def link(self) -> LinkModel:
         """The link."""
@@ -70,7 +77,7 @@ class PairProblem:
     @cached_property
     def digest(self) -> str:
         """Eight digits of all that the latencies follow from."""
-        sides = [self._models(tier).digest for tier in (self.config.edge, self.config.cloud)]
+        sides = [costs.digest for costs in self.sides]
         limits = [str(limit) for limits in self._limits for _, limit in limits]
         parts = [sides, limits, self.link.describe(), self.config.boundary, self._setting.input_bytes, DRAWS]
         return hashlib.sha256(json.dumps([*parts, self.run.experiment.seed]).encode()).hexdigest()[:8]
@@ -80,13 +87,24 @@ class PairProblem:
         least: NDArray[np.float64] = self.cuts(codes).ms.min(axis=1)
         return least
 
+    def cascade_ms(self, cascade: Candidate) -> float:
+        """Return the latency of a cascade's requests, of which the edge answers some: the same quantile over the same
+        states of the link."""
+        content = np.asarray(float(cascade.sent_bytes.mean()) + HTTP_BYTES)
+        ways = self._draws.transfer(content, np.asarray(float(cascade.answer_bytes + HTTP_BYTES))).total
+        escalated_ms, quantile = cascade.encode_ms + ways + cascade.tail.ms, self.config.quantile
+        if quantile is None:
+            return float(cascade.head.ms + cascade.escalated * escalated_ms.mean())
+        late = (1 - quantile) / cascade.escalated if cascade.escalated else 1.0
+        return float(cascade.head.ms + (0.0 if late >= 1 else np.quantile(escalated_ms, 1 - late)))
+
     def score(self, architecture: Architecture) -> float:
         """Return the latency of a request of one network."""
         return float(self.request_ms(self.run.codebook.encode([architecture]))[0])
 
     def cuts(self, codes: Codes) -> PopulationCuts:
         """Return the latencies of all cuts; infinity where a network that runs whole breaks that tier's limits."""
-        edge, cloud = (self._models(tier).model for tier in (self.config.edge, self.config.cloud))
+        edge, cloud = (costs.model for costs in self.sides)
         cuts = population_cuts(self.run.codebook, codes, edge, cloud, self._draws, self._setting)
         on_edge, in_cloud = self.whole(codes)
         ends, last = cuts.operators == cuts.operators[:, -1:], cuts.operators.shape[1] - 1
@@ -104,7 +122,7 @@ class PairProblem:
         """Return a network with its best cut as a plan to be predicted."""
         network, cuts = self.run.network(architecture), self.cuts(self.run.codebook.encode([architecture]))
         count, cut = len(network.operators), int(cuts.operators[0, cuts.best[0]])
-        edge, cloud = (self._models(tier).model for tier in (self.config.edge, self.config.cloud))
+        edge, cloud = (costs.model for costs in self.sides)
         key, answer = architecture.key, network_answer_bytes(network)
         head, tail = part_time(edge, network, 0, cut), part_time(cloud, network, cut, count)
         if cut == count:
@@ -141,9 +159,6 @@ class PairProblem:
         )
 
     # --- parts ---
-
-    def _models(self, tier: str) -> CostModels:
-        return self.cost_models[self.run.experiment.tiers[tier].setup]
 
     @cached_property
     def _draws(self) -> LinkDraws:

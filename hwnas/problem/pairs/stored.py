@@ -29,7 +29,12 @@ def stored_pairs(run: Workspace) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if path.is_file():
             try:
                 raw = Fields(loads(path.read_bytes()))
-                raw.object("link").text("name"), raw.object("found_under"), raw.object("networks")
+                (
+                    raw.object("link").text("name"),
+                    raw.object("found_under"),
+                    raw.object("networks"),
+                    raw.object("searched"),
+                )
                 yield name, raw.raw
             except FieldError as error:
                 raise _damaged(path, str(error)) from error
@@ -43,12 +48,12 @@ def pair_points(run: Workspace, name: str, document: Mapping[str, Any]) -> list[
     """
     points = []
     try:
-        networks = Fields(document).object("networks").raw
-        for plan in document["plans"]:
-            key = plan["edge"] or plan["cloud"]
+        networks, searched = (Fields(document).object(name).raw for name in ("networks", "searched"))
+        for key in networks:
             architecture = architecture_field(Fields({"key": key, "architecture": networks[key]}))
-            error = {} if plan["accuracy_error"] is None else {run.accuracy: float(plan["accuracy_error"])}
-            points.append(FrontPoint(architecture, {run.accuracy: float(plan["accuracy"])}, errors=error))
+            value, error = searched[key]["value"], searched[key]["error"]
+            errors = {} if error is None else {run.accuracy: float(error)}
+            points.append(FrontPoint(architecture, {run.accuracy: float(value)}, errors=errors))
     except (FieldError, KeyError, TypeError) as error:
         raise _damaged(pair_path(run, name), str(error)) from error
     return points

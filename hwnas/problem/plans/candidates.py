@@ -62,7 +62,7 @@ class Enumeration:
         splits, compressed inputs and cascades those that no other beats in accuracy, mean latency and bytes."""
         alone = [self._edge_only(point) for point in self.edge.points.values()]
         raw, coded = self._cloud_only()
-        drafts, cascades = [*coded, *self._splits()], list(self._cascades())
+        drafts, cascades = [*coded, *self._splits()], list(self.cascades())
         self.enumerated = len(alone) + len(raw) + len(drafts) + len(cascades) + self._skipped_cuts
         by_codec: dict[str | None, list[Candidate]] = {}
         for draft in drafts:  # whole networks' accuracies bound those of all codecs: only within one do they compare
@@ -78,7 +78,7 @@ class Enumeration:
         network = self._network(architecture)
         return Candidate(
             "edge_only",
-            self._accuracy(self.edge, point),
+            self.accuracy(self.edge, point),
             edge=architecture.key,
             head=self._time(self.edge, point, 0, len(network.operators)),
             escalated=0.0,
@@ -111,7 +111,7 @@ class Enumeration:
 
     def _sent_input(self, point: FrontPoint, codec: InputCodec) -> Candidate:
         network = self._network(point.architecture)
-        accuracy, encode = self._accuracy(self.cloud, point), 0.0
+        accuracy, encode = self.accuracy(self.cloud, point), 0.0
         if self.samples is None:
             count = elements_of(network.input_shape)
             shape: tuple[int, ...] = (count,)
@@ -195,7 +195,7 @@ class Enumeration:
 
     def _split(self, side: Side, point: FrontPoint, network: Network, cut: int, codec: BoundaryCodec) -> Candidate:
         """Return a cut network with the accuracy of the whole one."""
-        shape, accuracy = network.shapes[cut], self._accuracy(side, point)
+        shape, accuracy = network.shapes[cut], self.accuracy(side, point)
         if codec.precision != "fp32" and self.samples is None:
             origin = f"estimated, as if {codec.precision} changed no answer: {accuracy.origin}"
             accuracy = replace(accuracy, origin=origin)
@@ -236,7 +236,8 @@ class Enumeration:
 
     # --- cascades ---
 
-    def _cascades(self) -> Iterator[Candidate]:
+    def cascades(self) -> Iterator[Candidate]:
+        """Yield the cascades of all pairs of an edge's and a cloud's network, one for each rule."""
         if self.edge.front.tier.quality.goal == "min":
             self._note("there are no cascades: they are judged by a quality of which more is better")
             return
@@ -327,7 +328,7 @@ class Enumeration:
     def _network(self, architecture: Architecture) -> Network:
         return self.edge.run.network(architecture)
 
-    def _accuracy(self, side: Side, point: FrontPoint) -> PlanAccuracy:
+    def accuracy(self, side: Side, point: FrontPoint) -> PlanAccuracy:
         """Return a network's accuracy: on held-out samples if there are some, else as its search has it."""
         if self.samples is not None:
             return self._judged(self.samples.whole(side, point.architecture))

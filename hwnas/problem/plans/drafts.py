@@ -12,9 +12,11 @@ from hwnas.collaborate.cascades import CascadePoint, Pair
 from hwnas.collaborate.codecs import BoundaryCodec
 from hwnas.collaborate.learned.deferral import RULE
 from hwnas.collaborate.plan import Candidate
-from hwnas.collaborate.wire import answer_bytes
+from hwnas.collaborate.wire import Shape, answer_bytes
+from hwnas.errors import ConfigError
 from hwnas.latency.posterior import Floats
 from hwnas.network import Network
+from hwnas.tasks import Task
 from hwnas.tasks.confidence import calibration_error
 from hwnas.tasks.ends import elements_of
 
@@ -84,3 +86,20 @@ def boundary_bytes(network: Network, codec: BoundaryCodec, packed: Sequence[floa
 def network_answer_bytes(network: Network) -> int:
     """Return the bytes of an answer's body; of several outputs, as if each had one."""
     return sum(answer_bytes(spec.shape) for spec in network.task.outputs)
+
+
+def plain_answer_shape(task: Task) -> Shape:
+    """Return the shape of one sample's answer, of a task whose networks have one input and one output.
+
+    Raises:
+        ConfigError: they have several, or other inputs than numbers in float32.
+    """
+    if len(task.inputs) == 1 and len(task.outputs) == 1 and task.inputs[0].dtype == "float32":
+        return tuple(task.outputs[0].shape)
+    raise ConfigError(
+        f"networks of the task have inputs {', '.join(one.name for one in task.inputs)} and outputs "
+        f"{', '.join(one.name for one in task.outputs)}",
+        where=f"task `{type(task).__name__}`",
+        allowed="A deployment's networks have one of each, in float32",
+        do="Export the networks alone, by `hwnas export` without `--plan`",
+    )

@@ -14,14 +14,16 @@ from hwnas.collaborate.cuts import PartTime
 from hwnas.collaborate.learned.exits import exit_features, exit_logits, fit_exit
 from hwnas.collaborate.plan import Candidate
 from hwnas.latency.posterior import Floats
+from hwnas.network import Network
 from hwnas.problem.plans.candidates import Enumeration
 from hwnas.problem.plans.samples import HeldOutSamples
 from hwnas.problem.plans.sides import Side
 from hwnas.search.fronts import FrontPoint
 from hwnas.tasks.classification import Classification
+from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 MOST_CUTS = 10
 """Cuts of a network that get an exit, evenly spread."""
@@ -64,6 +66,17 @@ class ExitEnumeration(Enumeration):
             rest = samples.cut(side, point.architecture, cut, codec).answers
             alone = replace(split, head=head, head_mj=None)
             yield Pair(answers, rest, samples.parts), alone, replace(split, extras={**split.extras, "exit": facts})
+
+
+def trained_exit(run: Workspace, network: Network, head: nn.Module) -> Floats:
+    """Return the weights of an exit on what a network's head gives, fitted as planning fits them."""
+    import torch
+
+    train, features = run.dataset.train.first(TRAINING_SAMPLES), list[Floats]()
+    with torch.no_grad():
+        for some in torch.split(train.every(), FEATURE_BATCH):
+            features.append(exit_features(head(network.task.fitted(some, network.input_shape)).numpy()))
+    return fit_exit(np.concatenate(features), train.targets.numpy(), network.costs[-1].output_shape[0])
 
 
 def exit_answers(samples: HeldOutSamples, side: Side, point: FrontPoint) -> dict[int, Answers]:

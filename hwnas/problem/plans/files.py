@@ -27,10 +27,11 @@ from hwnas.deploy.checks import (
     through,
 )
 from hwnas.deploy.document import DeployedFile
-from hwnas.errors import ConfigError
 from hwnas.export import format_of
 from hwnas.export.bundle import LoadedFile, outputs_of, write_model
 from hwnas.network import Network
+from hwnas.problem.plans.drafts import plain_answer_shape
+from hwnas.problem.plans.exits import trained_exit
 from hwnas.problem.plans.stored import StoredPlan
 from hwnas.runtimes import offered
 from hwnas.tasks import Batch, Task
@@ -85,7 +86,7 @@ class Written:
     """Files that were written.
 
     Args:
-        files: by the name of their entry in the plan: `edge`, `cloud`, `fallback`.
+        files: by the name of their entry in the plan: `edge`, `exit`, `cloud`, `fallback`.
         answer_shape: of one sample's answer.
         raw: shape and dtype of an input as the client takes it.
         request: how a request's tensor travels; None if nothing is sent.
@@ -127,16 +128,18 @@ class SideFiles:
         assert first is not None
         codec = None if cloud is None else self._input_codec()
         request = None if codec is None else (codec.format(*self._raw), codec)
-        differs = self._disagreement(edge, cloud) if edge is not None and cloud is not None else None
-        return Written(files, _answer_shape(first.task), self._raw_entry, request, checks, differs)
+        differs = None
+        if edge is not None and cloud is not None:
+            differs = self._disagreement(edge.task, edge.outputs, cloud.outputs)
+        return Written(files, plain_answer_shape(first.task), self._raw_entry, request, checks, differs)
 
-    def _disagreement(self, edge: SettledNetwork, cloud: SettledNetwork) -> dict[str, int]:
+    def _disagreement(self, task: Task, edge: Array, cloud: Array) -> dict[str, int]:
         plan = self.stored.plan
-        confidences = edge.task.deferral_scores(edge.outputs, plan["temperature"])
+        confidences = task.deferral_scores(edge, plan["temperature"])
         if plan["rule"] == RULE:
             confidences = {RULE: LearnedDeferral(**plan["deferral"]).confidence(confidences)}
         kept = confidences[plan["rule"]] >= plan["threshold"]
-        differs = edge.outputs.argmax(1) != cloud.outputs.argmax(1)
+        differs = edge.argmax(1) != cloud.argmax(1)
         return {"kept": int(kept.sum()), "differs": int((kept & differs).sum())}
 
     def halves(self, settled: SettledNetwork) -> Written:
@@ -153,7 +156,7 @@ class SideFiles:
         _write(tail, shape, last, configs["cloud"], _spanning(seen, codec))
         if configs["cloud"].precision == codec.precision == "int8":
             write_quantization(last, codec)
-        answer = _answer_shape(settled.task)
+        answer = plain_answer_shape(settled.task)
         files = {
             "edge": _deployed(first, configs["edge"], network.input_shape, shape, preprocessing),
             "cloud": _deployed(last, configs["cloud"], shape, answer, {}),
@@ -161,6 +164,31 @@ class SideFiles:
         check = self._compared(settled, (head, tail), codec, (first, last), configs)
         request = codec.format(shape), codec
         return Written(files, answer, self._raw_entry, request, {"halves": check})
+
+    def with_exit(self, written: Written, settled: SettledNetwork) -> Written:
+        """Write the exit that answers on the edge from what the head computes, and compare it with PyTorch's."""
+        from hwnas.deploy.exit_module import ExitModule
+
+        network, cut, configs = settled.network, int(self.stored.plan["cut"]), self._configs()
+        head, _ = split_module(settled.module, cut)
+        shape, answer = network.shapes[cut], written.answer_shape
+        config = configs["edge"].model_copy(update={"precision": "fp32"})
+        module, path = ExitModule(trained_exit(self.run, network, head), shape), self._path("edge", "exit", configs)
+        _write(module, shape, path, config, outputs_of(head, settled.calibration))
+        inputs, head_file = settled.test.inputs[:MOST_CHECKED], self.folders["edge"] / written.files["edge"].path.name
+        boundaries = np.asarray(runtime_of(configs["edge"]).load(head_file).run(inputs))
+        outputs = np.asarray(runtime_of(config).load(path).run(boundaries))
+        exact, export = configs["edge"].precision == "fp32", self.run.experiment.export
+        limit = ParityLimit("PyTorch's exit", export.tolerance if exact else None, 0.0 if exact else export.agreement)
+        reference = outputs_of(module, outputs_of(head, inputs))
+        check = compare_outputs(reference, outputs, settled.task, limit, [path])
+        every = outputs_of(module, outputs_of(head, settled.test.inputs))
+        return replace(
+            written,
+            files={**written.files, "exit": _deployed(path, config, shape, answer, {})},
+            checks={**written.checks, "exit": check},
+            disagreement=self._disagreement(settled.task, every, settled.outputs),
+        )
 
     def with_fallback(self, written: Written, settled: SettledNetwork) -> Written:
         """Write a network that answers on the edge where the cloud does not."""
@@ -184,7 +212,7 @@ class SideFiles:
             "PyTorch", export.tolerance if precision == "fp32" else None, _least(precision, export.agreement)
         )
         check = compare_outputs(settled.outputs[:count], outputs, settled.task, limit, [path])
-        answer = _answer_shape(settled.task)
+        answer = plain_answer_shape(settled.task)
         return _deployed(path, configs[side], network.input_shape, answer, self._preprocessing(network)), check
 
     def _path(self, side: str, name: str, configs: Mapping[str, SetupConfig]) -> Path:
@@ -312,15 +340,3 @@ def _deployed(
 ) -> DeployedFile:
     how = (config.runtime, config.precision, config.threads, config.batch)
     return DeployedFile(path, *how, tuple(input_shape), tuple(output_shape), preprocessing)
-
-
-def _answer_shape(task: Task) -> Shape:
-    if len(task.inputs) == 1 and len(task.outputs) == 1 and task.inputs[0].dtype == "float32":
-        return tuple(task.outputs[0].shape)
-    raise ConfigError(
-        f"networks of the task have inputs {', '.join(one.name for one in task.inputs)} and outputs "
-        f"{', '.join(one.name for one in task.outputs)}",
-        where=f"task `{type(task).__name__}`",
-        allowed="A deployment's networks have one of each, in float32",
-        do="Export the networks alone, by `hwnas export` without `--plan`",
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hwnas.collaborate.cascades import Answers, Parts, split_held_out
 from hwnas.collaborate.codecs import TIMED_SAMPLES, BoundaryCodec, InputCodec, Precision, encode_ms
 from hwnas.collaborate.halves import split_module
+from hwnas.errors import ConfigError
 from hwnas.network import Network
 from hwnas.problem.accuracy import accuracy_context
 from hwnas.problem.plans.sides import Side
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+MOST_SAMPLES = 4000
+"""Most validation samples, and most test samples, that networks answer."""
 BATCH = 256
 SIZED_SAMPLES = 32
 """Samples whose packed boundaries are measured at every cut."""
@@ -307,6 +310,29 @@ class HeldOutSamples:
         seen.update(self.raw.numpy().tobytes())
         seen.update(self._targets.numpy().tobytes())
         return seen.hexdigest()[:12]
+
+
+def held_out_samples(
+    run: Workspace, sides: Sequence[Side], count: int, trained: Trained | None
+) -> HeldOutSamples | str:
+    """Return the held-out samples with the run's weights; why there are none, where networks cannot be judged on
+    samples."""
+    from hwnas.data.source import Several
+
+    if run.experiment.data is None:
+        return "the run has no data: accuracies are those of its search, and nothing is judged on samples"
+    if isinstance(run.dataset.train.inputs, Several):
+        return "samples have several inputs: accuracies are those of the search, and nothing is judged on samples"
+    if trained is None:
+        return "the run has no weights: accuracies are those of its search, and nothing is judged on samples"
+    samples = HeldOutSamples(run, trained, count)
+    try:
+        for side in sides:
+            for point in side.points.values():
+                samples.whole(side, point.architecture)
+    except ConfigError as error:
+        return f"accuracies are those of the search: {error.met}"
+    return samples
 
 
 def exported_file(side: Side, key: str) -> tuple[Path, str] | None:

@@ -83,7 +83,7 @@ def open_sides(
         RunError, TableError: there is no front, or it is empty, or there is no table of a set-up.
     """
     edge, cloud = tier_names(list(run.experiment.tiers), edge, cloud)
-    sides = _side(run, edge, by), _side(run, cloud, by)
+    sides = side_of(run, load_front(run, edge, by)), side_of(run, load_front(run, cloud, by))
     for side in sides:
         if not side.points:
             raise RunError(
@@ -93,6 +93,22 @@ def open_sides(
                 do="Loosen the tier's limits and search again",
             )
     return sides
+
+
+def side_of(run: Workspace, front: LoadedFront) -> Side:
+    """Return a tier's side with the networks of a front.
+
+    Raises:
+        TableError: there is no table of the set-up.
+    """
+    setup = run.experiment.tiers[front.tier.name].setup
+    if not run.objectives.needs_table(setup):
+        return Side(run, front, None, None, declared_setup(run.experiment.setups[setup]))
+    costs, missing = cost_model_of_table(run, setup), run.experiment.setups[setup].missing
+    energy = None
+    if any(key in costs.table.energy for key in costs.table.rows):
+        energy = EnergyModel.of(costs.table, missing=missing, operators=known_operators(run.space))
+    return Side(run, front, costs.model, energy, costs.table.setup)
 
 
 def tier_names(tiers: list[str], edge: str | None, cloud: str | None) -> tuple[str, str]:
@@ -123,14 +139,3 @@ def tier_names(tiers: list[str], edge: str | None, cloud: str | None) -> tuple[s
             do="Add a tier to the experiment and search it, or name two that there are",
         )
     return edge, cloud
-
-
-def _side(run: Workspace, name: str, by: FrontSource | None) -> Side:
-    front, setup = load_front(run, name, by), run.experiment.tiers[name].setup
-    if not run.objectives.needs_table(setup):
-        return Side(run, front, None, None, declared_setup(run.experiment.setups[setup]))
-    costs, missing = cost_model_of_table(run, setup), run.experiment.setups[setup].missing
-    energy = None
-    if any(key in costs.table.energy for key in costs.table.rows):
-        energy = EnergyModel.of(costs.table, missing=missing, operators=known_operators(run.space))
-    return Side(run, front, costs.model, energy, costs.table.setup)

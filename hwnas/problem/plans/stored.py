@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,18 @@ class StoredPlan:
         best = max if self.document["quality"]["goal"] == "max" else min
         found: Mapping[str, Any] = best(alone, key=lambda plan: plan["accuracy"])
         return found
+
+
+def stored_documents(run: Workspace) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Yield what was planned for a run, by `hwnas plan` for each link and by the searches of its pairs; damaged files
+    and those of another experiment are left out."""
+    own, folder = run.experiment.name, run.folder / "plans"
+    names = {own, *(f"{own}, pair {pair}" for pair in run.experiment.pairs)}
+    for path in (*sorted(folder.glob("*.json")), *sorted((folder / "pairs").glob("*.json"))):
+        with suppress(RunError):
+            document = _read(run, path).document
+            if document.get("run") in names:
+                yield path, document
 
 
 def find_plan(run: Workspace, name: str, link: str | None = None) -> StoredPlan:
@@ -139,7 +152,8 @@ def refuse_stale(run: Workspace, stored: StoredPlan, keys: tuple[set[str], set[s
     """
     plan, (edge, cloud) = stored.plan, keys
     allowed = {"edge_only": (edge, cloud), "cloud_only": (edge, cloud), "cascade": (edge, cloud)}
-    sides = allowed.get(plan["kind"], (edge | cloud, edge | cloud))
+    both = (edge | cloud, edge | cloud)
+    sides = both if plan.get("exit") is not None else allowed.get(plan["kind"], both)
     for key, known in zip((plan["edge"], plan["cloud"]), sides, strict=True):
         if key is not None and key not in known:
             raise _unusable(run, stored.path, f"the fronts changed since: network {key} is on none of them")

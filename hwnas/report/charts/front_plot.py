@@ -21,7 +21,7 @@ Ends = tuple[float, float]
 
 def front_figure(tier: TierFacts, color: str) -> Figure:
     """Accuracy over latency: everything evaluated, limits, the front as steps, picks labelled."""
-    front, on_front = tier.ordered, {point.key for point in tier.front}
+    front, on_front = tier.ordered, {point.name for point in tier.front}
     scored = [p for p in tier.points if {tier.accuracy.metric, tier.latency.metric} <= p.scores.keys()]
     behind = [p for p in scored if p.broken or p.key not in on_front]
     valid, broken = (_thinned([p for p in behind if bool(p.broken) is breaks]) for breaks in (False, True))

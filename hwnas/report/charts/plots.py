@@ -46,6 +46,8 @@ def front_tip(tier: TierFacts, point: FrontPointFacts) -> Tip:
         rows.insert(1, ("Shrunken estimate", tier.estimate(point), "predicted"))
     if point.test_accuracy is not None:
         rows.insert(1, (tier.tested, tier.units.scored(tier.quality, point.test_accuracy), "measured"))
+    if point.loss:
+        rows.append((f"{point.precision} \N{MINUS SIGN} fp32", point.loss, tier.accuracy.origin))
     if point.low_ms is not None and point.high_ms is not None:
         rows.append(("Interval", units.interval(point.low_ms, point.high_ms), tier.latency.origin))
     if point.estimated:
@@ -55,7 +57,7 @@ def front_tip(tier: TierFacts, point: FrontPointFacts) -> Tip:
     rows += _cost_rows(point.params, point.macs)
     if point.kept is False:
         rows.append(("Re-timing", "fell off the front", "measured"))
-    head = f"{' · '.join(point.picks)}  {point.key}" if point.picks else point.key
+    head = f"{' · '.join(point.picks)}  {point.name}" if point.picks else point.name
     return Tip(head, tuple(rows), point.description)
 
 

@@ -19,15 +19,15 @@ def space_table(view: SpaceView) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     counted = any(stage.ways is not None for stage in view.stages)
     table.add_column("stage" if counted else "slot", no_wrap=True)
-    table.add_column("operator", overflow="fold")
+    table.add_column("operator", no_wrap=True)
     for name in ("in", "width", "depth", "ways" if counted else "kinds", "params", "MACs"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=name in ("params", "MACs"))
     for stage in view.stages:
         ways = stage.ways if counted else stage.operators
         table.add_row(
             Text(stage.name, "bold"),
             Text("\n".join(dict.fromkeys(block.op for block in stage.blocks))),
-            Text(sides(stage.entering).replace(" to ", "\nto ")),
+            Text(sides(stage.entering).replace(" to ", "\nto ").replace(" positions", "\nlong")),
             Text(_told(stage.width)),
             Text(_told(stage.depth)),
             Text(units.GAP if ways is None else units.architectures(ways)),

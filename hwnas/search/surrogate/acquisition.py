@@ -31,7 +31,7 @@ FITTED = 300
 CANDIDATES = 2000
 """Random networks that stand for a space too large to be looked at whole."""
 UNWANTED = 0.1
-"""Share of the networks whose predicted target is of no interest: the reference point stands there."""
+"""Share of the networks whose predicted target is of no interest, unless another is named."""
 
 MANY_SCORED, TOGETHER = 600, 20
 """Scores from which, in a space too large to be looked at whole, proposals are worked out together; and how many."""
@@ -96,6 +96,7 @@ class Acquisition:
         bound: float | None = None,
         confidence: float = 0.5,
         design: int = DESIGN,
+        unwanted: float = UNWANTED,
     ) -> None:
         """Set up the proposals with what is known beforehand.
 
@@ -106,9 +107,11 @@ class Acquisition:
             bound: the most that the learned objective, as a cost, may be.
             confidence: the probability with which a proposal must hold that; if none does, the surest is proposed.
             design: how many networks are evaluated before anything is learned.
+            unwanted: share of the networks, the worst by the learned objective, that are of no interest however little
+                they cost: the reference point stands there; with 0, the whole front is searched for.
         """
         self.candidates, self.known, self.limits, self.design = candidates, known, limits, design
-        self.bound, self.confidence = bound, confidence
+        self.bound, self.confidence, self.unwanted = bound, confidence, unwanted
         self._last: _WarmState | None = None
         self._queue: tuple[bytes, Codes] = b"", np.empty((0, 0), np.intp)
         """The proposals that were worked out together, and a digest of what they were worked out from."""
@@ -116,7 +119,8 @@ class Acquisition:
     @property
     def description(self) -> str:
         """Settings that make it another study, beside what it is worked out from; empty at the defaults."""
-        return "" if self.bound is None or self.confidence == 0.5 else f" held with {self.confidence:g}"
+        bounded = "" if self.bound is None or self.confidence == 0.5 else f" held with {self.confidence:g}"
+        return bounded + ("" if self.unwanted == UNWANTED else f" without the worst {self.unwanted:.0%}")
 
     def propose(self, observed: Observations, opened: Codes, seed: Sequence[int]) -> Codes | None:
         """Return the next network (choices,), none of those told or open; None if no other one holds the limits."""
@@ -187,7 +191,7 @@ class Acquisition:
         codes, targets = observations.codes[scored], observations.targets[scored]
         standing = self._standing
         within = standing.costs[standing.allowed] if standing.allowed.any() else standing.costs
-        reference = float(np.quantile(targets, 1 - UNWANTED))
+        reference = float(np.quantile(targets, 1 - self.unwanted))
         if self.bound is not None:
             reference = min(reference, self.bound)
         costs = self._costs(codes)
@@ -265,7 +269,7 @@ class Acquisition:
         """Return the cells that remain to be gained after all that was told, and what is expected of open networks."""
         standing = self._standing
         usual = last.watched.predict()[0][standing.pool.row]
-        reference = -float(last.belief.warp.back(np.quantile(usual, [UNWANTED]))[0])
+        reference = -float(last.belief.warp.back(np.quantile(usual, [self.unwanted]))[0])
         if self.bound is not None:
             reference = min(reference, self.bound)
         within = standing.costs[standing.allowed] if standing.allowed.any() else standing.costs

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hwnas.errors import HwnasError, raised
 from hwnas.search.evaluate import Evaluation
+from hwnas.search.precision.candidate import Producers, stored_as
 from hwnas.search.progress import Progress
 from hwnas.search.score_store import Score, ScoreStore
 from hwnas.search.study import Study, Trial
@@ -46,7 +47,7 @@ class Dispatcher:
     """Architectures that a worker is handed at a time; they are told together, when all are scored."""
     progress: Callable[[Progress], None] | None = None
     store: ScoreStore | None = None
-    producers: Mapping[str, str] = field(default_factory=dict)
+    producers: Producers = field(default_factory=dict)
     raised: Exception | None = None
     _open: dict[str, list[Trial]] = field(default_factory=dict)
     _alone: list[Trial] = field(default_factory=list)
@@ -101,7 +102,8 @@ class Dispatcher:
     def _known(self, architecture: Architecture) -> tuple[Score, ...]:
         if self.store is None:
             return ()
-        scores = (self.store.get(architecture, metric, producer) for metric, producer in self.producers.items())
+        stored = ((metric, *stored_as(architecture, producer)) for metric, producer in self.producers.items())
+        scores = (self.store.get(network, metric, producer) for metric, network, producer in stored)
         return tuple(score for score in scores if score is not None)
 
 

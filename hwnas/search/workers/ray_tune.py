@@ -23,6 +23,7 @@ from typing import Any
 
 from hwnas.errors import HwnasError, RunError, raised
 from hwnas.registry import optional
+from hwnas.search.precision.candidate import Producers
 from hwnas.search.progress import Finished, Progress
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.study import Study
@@ -63,7 +64,7 @@ def run_on_ray(
     progress: Callable[[Progress], None] | None = None,
     *,
     store: ScoreStore | None = None,
-    producers: Mapping[str, str] | None = None,
+    producers: Producers | None = None,
 ) -> Finished:
     """Run a study as `study.run` does, on actors; `make` is called once in each of them, and so must be known there.
 

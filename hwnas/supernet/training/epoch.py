@@ -64,7 +64,8 @@ def run_epoch(
     )
     for number, batch in enumerate(loaded, walk.steps + 1):
         for group in training_task.optimizer.param_groups:
-            group["lr"] = slower * learning_rate(recipe, (epoch - 1) + (number - 1) / steps)
+            rate = slower * learning_rate(recipe, (epoch - 1) + (number - 1) / steps)
+            group["lr"] = rate * group.get("lr_scale", 1.0)
         batch = _placed(batch, device, channels_last=recipe.channels_last)
         subnets = training_task.subnets(replace(at, step=number), walk.rng)
         try:

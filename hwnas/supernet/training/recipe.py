@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -76,6 +77,11 @@ class Recipe:
     """Steps after which a checkpoint is written within an epoch, beside those at the end of each; None: at the end."""
     calibration_batches: int = 8
     """Batches from which the normalisation statistics of a network are recomputed before it is scored."""
+    layer_decay: float = 1.0
+    """Factor of the rate from each stage, or block, to the one before it: trained weights change less the nearer they
+    are to the input. 1: one rate for all."""
+    initial_weights: str | None = None
+    """Weights that the training begins with, by their SHA-256; None: initial ones by the seed."""
 
 
 def make_optimizer(
@@ -86,13 +92,16 @@ def make_optimizer(
     Fused: one pass over each weight. It is a large part of a step, as every weight of the supernet is updated.
     `decaying` holds the names of the parameters that may decay; all may if it is left out.
     """
-    decayed, others = list[nn.Parameter](), list[nn.Parameter]()
-    for name, value in module.named_parameters():
-        (decayed if value.ndim > 1 and (decaying is None or name in decaying) else others).append(value)
-    groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+    groups: list[dict[str, Any]] = []
+    for scale, named in _by_depth(module, recipe.layer_decay):
+        decayed, others = list[nn.Parameter](), list[nn.Parameter]()
+        for name, value in named:
+            (decayed if value.ndim > 1 and (decaying is None or name in decaying) else others).append(value)
+        scaled = {} if recipe.layer_decay == 1 else {"lr_scale": scale}
+        groups += [
+            {"params": decayed, "weight_decay": recipe.weight_decay, **scaled},
+            {"params": others, "weight_decay": 0.0, **scaled},
+        ]
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
     sgd = torch.optim.SGD(
@@ -101,6 +110,16 @@ def make_optimizer(
     if recipe.momentum:
         sgd.register_step_pre_hook(_begin_momenta)
     return sgd
+
+
+def _by_depth(module: nn.Module, decay: float) -> list[tuple[float, list[tuple[str, nn.Parameter]]]]:
+    """Return the parameters of a module by its stages, each with the factor of their rate; all at once for 1."""
+    if decay == 1:
+        return [(1.0, list(module.named_parameters()))]
+    stages: dict[str, list[tuple[str, nn.Parameter]]] = {}
+    for name, value in module.named_parameters():  # of a supernet, slots stand before a slash
+        stages.setdefault(re.split("/" if "/" in name else r"\.", name)[0], []).append((name, value))
+    return [(decay ** (len(stages) - place), named) for place, named in enumerate(stages.values(), 1)]
 
 
 def _begin_momenta(sgd: torch.optim.Optimizer, *_: object) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hwnas.config import SetupConfig, TimingConfig
 from hwnas.export import Format, check_precision, format_of
@@ -24,7 +24,8 @@ from hwnas.measure.table import LatencyTable, read_table_of
 from hwnas.measure.timing import Timing
 from hwnas.network import Network, lower
 from hwnas.ops import Operator, Shape
-from hwnas.runtimes import Runtime, Setup, checked_setup, open_runtime
+from hwnas.runtimes import Runtime, Setup, checked_setup, open_setup, runtime_spec
+from hwnas.runtimes.setup import cpu_name, is_arm
 from hwnas.space import AnySpace, Suggest
 from hwnas.workspace.measuring.machine_limits import check_batch, check_threads
 from hwnas.workspace.measuring.remote_bench import BenchRequest, board_table, fill_on_hosts
@@ -134,15 +135,10 @@ def networks_to_validate(space: AnySpace, count: int) -> list[Network]:
 
 def runtime_of(setup: SetupConfig) -> Runtime:
     """Return the runtime of a set-up on this machine."""
-    return open_runtime(
-        setup.runtime,
-        threads=setup.threads,
-        precision=setup.precision,
-        batch=setup.batch,
-        device=setup.device,
-        accelerator=setup.accelerator,
-        cores=setup.cores or "",
-    )
+    declared = declared_setup(setup)
+    runtime_spec(setup.runtime)
+    device = declared.device or (cpu_name() if declared.accelerator == "cpu" else "")
+    return open_setup(checked_setup(replace(declared, device=device)))
 
 
 def requested_setup(setup: SetupConfig) -> Setup:
@@ -165,7 +161,24 @@ def declared_setup(setup: SetupConfig) -> Setup:
         setup.batch,
         setup.accelerator,
         setup.cores or "",
+        "signed" if has_signed_activations(setup) else "",
     )
+
+
+def has_signed_activations(setup: SetupConfig) -> bool:
+    """Return whether int8 files of a set-up have signed activations by choice: of its own, or of an ARM processor.
+
+    The processor of a board is not known before it is reached: its set-up says so itself.
+    """
+    if setup.precision != "int8" or not setup.runtime.startswith("onnxruntime"):
+        return False
+    return setup.activations == "signed" or (setup.activations == "auto" and setup.host is None and is_arm())
+
+
+def int8_scheme(setup: SetupConfig) -> str:
+    """Return the integers of a set-up's int8 files: `u8s8`, unsigned activations and signed weights, or `s8s8`."""
+    unsigned = setup.runtime.startswith("onnxruntime") and not has_signed_activations(setup)
+    return "u8s8" if unsigned else "s8s8"
 
 
 def exporters_of(setup: Setup) -> Exports:
@@ -179,7 +192,14 @@ def exporter_of(setup: Setup, *, whole: bool = True, calibration: Images | None 
     A whole network takes and gives float32. An operator that is timed alone begins and ends in the set-up's precision,
     as it does inside a network. Without `calibration`, inputs (N, C, H, W), an int8 file is good for timing only.
     """
-    return exporter_for(format_of(setup.runtime), setup.batch, setup.precision, whole=whole, calibration=calibration)
+    made = exporter_for(format_of(setup.runtime), setup.batch, setup.precision, whole=whole, calibration=calibration)
+    return with_activations(made, setup.activations)
+
+
+def with_activations(exporter: Exporter, activations: str) -> Exporter:
+    """Return an exporter that writes activations of a kind; an empty one is the usual kind of its format."""
+    options: dict[str, Any] = {"activations": activations} if activations else {}
+    return partial(exporter, **options)
 
 
 def exporter_for(

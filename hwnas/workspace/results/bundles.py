@@ -32,8 +32,8 @@ class Bundle:
 
     @property
     def test_accuracies(self) -> dict[str, float]:
-        """Qualities on the test samples of the networks that were exported, by architecture key."""
-        return {model.key: model.test_quality for model in self.models}
+        """Qualities on the test samples of the networks that were exported, by name."""
+        return {model.name: model.test_quality for model in self.models}
 
     def is_own(self, file: ListedFile) -> bool:
         """Return whether a file is run by the runtime of the tier's set-up."""

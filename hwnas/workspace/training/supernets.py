@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.errors import ConfigError, RunError
 from hwnas.io.checkpoint_files import checkpoints
+from hwnas.io.checksum import sha256_of
 from hwnas.words import brief
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.training.teacher import open_teacher
@@ -119,14 +121,60 @@ def new_supernet(run: Workspace) -> Supernet:
         torch.set_num_threads(run.experiment.threads)
     transform = run.experiment.train.kernel_transform
     supernet = Supernet(run.space, seed=run.experiment.seed, kernel_transform=transform)
+    if run.experiment.train.initial_weights is not None:
+        load_initial(supernet, run)
     return supernet.to(torch_device(run.experiment.device))
+
+
+def load_initial(supernet: Supernet, run: Workspace) -> None:
+    """Fill a supernet with the weights of `train.initial_weights`.
+
+    Raises:
+        RunError: they are damaged.
+        ConfigError: they do not fit.
+    """
+    from hwnas.supernet.weights_file import read_weights
+
+    path = initial_weights(run)
+    state, own = read_weights(path), supernet.state_dict()
+    unlike = [name for name in sorted({*state, *own}) if name not in state or name not in own]
+    unlike += [name for name in own if name in state and state[name].shape != own[name].shape]
+    if unlike:
+        raise ConfigError(
+            f"{len(unlike)} weights do not fit the space `{run.space.name}`, first `{unlike[0]}`",
+            where=f"train.initial_weights: {path}",
+            allowed="They are of the supernet of this space, as `hwnas adapt --how space` writes them",
+            do="Write them anew, or leave `train.initial_weights` out",
+        )
+    supernet.load_state_dict(state)
+
+
+def initial_weights(run: Workspace) -> Path:
+    """Return the file of `train.initial_weights`.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    named = run.experiment.train.initial_weights
+    assert named is not None
+    if not (path := run.paths.resolve(named)).is_file():
+        raise ConfigError(
+            f"there is no file `{named}`",
+            where=f"experiment `{run.experiment.name}`: train.initial_weights",
+            allowed=f"Weights that `hwnas adapt --how space` wrote. Looked for {path}",
+            do="Correct the path, or leave `train.initial_weights` out",
+        )
+    return path
 
 
 def recipe_of(run: Workspace) -> Recipe:
     """Return the recipe by which the run's supernet is trained."""
     from hwnas.supernet import Recipe
 
-    return Recipe(**run.experiment.train.model_dump(exclude={"weights"}))
+    recipe = Recipe(**run.experiment.train.model_dump(exclude={"weights"}))
+    if recipe.initial_weights is None:
+        return recipe
+    return replace(recipe, initial_weights=sha256_of(initial_weights(run)))
 
 
 def worker_spec(run: Workspace, supernet: Supernet, recipe: Recipe) -> WorkerSpec:

@@ -1,9 +1,9 @@
-"""Two tables, or two runs, side by side on a terminal."""
+"""Two tables, runs or bundles side by side on a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -14,6 +14,7 @@ from hwnas.words import counted
 
 if TYPE_CHECKING:
     from hwnas.latency.tables.comparison import RowRatio, TableComparison
+    from hwnas.report.comparisons.facts import BundleComparison, FrontComparison
     from hwnas.report.units import Units
 
 EXTREME_ROWS = 5
@@ -33,12 +34,17 @@ def ratios_table(compared: TableComparison) -> Table:
     return table
 
 
+def change_words(compared: TableComparison) -> str:
+    """Return the verdict in a few words: `B is 3.10 % slower`."""
+    if compared.verdict == "no difference":
+        return "No difference"
+    return f"B is {units.percent(abs(compared.ratio - 1))} {compared.verdict}"
+
+
 def verdict_lines(compared: TableComparison) -> Iterator[str]:
     """Yield the verdict with its interval, and what it rests on."""
-    change = abs(compared.ratio - 1)
     ends = f"ratio {compared.ratio:.4f}, 95 % interval {compared.low:.4f} to {compared.high:.4f}"
-    difference = compared.verdict == "no difference"
-    yield f"No difference: {ends}." if difference else f"B is {units.percent(change)} {compared.verdict}: {ends}."
+    yield f"{change_words(compared)}: {ends}."
     if compared.corrected:
         yield f"Corrected for drift by the reference operator; {compared.as_timed:.4f} as timed."
     else:
@@ -50,26 +56,56 @@ def verdict_lines(compared: TableComparison) -> Iterator[str]:
             yield f"{counted(count, 'row')} in {table} alone."
 
 
-def fronts_table(tier: str, front: Any, to_text: Units) -> Table:
+def front_facts(front: FrontComparison, to_text: Units) -> Iterator[tuple[str, ...]]:
+    """Yield what is told of two fronts: its name, A's value, B's value."""
+    yield "networks", *map(str, front.networks)
+    yield "hypervolume", *(f"{value:.4g}" for value in front.hypervolume)
+    yield "dominated by the other", *map(units.percent, front.dominated)
+    yield "alone on the joint front", str(front.only_first), str(front.only_second)
+    for best in front.best_within:
+        within = f"best {to_text.in_sentence(front.objectives[0])} within {to_text.scored(front.cost, best.limit)}"
+        yield within, *(to_text.scored(front.objectives[0], value) for value in (best.first, best.second))
+
+
+def files_table(compared: BundleComparison) -> Table:
+    """The files of one name of two bundles."""
+    table = _table(f"Files of {compared.tiers[0]} (A) and {compared.tiers[1]} (B), as each export measured them")
+    table.add_column("file")
+    test = f"{compared.units.in_sentence(compared.quality)}, test"
+    for head in ("", "size A", "B", f"{test} A", "B", "latency A", "B", "B over A"):
+        table.add_column(Text(head), justify="right", no_wrap=True)
+    for one in compared.files:
+        sizes, qualities = (
+            map(units.size, one.bytes),
+            (compared.units.scored(compared.quality, value) for value in one.test_quality),
+        )
+        ratio = units.GAP if one.ratio is None else f"{one.ratio:.3f}"
+        same = "same" if one.same else "differs"
+        cells = (one.name, same, *sizes, *qualities, *map(units.milliseconds, one.latency_ms), ratio)
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def bundle_notes(compared: BundleComparison) -> Iterator[str]:
+    """Yield the files of one bundle alone, and what else differs."""
+    for letter, names in (("A", compared.only_first), ("B", compared.only_second)):
+        if names:
+            yield f"{counted(len(names), 'file')} in {letter} alone: {', '.join(names)}."
+    for name, (first, second) in compared.differences.items():
+        yield f"{name}: {first} in A, {second} in B"
+
+
+def fronts_table(tier: str, front: FrontComparison, to_text: Units) -> Table:
     """How the fronts of one tier lie."""
     table = _table(f"Tier {tier}: {', '.join(map(to_text.in_sentence, front.objectives))}")
     for head, justify in (("", "left"), ("A", "right"), ("B", "right")):
         table.add_column(head, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    rows = [
-        ("networks", *map(str, front.networks)),
-        ("hypervolume", *(f"{value:.4g}" for value in front.hypervolume)),
-        ("dominated by the other", *map(units.percent, front.dominated)),
-        ("alone on the joint front", str(front.only_first), str(front.only_second)),
-    ]
-    for best in front.best_within:
-        within = f"best {to_text.in_sentence(front.objectives[0])} within {to_text.scored(front.cost, best.limit)}"
-        rows.append((within, *(to_text.scored(front.objectives[0], value) for value in (best.first, best.second))))
-    for row in rows:
+    for row in front_facts(front, to_text):
         table.add_row(*map(Text, row))
     return table
 
 
-def front_notes(tiers: Mapping[str, Any], only: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+def front_notes(tiers: Mapping[str, FrontComparison], only: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
     """Yield what makes fronts hard to compare, and the tiers of one run alone."""
     for name, front in tiers.items():
         yield from (f"Tier {name}: {note}." for note in front.notes)

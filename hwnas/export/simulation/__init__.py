@@ -1,0 +1,7 @@
+"""int8 files without writing them: a PyTorch module that rounds where the writers of files quantise."""
+
+from __future__ import annotations
+
+from hwnas.export.simulation.simulated import SimulatedInt8, simulated_int8
+
+__all__ = ["SimulatedInt8", "simulated_int8"]

@@ -1,0 +1,1 @@
+"""Tiers that list precisions, among which a search chooses for each network."""

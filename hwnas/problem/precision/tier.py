@@ -1,0 +1,89 @@
+"""Tiers that list precisions: what their searches propose, and how that is scored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.accuracy import Accuracy
+from hwnas.export import FORMATS, format_of
+from hwnas.pareto import Tier
+from hwnas.problem.fronts.origins import setup_of_point
+from hwnas.search.fronts import FrontPoint
+from hwnas.search.genome import SearchSpace
+from hwnas.search.precision import PrecisionSpace, stored_as
+from hwnas.search.score_store import ScoreStore
+from hwnas.space import Architecture
+from hwnas.workspace.measuring.setups import int8_scheme
+from hwnas.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from hwnas.workspace.training.supernets import Trained
+
+
+def search_space(run: Workspace, tier: str) -> SearchSpace:
+    """Return what a tier's search proposes: architectures, or architectures in precisions.
+
+    Raises:
+        ConfigError: a choice of the space is called as the gene of the precision.
+    """
+    precisions = run.experiment.tiers[tier].precision
+    return run.space if precisions is None else PrecisionSpace(run.space, precisions)
+
+
+def candidates_in(space: SearchSpace, architectures: Iterable[Architecture]) -> tuple[Architecture, ...]:
+    """Return architectures as candidates of a search: where it chooses precisions, each in all of them."""
+    if not isinstance(space, PrecisionSpace):
+        return tuple(architectures)
+    return tuple(candidate for one in architectures for candidate in space.candidates(one))
+
+
+def tier_accuracy(run: Workspace, tier: str, trained: Trained | None, accuracy: Accuracy) -> Accuracy:
+    """Return the accuracy of what a tier's search proposes; `accuracy` is that of architectures."""
+    precisions = run.experiment.tiers[tier].precision
+    if precisions is None:
+        return accuracy
+    from hwnas.accuracy.by_precision import AccuracyByPrecision, Int8Accuracy
+    from hwnas.accuracy.inherited import InheritedAccuracy
+
+    assert isinstance(accuracy, InheritedAccuracy)
+    setup, samples = run.experiment.setups[run.experiment.tiers[tier].setup], run.experiment.export.calibration_samples
+    written = next(name for name, one in FORMATS.items() if one == format_of(setup.runtime))
+    int8 = Int8Accuracy(accuracy, written, samples)
+    return AccuracyByPrecision({one: int8 if one == "int8" else accuracy for one in precisions}, accuracy)
+
+
+def with_paired_counts(
+    points: Sequence[FrontPoint], tier: Tier, accuracy: Accuracy, store: ScoreStore
+) -> list[FrontPoint]:
+    """Return the points with the stored counts of samples on which they differ from themselves in fp32."""
+    from hwnas.accuracy.by_precision import producers_of
+
+    counted = []
+    for point in points:
+        architecture, producer = stored_as(point.candidate, producers_of(accuracy))
+        score = store.get(architecture, tier.quality.metric, producer)
+        counted.append(point if score is None or score.paired is None else replace(point, paired=score.paired))
+    return counted
+
+
+def quantization_entry(run: Workspace, tier: str, point: FrontPoint, calibration: NDArray[Any]) -> dict[str, Any]:
+    """Return what a manifest tells of the integers of a network in int8; nothing of others.
+
+    Args:
+        run: the run.
+        tier: whose front the network is of.
+        point: the network.
+        calibration: training inputs that the ranges of activations are taken from.
+    """
+    entry: dict[str, Any] = {} if point.paired is None else {"paired": point.paired.entry}
+    if point.precision == "int8":
+        digest = hashlib.sha256(np.ascontiguousarray(calibration).tobytes()).hexdigest()[:8]
+        scheme = int8_scheme(run.experiment.setups[setup_of_point(run, tier, point)])
+        entry["quantization"] = {"scheme": scheme, "calibration": f"{len(calibration)}x:{digest}"}
+    return entry

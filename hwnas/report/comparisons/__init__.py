@@ -1,0 +1,1 @@
+"""Two tables, runs or bundles side by side: tables for a terminal, a page."""

@@ -1,0 +1,1 @@
+"""A network operator by operator: facts, lines, a picture, a page."""

@@ -1,0 +1,57 @@
+"""Candidates with precisions as rows of small integers, for samplers that are guided by known costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.population import Codes
+from hwnas.search.precision.candidate import PRECISION_GENE
+from hwnas.search.surrogate.candidates import Candidates, PerNetwork, Table
+
+
+def with_precisions(candidates: Candidates, precisions: Sequence[str]) -> Candidates:
+    """Return the candidates of networks in each precision: one more column of codes, the last one.
+
+    Its feature is a group of its own, so that a predictor learns how much a precision changes.
+    """
+    count = len(precisions)
+
+    def draw(networks: int, rng: np.random.Generator) -> Codes:
+        return np.hstack([candidates.draw(networks, rng), rng.integers(count, size=(networks, 1))])
+
+    def settle(codes: Codes) -> Codes:
+        return np.hstack([candidates.settle(codes[:, :-1]), codes[:, -1:].astype(np.intp)])
+
+    def features(codes: Codes) -> Table:
+        one_hot = 2.0 * (codes[:, -1:] == np.arange(count)) - 1
+        return np.hstack([candidates.features(codes[:, :-1]), one_hot.astype(np.float32)])
+
+    group = int(candidates.groups.max(initial=-1)) + 1
+    return replace(
+        candidates,
+        names=(*candidates.names, PRECISION_GENE),
+        options=(*candidates.options, tuple(precisions)),
+        draw=draw,
+        settle=settle,
+        features=features,
+        groups=np.concatenate([candidates.groups, np.full(count, group, dtype=np.intp)]),
+    )
+
+
+def by_precision(parts: Sequence[PerNetwork]) -> PerNetwork:
+    """Return a function of such codes from a function of networks for each precision, in the order of precisions."""
+
+    def values(codes: Codes) -> NDArray[Any]:
+        result = np.full(len(codes), np.nan)
+        for number, of_networks in enumerate(parts):
+            rows = np.flatnonzero(codes[:, -1] == number)
+            if len(rows):
+                result[rows] = of_networks(np.ascontiguousarray(codes[rows, :-1]))
+        return result
+
+    return values

@@ -1,0 +1,127 @@
+"""A bundle checked on a board: it is copied there, and its own program runs its files. Desk side."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import uuid
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.boards.host import Host
+from hwnas.errors import HostAway, RunError
+from hwnas.io.command import command_line
+from hwnas.verify.findings import Verification
+
+UNPACK = """
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1]) as archive:
+    archive.extractall(sys.argv[2])
+"""
+REMOVE = "import os, shutil, sys; shutil.rmtree(sys.argv[2], ignore_errors=True); os.remove(sys.argv[1])"
+COMMAND_SECONDS = 900.0
+TIMING_SECONDS = "5"
+
+
+@dataclass(frozen=True)
+class BoardCheck:
+    """A folder of a bundle on a host.
+
+    Args:
+        host: the board.
+        python: there, with numpy and one runtime.
+    """
+
+    host: Host
+    python: str = "python3"
+
+    def check(self, folder: Path, names: Sequence[str], data: Path | None, result: Verification) -> None:
+        """Run the bundle's self-test and timing on the board, and its quality where there are data.
+
+        Raises:
+            HostAway: the board cannot be reached.
+            RunError: its Python or numpy is missing.
+        """
+        own = f"{self.host.folder}/verify-{uuid.uuid4().hex[:12]}"
+        self._words(["mkdir", "-p", self.host.folder])
+        with tempfile.TemporaryDirectory(prefix="hwnas-") as temporary:
+            archive = Path(temporary) / "bundle.zip"
+            _pack(archive, folder, names, data)
+            self._done(self.host.send(archive, f"{own}.zip"))
+        try:
+            self._words([self.python, "-c", UNPACK, f"{own}.zip", own])
+            self._self_test(own, folder, result)
+            if data is not None:
+                result.measured["quality"] = {
+                    one["file"]: one for one in self._program(own, "--accuracy", f"{own}/{data.name}")
+                }
+                result.checked.append(f"quality on {self.host.name}")
+            timed = list(self._program(own, "--time", TIMING_SECONDS))
+            result.measured["latency"] = {one["file"]: one for one in timed}
+            result.checked.append(f"latency on {self.host.name}")
+        finally:
+            self._words([self.python, "-c", REMOVE, f"{own}.zip", own])
+
+    def _self_test(self, own: str, folder: Path, result: Verification) -> None:
+        numbers = {}
+        for one in self._program(own, "--selftest"):
+            numbers[one["file"]] = one
+            if not one["ok"]:
+                result.find(
+                    "selftest_differs",
+                    f"{one['file']} gives other outputs on {self.host.name}: {one['max_difference']:.3g} apart, "
+                    f"{one['tolerance']:.3g} is allowed",
+                    folder / "selftest.npz",
+                )
+        result.measured["selftest"] = numbers
+        result.checked.append(f"self-test on {self.host.name} of {', '.join(numbers) or 'no file'}")
+
+    def _program(self, own: str, *arguments: str) -> Iterator[dict[str, Any]]:
+        code, out, complaints = self._words([self.python, f"{own}/predict.py", "--json", *arguments], check=False)
+        if code not in (0, 1) or (code and not out.strip()):
+            lines = complaints.strip().splitlines() or [f"it ended with code {code}"]
+            raise RunError(
+                f"the bundle's program cannot run there ({lines[0]})",
+                where=self.host.name,
+                allowed=f"`{self.python}` is Python 3.9 or newer with numpy and a runtime of the bundle's files",
+                do="Install what requirements-*.txt of the bundle list, or name another Python by --python",
+            )
+        for line in out.splitlines():
+            yield json.loads(line)
+
+    def _words(self, words: Sequence[str], *, check: bool = True) -> tuple[int, str, str]:
+        return self._done(self.host.command(words), check=check)
+
+    def _done(self, command: Sequence[str], *, check: bool = True) -> tuple[int, str, str]:
+        try:
+            done = subprocess.run(
+                list(command), capture_output=True, text=True, timeout=COMMAND_SECONDS, stdin=subprocess.DEVNULL
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise self._away(str(error)) from error
+        if self.host.is_cut(done.returncode, done.stderr) or (check and done.returncode):
+            raise self._away(done.stderr or f"{command_line(command)} ended with code {done.returncode}")
+        return done.returncode, done.stdout, done.stderr
+
+    def _away(self, message: str) -> HostAway:
+        cause = next((one for one in self.host.causes if one.words in message), None)
+        first = (message.strip().splitlines() or ["no message"])[-1]
+        return HostAway(
+            cause.met if cause else f"the board cannot be used ({first})",
+            where=self.host.name,
+            allowed="The board is reached by the system's ssh or adb, and has Python",
+            do=(cause.do if cause else "Try `ssh {host} python3 --version`").format(host=self.host.name),
+        )
+
+
+def _pack(archive: Path, folder: Path, names: Sequence[str], data: Path | None) -> None:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in names:
+            if (folder / name).is_file():
+                packed.write(folder / name, name)
+        if data is not None:
+            packed.write(data, data.name)
