@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from hwnas.adapt.board.drift import FEWEST_COMPARED, Drift, drift, sample_numbers
 from hwnas.adapt.board.logistic import Fit, Head, fit, matched_rows
-from hwnas.export.standalone.network import PredictError, Predictor, is_available, read_manifest, runnable
+from hwnas.export.standalone.network import PredictError, FilePredictor, is_available, read_manifest, runnable
 from hwnas.export.standalone.steps import prepared
 
 Array = NDArray[Any]
@@ -111,7 +111,7 @@ class AdaptableModel:
         self.model, self.file = next((pair for pair in files if is_available(pair[1])), files[0])
         self.classes: tuple[str, ...] = tuple(self.model.get("classes", ()))
         self._check_file(self.file["name"], self.file["sha256"])
-        self.predictor = Predictor(folder, manifest, self.model, self.file)
+        self.predictor = FilePredictor(folder, manifest, self.model, self.file)
 
     def _check_file(self, name: str, sha256: str) -> None:
         try:
