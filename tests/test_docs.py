@@ -265,7 +265,7 @@ def fields_of(value: Any, prefix: str = "") -> Iterator[str]:
             yield from fields_of(inner[0], f"{name}[].")
         elif key == "preprocessing":  # its steps stand in a table of their own
             yield from (f"{name}.{one}" for one in inner)
-        elif key in ("supernet", "test_images"):
+        elif key in ("bundle", "supernet", "test_images"):
             yield from fields_of(inner, f"{name}.")
         else:
             yield name

@@ -65,7 +65,7 @@ def chain_of(root: nn.Module, shape: Shape, where: str) -> list[Link]:
 
 
 def _links(root: nn.Module, passes: Mapping[bool, Pass], calls: Mapping[str, tuple[object, object]]) -> list[Link]:
-    told = structures(root, [found.graph for found in passes.values()])
+    known = structures(root, [found.graph for found in passes.values()])
     spans = {mode: list(spans_of(root, passes[mode], blocks=True)) for mode in MODES}
     if [children_of(passes[False], *span) for span in spans[False]] != [
         children_of(passes[True], *span) for span in spans[True]
@@ -78,7 +78,7 @@ def _links(root: nn.Module, passes: Mapping[bool, Pass], calls: Mapping[str, tup
         slot = free_slot(piece.slot, links)
         alike = piece.entering == piece.leaving
         optional = alike and _adds_to_its_input(Segment(root, parts), piece.entering)
-        links[slot] = Link(slot, piece.classes, digest(root, parts, told), parts, piece.entering, optional)
+        links[slot] = Link(slot, piece.classes, digest(root, parts, known), parts, piece.entering, optional)
     return list(links.values())
 
 

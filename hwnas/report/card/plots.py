@@ -48,7 +48,7 @@ def recall_chart(names: Sequence[str], recalls: Mapping[str, Sequence[float]]) -
     colors = ("--accent", "--accent-2", "--muted")
     shown = list(recalls.items())[: len(colors)]
     layers = tuple(
-        Marks(name, [place + 0.16 * number for place in range(len(names))], [100 * value for value in values], color)
+        Marks(name, [index + 0.16 * number for index in range(len(names))], [100 * value for value in values], color)
         for number, ((name, values), color) in enumerate(zip(shown, colors, strict=False))
     )
     values = [100 * value for _, row in shown for value in row]

@@ -119,7 +119,7 @@ def _by_depth(module: nn.Module, decay: float) -> list[tuple[float, list[tuple[s
     stages: dict[str, list[tuple[str, nn.Parameter]]] = {}
     for name, value in module.named_parameters():  # of a supernet, slots stand before a slash
         stages.setdefault(re.split("/" if "/" in name else r"\.", name)[0], []).append((name, value))
-    return [(decay ** (len(stages) - place), named) for place, named in enumerate(stages.values(), 1)]
+    return [(decay ** (len(stages) - depth), named) for depth, named in enumerate(stages.values(), 1)]
 
 
 def _begin_momenta(sgd: torch.optim.Optimizer, *_: object) -> None:
