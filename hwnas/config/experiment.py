@@ -273,6 +273,8 @@ class ExportConfig(StrictModel):
     """Number of training samples that determine the ranges of an int8 file's activations."""
     fine_tune_epochs: int = Field(default=0, ge=0)
     """Number of epochs that each pick is trained on from its inherited weights, before it is written."""
+    quantized_epochs: int = Field(default=0, ge=0)
+    """Number of epochs that each pick with int8 files is trained on with their rounding, before it is written."""
     input: Literal["normalised", "raw"] = "normalised"
     """Inputs that files take: normalised ones, or raw numbers, with the arithmetic between the two in the files."""
     dynamic_batch: bool = False

@@ -42,6 +42,10 @@ class SimulatedInt8(nn.Module):
         with _Rounding(self):
             return self.module(first, *inputs[1:])
 
+    def train(self, mode: bool = True) -> SimulatedInt8:
+        """Stay in eval mode: a file has no statistics that change, and no dropout."""
+        return super().train(False)
+
     def weight(self, weight: Tensor, axis: int) -> Tensor:
         """Return a weight on its grid; without gradients it is rounded once."""
         if torch.is_grad_enabled() and weight.requires_grad:
