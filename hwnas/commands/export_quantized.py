@@ -125,6 +125,7 @@ def _trained(
     network, dataset, seed = run.network(architecture), run.dataset.without_test(), run.experiment.seed
     before = copy.deepcopy(before).cpu().eval()
     simulated = simulated_int8(before, calibration, file_format=file_format)
+    simulated.evens_steps = True
     grids = hashlib.sha256(repr(sorted(simulated.grids.items())).encode()).hexdigest()[:8]
     name = f"{architecture.key}-{weights_digest(before)}-{grids}-{recipe.epochs}"
     trained = train_standalone(
