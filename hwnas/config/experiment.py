@@ -385,6 +385,16 @@ class Experiment(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _rounding_of_int8_files(self) -> Experiment:
+        written = {one for tier in self.tiers.values() for one in tier.precision or [self.setups[tier.setup].precision]}
+        if self.export.quantized_epochs and "int8" not in written:
+            raise ValueError(
+                f"export.quantized_epochs: it is {self.export.quantized_epochs}, and no tier has files in int8. Leave "
+                "it out, or set `precision: int8` of a tier's set-up"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _pairs_join_tiers_that_are_predicted(self) -> Experiment:
         for name, pair in self.pairs.items():
             if name in self.tiers:
