@@ -25,7 +25,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,6 @@ import torch
 from _results import publish, stamped
 from torch import Tensor, nn
 
-from hwnas import pipeline
 from hwnas.accuracy.inherited import inherited
 from hwnas.commands.export_quantized import quantization_aware
 from hwnas.commands.export_setups import file_exporter, setup_for
