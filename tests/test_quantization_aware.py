@@ -65,7 +65,8 @@ def hurt(sound: nn.Module) -> nn.Module:
 @pytest.fixture(scope="module")
 def ranges(run: Workspace) -> Tensor:
     inputs: Tensor = run.dataset.train.first(64).every()
-    return run.network(run.space.largest()).task.fitted(inputs, (1, 8, 8))
+    fitted: Tensor = run.network(run.space.largest()).task.fitted(inputs, (1, 8, 8))
+    return fitted
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,8 @@ def test_the_trained_network_has_the_structure_of_the_one_before(hurt: nn.Module
 def test_a_worse_file_is_not_shipped(
     run: Workspace, hurt: nn.Module, ranges: Tensor, tuned: FineTuneResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, judged = export_quantized._file_statistics, list[Any]()
+    real: Any = export_quantized._file_statistics
+    judged: list[Any] = []
 
     def reversed_(*args: Any) -> Any:
         judged.append(real(*args))
@@ -119,7 +121,8 @@ def test_a_worse_file_is_not_shipped(
 def test_one_file_that_gets_worse_outweighs_another_that_gets_better(
     run: Workspace, hurt: nn.Module, ranges: Tensor, tuned: FineTuneResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, judged = export_quantized._file_statistics, list[Any]()
+    real: Any = export_quantized._file_statistics
+    judged: list[Any] = []
 
     def both(*args: Any) -> Any:
         judged.append(real(*args)["onnx"])
@@ -144,7 +147,8 @@ def test_interrupted_in_any_epoch_and_continued_it_gives_the_same_weights(
     (folder,) = (run.folder / TRAINED_FOLDER).iterdir()
     for file in folder.iterdir():
         file.unlink()
-    real, count = alone.run_epoch, 0
+    real: Any = getattr(alone, "run_epoch")  # noqa: B009
+    count = 0
 
     def dying(*args: Any, **kwargs: Any) -> Any:
         nonlocal count
@@ -178,20 +182,21 @@ def test_a_training_that_diverges_ships_the_network_as_it_was_and_tells_why(
 
 def test_what_is_unfolded_folds_to_the_trained_weights_and_keeps_its_statistics() -> None:
     torch.manual_seed(0)
-    chain = nn.Sequential(
+    chain: Any = nn.Sequential(
         nn.Conv2d(2, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
         nn.Conv2d(4, 3, 3), nn.Identity(), nn.Flatten(), nn.Linear(48, 5),
     )  # fmt: skip
     module, inputs = trained_looking(chain), torch.randn(16, 2, 8, 8)
-    module[4] = nn.BatchNorm2d(3, affine=False).eval()
-    twin = folded(module)
+    chain[4] = nn.BatchNorm2d(3, affine=False).eval()
+    twin: Any = folded(module)
     with torch.no_grad():
         for value in twin.parameters():
             value.add_(0.1 * torch.randn_like(value))
-    restored = unfolded(module, twin, lambda one: one(inputs))
+    restored: Any = unfolded(module, twin, lambda one: one(inputs))
     with torch.no_grad():
         assert_close(restored(inputs), twin(inputs), rtol=1e-4, atol=1e-4)
-        assert_close(folded(restored)[0].weight, twin[0].weight, rtol=1e-5, atol=1e-6)
+        again: Any = folded(restored)
+        assert_close(again[0].weight, twin[0].weight, rtol=1e-5, atol=1e-6)
     norm = restored[1]
     seen = restored[0](inputs)
     assert_close(norm.running_mean, seen.mean((0, 2, 3)).detach(), rtol=1e-3, atol=1e-4)

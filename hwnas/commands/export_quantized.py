@@ -191,7 +191,7 @@ class _Scores:
         quality = self.task.quality
         sign = 1 if quality.goal == "max" else -1
         gains = [sign * (self._value(last[name]).value - self._value(sums).value) for name, sums in first.items()]
-        return min(gains) >= 0 and max(gains) > 0  # a value that is not a number is no gain
+        return bool(min(gains) >= 0 and max(gains) > 0)  # a value that is not a number is no gain
 
     def _compared(self, first: Sums, last: Sums) -> dict[str, Any]:
         difference = paired_difference(self._value(last), self._value(first))
