@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 RATE = 0.1
 """Share of the recipe's peak rate: rounding is to be made up for, not the network learned anew."""
-TEACHER = "the network in fp32"
+FP32_TEACHER = "the network in fp32"
 TRAINED_FOLDER = "quantization_aware"
 
 
@@ -71,7 +71,7 @@ def quantization_aware(
     judge = partial(_file_statistics, run, network, setups, calibration)
     task = run.dataset.train.fit(network.task)
     recipe = _recipe(run)
-    entry: dict[str, Any] = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate, "teacher": TEACHER}
+    entry: dict[str, Any] = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate, "teacher": FP32_TEACHER}
     first = judge(before)
     scores = _Scores(task, run.dataset.validation)
     own = next((name for name in setups if FORMATS[name] == format_of(tier_setup(run, tier).runtime)), min(setups))
@@ -99,7 +99,7 @@ def _recipe(run: Workspace) -> Recipe:
         warm_up_epochs=0.0,
         precision="fp32",
         layer_decay=1.0,
-        teacher=TEACHER,
+        teacher=FP32_TEACHER,
         teacher_space=None,
     )
 

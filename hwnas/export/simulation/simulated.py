@@ -91,14 +91,14 @@ def even_steps(weight: Tensor, axis: int, inputs: Tensor) -> Tensor:
     channel = inputs.ndim - 1 if weight.ndim == 2 else 1
     power = inputs.detach().square().mean([number for number in range(inputs.ndim) if number != channel])
     if len(power) == weight.shape[1 - axis]:
-        place = 1 - axis
+        channel_axis = 1 - axis
     elif weight.shape[1 - axis] == 1 and len(power) == weight.shape[axis]:  # depthwise
-        place = axis
+        channel_axis = axis
     else:
         return weight
     usual = power[power > 0].median() if bool((power > 0).any()) else power.new_ones(())
     share = (usual / power.clamp_min(1e-30)).clamp_max(1.0)
-    damped = weight * share.view([-1 if number == place else 1 for number in range(weight.ndim)])
+    damped = weight * share.view([-1 if number == channel_axis else 1 for number in range(weight.ndim)])
     return damped + (weight - damped).detach()
 
 

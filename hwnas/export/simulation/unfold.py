@@ -48,8 +48,8 @@ def _folded_pairs(module: nn.Module, twin: nn.Module) -> Iterator[tuple[str, Any
         if type(chain) is not nn.Sequential:
             continue
         for (name, layer), (norm_name, norm) in pairwise(chain.named_children()):
-            place = twin.get_submodule(f"{path}.{norm_name}" if path else norm_name)
-            if isinstance(norm, _BatchNorm) and isinstance(place, nn.Identity):
+            replaced = twin.get_submodule(f"{path}.{norm_name}" if path else norm_name)
+            if isinstance(norm, _BatchNorm) and isinstance(replaced, nn.Identity):
                 yield f"{path}.{name}" if path else name, layer, norm
 
 
