@@ -376,7 +376,7 @@ def settled_network(
     count = run.experiment.export.calibration_samples
     seen = tree_map(lambda *parts: torch.cat(parts)[:count], *scored.calibration)
     rounded = None
-    if quantized and run.experiment.export.quantized_epochs:
+    if quantized and run.experiment.export.quantized_epochs and isinstance(seen, torch.Tensor):  # one input
         of_tier, ranges = in_precision(run, front.tier.name, point), fitted(seen)
         rounded = quantization_aware(of_tier, front.tier.name, point.architecture, module, ranges, show)
         if rounded is not None and rounded.better:
