@@ -21,10 +21,12 @@ from hwnas.commands.export_companions import (
     task_entry,
     write_companions,
 )
+from hwnas.commands.export_quantized import quantization_aware
 from hwnas.commands.export_raw import divided_preprocessing, exported_data, takes_raw, with_raw_input
+from hwnas.commands.export_setups import file_exporter, in_precision, setup_for, tier_setup
 from hwnas.commands.settled import Settled
 from hwnas.config import SetupConfig, published
-from hwnas.export import format_named, formats_of, runtime_for
+from hwnas.export import format_named, formats_of
 from hwnas.export.manifest import MANIFEST, QUALITY, files_entry, write_manifest
 from hwnas.export.staging import CARD, staged
 from hwnas.io.checksum import sha256_of
@@ -37,10 +39,8 @@ from hwnas.pareto import Objective
 from hwnas.problem.exported import refuse_empty
 from hwnas.problem.fine_tune import tune
 from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_front_exists, load_front
-from hwnas.problem.fronts.origins import setup_of_point
 from hwnas.problem.precision.tier import quantization_entry
 from hwnas.problem.studies import weights_producer
-from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
 from hwnas.selection import choose, file_stem
 from hwnas.space import Architecture
@@ -52,12 +52,9 @@ from hwnas.workspace.folder import locked, resolved_experiment
 from hwnas.workspace.measuring.remote_bench import board_table
 from hwnas.workspace.measuring.setups import (
     device_lock_wait,
-    exporter_for,
-    has_signed_activations,
     measurement_protocol,
     requested_setup,
     runtime_of,
-    with_activations,
 )
 from hwnas.workspace.progress import Bar, Reporter, default_reporter
 from hwnas.workspace.results.bundles import open_bundle
@@ -264,8 +261,9 @@ def _export_point(
     show: Callable[[int, int], None],
     tools: ExportTools,
 ) -> dict[str, Any]:
-    settled, stem = settled_network(run, front, point, trained, show), front.folder / next(iter(names.values()))
-    of_tier = _in_precision(run, front.tier.name, point)
+    settled = settled_network(run, front, point, trained, show, quantized=True)
+    stem = front.folder / next(iter(names.values()))
+    of_tier = in_precision(run, front.tier.name, point)
     return {
         "picks": list(names),
         "key": point.architecture.key,
@@ -319,6 +317,7 @@ def network_entries(
         **recall_entry(run, settled),
         **({"targets": targets} if (targets := dict(task.target_facts)) else {}),
         **({"fine_tuned": settled.tuned} if settled.tuned else {}),
+        **({"quantization_aware": settled.quantized} if settled.quantized else {}),
         "params": total.params,
         "macs": total.macs,
         **({"selftest": tools.selftest.entry} if tools.selftest is not None else {}),
@@ -327,20 +326,25 @@ def network_entries(
     }
 
 
-def _in_precision(run: Workspace, tier: str, point: FrontPoint) -> Workspace:
-    """Return the run with the tier on the set-up of a network's precision, in which its files are written and run."""
-    if point.precision is None:
-        return run
-    config = run.experiment.tiers[tier].model_copy(
-        update={"setup": setup_of_point(run, tier, point), "precision": None}
-    )
-    tiers = {**run.experiment.tiers, tier: config}
-    return replace(run, experiment=run.experiment.model_copy(update={"tiers": tiers}))
-
-
 def settled_network(
-    run: Workspace, front: LoadedFront, point: FrontPoint, trained: Trained, show: Callable[[int, int], None]
+    run: Workspace,
+    front: LoadedFront,
+    point: FrontPoint,
+    trained: Trained,
+    show: Callable[[int, int], None],
+    *,
+    quantized: bool = False,
 ) -> Settled:
+    """Return a point of a front with its weights, as it is written.
+
+    Args:
+        run: the run.
+        front: of a tier.
+        point: one of it.
+        trained: the supernet that weights are inherited from.
+        show: is called with the number of epochs done, of a pick that is trained on, and that of all epochs.
+        quantized: whether `export.quantized_epochs` are trained.
+    """
     import torch
     from torch.utils._pytree import tree_map
 
@@ -368,13 +372,23 @@ def settled_network(
         module, entry = tuned.module, tuned.manifest_entry
         weights += ", trained on" if tuned.better else ""
     task = run.dataset.train.fit(network.task)
-    module, fitted = task.finished(module), partial(task.fitted, shape=network.input_shape)
+    fitted = partial(task.fitted, shape=network.input_shape)
     count = run.experiment.export.calibration_samples
     seen = tree_map(lambda *parts: torch.cat(parts)[:count], *scored.calibration)
+    rounded = None
+    if quantized and run.experiment.export.quantized_epochs and isinstance(seen, torch.Tensor):  # one input
+        of_tier, ranges = in_precision(run, front.tier.name, point), fitted(seen)
+        rounded = quantization_aware(of_tier, front.tier.name, point.architecture, module, ranges, show)
+        if rounded is not None and rounded.better:
+            module, weights = rounded.module, f"{weights}, trained on with the rounding of int8"
+    module = task.finished(module)
     inputs, calibration = (tree_map(torch.Tensor.numpy, fitted(some)) for some in (test.every(), seen))
     batch = Batch(inputs, test.targets.numpy())
     outputs = outputs_of(module, inputs)
-    return Settled(module, weights, network, task, calibration, batch, inputs, network.input_shape, outputs, entry)
+    return Settled(
+        module, weights, network, task, calibration, batch, inputs, network.input_shape, outputs, entry,
+        quantized=None if rounded is None else rounded.manifest_entry,
+    )  # fmt: skip
 
 
 def _export_file(
@@ -400,7 +414,7 @@ def _export_file(
     from hwnas.export.tensors import ends_of
 
     stem, format_name = target
-    file_format, setup = format_named(format_name), _setup_for(run, tier, format_name)
+    file_format, setup = format_named(format_name), setup_for(run, tier, format_name)
     path = stem.with_name(stem.name + file_format.suffix)
     dynamic = run.experiment.export.dynamic_batch and format_name == DYNAMIC_FORMAT
     runtime = runtime_of(setup) if setup.runtime else None
@@ -408,10 +422,7 @@ def _export_file(
         settled.exported,
         settled.input_shape,
         path,
-        with_activations(
-            exporter_for(file_format, 0 if dynamic else setup.batch, setup.precision, calibration=settled.calibration),
-            "signed" if has_signed_activations(setup) else "",
-        ),
+        file_exporter(setup, format_name, settled.calibration, dynamic=dynamic),
     )
     write_metadata(path, format_name, facts)
     seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, tools)
@@ -457,7 +468,7 @@ def _run_file(
         timed = measure({path.name: loaded.invoke}, measurement_protocol(run.experiment.timing, run.experiment.seed))[
             path.name
         ]
-    desk = ", at the desk and not on the board" if _setup(run, tier).host else ""
+    desk = ", at the desk and not on the board" if tier_setup(run, tier).host else ""
     return {
         "runtime": f"{setup.runtime} {setup.runtime_version}, {counted(setup.threads, 'thread')}{desk}",
         "max_difference": parity.max_difference,
@@ -492,31 +503,11 @@ def _check_other_batch(run: Workspace, settled: Settled, path: Path, setup: Setu
     compare(some[0], settled.answering(loaded), some[1], path=path, criterion=criterion, task=settled.task, fed=some[2])
 
 
-def _setup(run: Workspace, tier: str) -> SetupConfig:
-    return run.experiment.setups[run.experiment.tiers[tier].setup]
-
-
-def _setup_for(run: Workspace, tier: str, format_name: str) -> SetupConfig:
-    """Return the tier's own set-up for formats that its runtime runs; for the others the same threads and batch, on the
-    processor, and the same precision or, where that is not offered, the first that is. Its runtime is empty where none
-    runs them."""
-    setup, written = _setup(run, tier), format_named(format_name).precisions
-    runtime = runtime_for(format_name, setup.runtime)
-    if setup.host:  # files are run at the desk first
-        setup = setup.model_copy(update={"accelerator": "cpu", "device": None, "cores": None})
-    if runtime == setup.runtime:
-        return setup
-    precisions = written if runtime is None else [one for one in offered(runtime) if one in written]
-    precision = setup.precision if setup.precision in precisions else next(iter(precisions), "fp32")
-    other = {"runtime": runtime or "", "accelerator": "cpu", "device": None, "precision": precision}
-    return setup.model_copy(update=other)
-
-
 def setup_entry(run: Workspace, tier: str) -> dict[str, object]:
     """Return the tier's set-up: this machine's, a board's as far as its table holds it, or a file's column."""
     if run.objectives.is_published(tier):
         return published_setup(run, run.experiment.tiers[tier].setup)
-    config, path = _setup(run, tier), run.paths.table(run.experiment.tiers[tier].setup)
+    config, path = tier_setup(run, tier), run.paths.table(run.experiment.tiers[tier].setup)
     if not config.host:
         return runtime_of(config).setup.as_dict()
     return (board_table(path, requested_setup(config)).setup if path.exists() else requested_setup(config)).as_dict()

@@ -37,6 +37,8 @@ class Settled:
     outputs: Array
     tuned: dict[str, Any] | None = None
     """Entry on its fine-tuning in the manifest; None if there was none."""
+    quantized: dict[str, Any] | None = None
+    """Entry on its training with the rounding of int8; None if there was none."""
     layer: str | None = None
     """Last linear layer of the module, whose input files give as a second output; None if they do not."""
 

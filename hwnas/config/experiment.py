@@ -273,6 +273,8 @@ class ExportConfig(StrictModel):
     """Number of training samples that determine the ranges of an int8 file's activations."""
     fine_tune_epochs: int = Field(default=0, ge=0)
     """Number of epochs that each pick is trained on from its inherited weights, before it is written."""
+    quantized_epochs: int = Field(default=0, ge=0)
+    """Number of epochs that each pick with int8 files is trained on with their rounding, before it is written."""
     input: Literal["normalised", "raw"] = "normalised"
     """Inputs that files take: normalised ones, or raw numbers, with the arithmetic between the two in the files."""
     dynamic_batch: bool = False
@@ -380,6 +382,16 @@ class Experiment(StrictModel):
                         f"setups.{setup}: its `{unlike[0]}` is {getattr(known, unlike[0])}, that of `{tier.setup}` in "
                         f"{precision} is {getattr(made, unlike[0])}. Set-ups of a tier's precisions are alike otherwise"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _rounding_of_int8_files(self) -> Experiment:
+        written = {one for tier in self.tiers.values() for one in tier.precision or [self.setups[tier.setup].precision]}
+        if self.export.quantized_epochs and "int8" not in written:
+            raise ValueError(
+                f"export.quantized_epochs: it is {self.export.quantized_epochs}, and no tier has files in int8. Leave "
+                "it out, or set `precision: int8` of a tier's set-up"
+            )
         return self
 
     @model_validator(mode="after")

@@ -58,9 +58,9 @@ def tune(
     entry: dict[str, Any] = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
     folder = run.folder / "fine_tuned" / f"{architecture.key}-{weights_digest(start)}-{recipe.epochs}"
     judged = f"validation_{network.task.quality.name}"
-    measured = partial(_measured, split=dataset.validation, samples=network.task.terms.samples)
+    score_entry = partial(measured, split=dataset.validation, samples=network.task.terms.samples)
     first = estimate(before, network, dataset.validation)
-    scores = {"before": measured(first)}
+    scores = {"before": score_entry(first)}
     try:
         after = train_standalone(
             network,
@@ -76,12 +76,13 @@ def tune(
     except TrainingError as error:
         return FineTuneResult(before, {**entry, judged: scores, "shipped": "before", "failed": error.met}, False)
     last = estimate(after, network, dataset.validation)
-    scores["after"], scores["difference"] = measured(last), measured(paired_difference(last, first))
+    scores["after"], scores["difference"] = score_entry(last), score_entry(paired_difference(last, first))
     sign = 1 if network.task.quality.goal == "max" else -1
     better = sign * scores["after"]["value"] >= sign * scores["before"]["value"]
     entry |= {judged: scores, "shipped": "after" if better else "before"}
     return FineTuneResult(after if better else before, entry, better)
 
 
-def _measured(score: Estimate, split: Split, samples: str) -> dict[str, Any]:
+def measured(score: Estimate, split: Split, samples: str) -> dict[str, Any]:
+    """Return the manifest's entry on a score of a split; `samples` is what its samples are called."""
     return {"value": score.value, "error": score.error, samples: len(split), "origin": "measured"}

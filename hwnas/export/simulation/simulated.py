@@ -33,6 +33,8 @@ class SimulatedInt8(nn.Module):
         super().__init__()
         self.module = module
         self.names, self.grids = names, dict(grids)
+        self.evens_steps = False
+        """True if gradients of weights are evened over input channels, for training: see `even_steps`."""
         self._weights: dict[int, tuple[Tensor, Tensor]] = {}
 
     def forward(self, *inputs: Tensor) -> Any:
@@ -42,11 +44,15 @@ class SimulatedInt8(nn.Module):
         with _Rounding(self):
             return self.module(first, *inputs[1:])
 
-    def weight(self, weight: Tensor, axis: int) -> Tensor:
+    def train(self, mode: bool = True) -> SimulatedInt8:
+        """Stay in eval mode: a file has no statistics that change, and no dropout."""
+        return super().train(False)
+
+    def weight(self, weight: Tensor, axis: int, inputs: Tensor) -> Tensor:
         """Return a weight on its grid; without gradients it is rounded once."""
         if torch.is_grad_enabled() and weight.requires_grad:
             self._weights.clear()  # training changes them
-            return rounded_weight(weight, axis)
+            return rounded_weight(even_steps(weight, axis, inputs) if self.evens_steps else weight, axis)
         kept = self._weights.get(id(weight))
         if kept is None or kept[0] is not weight:
             kept = self._weights[id(weight)] = weight, rounded_weight(weight, axis)
@@ -76,6 +82,26 @@ def simulated_int8(module: nn.Module, calibration: Tensor, *, file_format: str =
     return SimulatedInt8(ready, tuple(call.name for call in tape.calls), grids).eval()
 
 
+def even_steps(weight: Tensor, axis: int, inputs: Tensor) -> Tensor:
+    """Return a weight whose gradients are damped for input channels that are larger than most.
+
+    A folded network may have channels of very unlike sizes. The steps that suit most weights would be too large for
+    those that read a large channel, by the square of its size.
+    """
+    channel = inputs.ndim - 1 if weight.ndim == 2 else 1
+    power = inputs.detach().square().mean([number for number in range(inputs.ndim) if number != channel])
+    if len(power) == weight.shape[1 - axis]:
+        channel_axis = 1 - axis
+    elif weight.shape[1 - axis] == 1 and len(power) == weight.shape[axis]:  # depthwise
+        channel_axis = axis
+    else:
+        return weight
+    usual = power[power > 0].median() if bool((power > 0).any()) else power.new_ones(())
+    share = (usual / power.clamp_min(1e-30)).clamp_max(1.0)
+    damped = weight * share.view([-1 if number == channel_axis else 1 for number in range(weight.ndim)])
+    return damped + (weight - damped).detach()
+
+
 @final
 class _Rounding(TorchFunctionMode):
     """Rounds what the calls of a forward pass return, by the plan of a simulated module."""
@@ -89,7 +115,7 @@ class _Rounding(TorchFunctionMode):
     ) -> Any:
         name = name_of(func)
         if name in WEIGHTED:
-            args = (args[0], self._simulated.weight(args[1], WEIGHTED[name]), *args[2:])
+            args = (args[0], self._simulated.weight(args[1], WEIGHTED[name], args[0]), *args[2:])
         out = func(*args, **(kwargs or {}))
         if (first := first_float(out)) is None:
             return out

@@ -42,7 +42,7 @@ def file_issues(run: Workspace, looked: list[str]) -> Iterator[Issue]:
 
 def _torch_files(run: Workspace, looked: list[str]) -> Iterator[Issue]:
     folder = run.folder
-    trainings = (run.paths.train, folder / "training", folder / "fine_tuned")
+    trainings = (run.paths.train, folder / "training", folder / "fine_tuned", folder / "quantization_aware")
     checkpoints = [path for one in trainings for name in (CHECKPOINTS, "within.pt") for path in sorted(one.rglob(name))]
     weights, statistics = sorted((folder / "training").rglob("*.safetensors")), sorted(folder.glob("statistics/*/*.pt"))
     failures = run.paths.train / "failed.jsonl"
