@@ -69,7 +69,7 @@ def quantize(
         network = open_network_file(path, folder, shape)
         samples = random_samples(network.shape) if data is None else read_samples(data, network.shape)
         result, best = quantize_network(network, samples, folder, threads=threads, timing=timing, progress=progress)
-        target, reason = _decided(result, path, out, calibrated=data is not None)
+        target, reason = decided(result, path, out, calibrated=data is not None)
         if target is not None:
             write_file(target, best.read_bytes(), what="int8 file")
         return replace(result, written=None if target is None else str(target), reason=reason)
@@ -89,7 +89,7 @@ def _check_out(path: Path, out: Path | None) -> None:
     raise ConfigError(met, where="hwnas quantize", allowed="The int8 file is written beside the float one", do=do)
 
 
-def _decided(result: Quantization, path: Path, out: Path | None, *, calibrated: bool) -> tuple[Path | None, str]:
+def decided(result: Quantization, path: Path, out: Path | None, *, calibrated: bool) -> tuple[Path | None, str]:
     """Return where the int8 file goes, and why, or why it is not written."""
     if out is not None:
         return out, "asked for"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import HwnasError, MissingExtra
+from hwnas.io.quiet import suppress_stdio
 from hwnas.quantization.answers import Answers, answers_of, flips, snr_db
 from hwnas.quantization.network_file import NetworkFile, first_line, prepare_onnx, refusal
 from hwnas.quantization.samples import Samples, calibration_batches
+from hwnas.quantization.tflite_source import prepare_tflite
 from hwnas.runtimes import Runtime
 
 SCHEMES = {"onnxruntime": {"u8s8": False, "s8s8": True}, "tflite": {"s8s8": True}}
@@ -50,7 +53,7 @@ def write_candidates(
     if file.runtime == "onnxruntime":
         prepare_onnx(file, source)
     else:
-        shutil.copyfile(file.path, source)
+        prepare_tflite(file.path, source)
     reference = answers_of(file.float_path, file, samples.choice, runtime) if len(samples.choice) else None
     written, why = 0, ""
     for scheme in SCHEMES[file.runtime]:
@@ -114,7 +117,9 @@ def _write(file: NetworkFile, source: Path, scheme: str, calibrator: str, batche
     else:
         from hwnas.export.quantize_tflite import quantize_tflite
 
-        quantize_tflite(target, [np.moveaxis(batch, -1, 1) for batch in batches], whole=True)
+        with suppress_stdio(), warnings.catch_warnings():  # it shows its progress, and warns of its own ways
+            warnings.simplefilter("ignore")
+            quantize_tflite(target, [np.moveaxis(batch, -1, 1) for batch in batches], whole=True)
     if target.read_bytes() == source.read_bytes():
         raise HwnasError(
             "nothing in it was quantized", where=str(file.path), allowed="It has convolutions or products", do="Keep it"

@@ -23,6 +23,7 @@ INTEGER_OPERATORS = frozenset(
 )
 OLDEST_OPSET, WRITTEN_OPSET = 13, 17
 """One scale a channel needs opset 13; older files are converted."""
+OLDEST_IR = 4
 
 
 @dataclass(frozen=True)
@@ -175,10 +176,18 @@ def _fixed_shape(path: Path, sizes: Sequence[int | None], shape: Sequence[int] |
 
 
 def _fix(model: Any, name: str, shape: tuple[int, ...]) -> None:
-    """Write the sizes into the input; open sizes elsewhere follow from them, and are left to the runtime."""
+    """Write the sizes into the input; open sizes elsewhere follow from them, and are left to the runtime.
+
+    Constants that are listed among the inputs, as in files before IR version 4, are taken off: they could be replaced
+    from outside, so that nothing that depends on them would be folded.
+    """
     graph = model.graph
     del graph.value_info[:]
-    (port,) = (port for port in graph.input if port.name == name)
+    (port,) = (port for port in list(graph.input) if port.name == name)
+    del graph.input[:]
+    graph.input.append(port)
+    model.ir_version = max(model.ir_version, OLDEST_IR)
+    (port,) = graph.input
     for dim, size in zip(port.type.tensor_type.shape.dim, shape, strict=True):
         dim.dim_value = size
     for output in graph.output:
@@ -241,12 +250,13 @@ def _open_tflite(path: Path, shape: Sequence[int] | None) -> NetworkFile:
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise refusal(path, f"LiteRT does not take it ({reason(error)})", "Convert it again") from error
-    _refuse_operators(path, [str(one.get("op_name")) for one in interpreter._get_ops_details()])
     tensors = interpreter.get_tensor_details()
     if any(np.dtype(one["dtype"]).kind in "iu" and len(one["quantization_parameters"]["scales"]) for one in tensors):
         _refuse_quantized(path, "tensors with scales")
-    if any(np.dtype(one["dtype"]) == np.float16 for one in tensors):
-        raise refusal(path, "its weights are 16-bit floats", "Convert it with float32 weights")
+    operators = [str(one.get("op_name")) for one in interpreter._get_ops_details()]
+    _refuse_operators(path, operators)
+    if "DENSIFY" in operators:
+        raise refusal(path, "its weights are sparse (DENSIFY)", "Convert it with dense weights")
     inputs = interpreter.get_input_details()
     _refuse_ends(path, [one["name"] for one in inputs], [np.dtype(one["dtype"]).name for one in inputs])
     open_axes = [int(size) for size in inputs[0].get("shape_signature", inputs[0]["shape"])]
