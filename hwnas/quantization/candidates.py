@@ -110,18 +110,26 @@ def _rank(score: dict[str, Any]) -> tuple[int, float]:
 def _write(file: NetworkFile, source: Path, scheme: str, calibrator: str, batches: Sequence[Any]) -> Path:
     target = source.with_name(f"{scheme}-{calibrator}{source.suffix}")
     shutil.copyfile(source, target)
-    if file.runtime == "onnxruntime":
-        from hwnas.export.quantize_onnx import quantize_onnx
+    with suppress_stdio(), warnings.catch_warnings():  # both quantizers tell of their own ways
+        warnings.simplefilter("ignore")
+        if file.runtime == "onnxruntime":
+            quantized = _write_onnx(target, batches, SCHEMES[file.runtime][scheme], calibrator)
+        else:
+            from hwnas.export.quantize_tflite import quantize_tflite
 
-        quantize_onnx(target, batches, whole=True, signed=SCHEMES[file.runtime][scheme], calibrator=calibrator)
-    else:
-        from hwnas.export.quantize_tflite import quantize_tflite
-
-        with suppress_stdio(), warnings.catch_warnings():  # it shows its progress, and warns of its own ways
-            warnings.simplefilter("ignore")
             quantize_tflite(target, [np.moveaxis(batch, -1, 1) for batch in batches], whole=True)
-    if target.read_bytes() == source.read_bytes():
+            quantized = target.read_bytes() != source.read_bytes()
+    if not quantized:
         raise HwnasError(
-            "nothing in it was quantized", where=str(file.path), allowed="It has convolutions or products", do="Keep it"
+            "it has no operator with an integer form", where=str(file.path), allowed="It has convolutions", do="Keep it"
         )
     return target
+
+
+def _write_onnx(target: Path, batches: Sequence[Any], signed: bool, calibrator: str) -> bool:
+    import onnx
+
+    from hwnas.export.quantize_onnx import quantize_onnx
+
+    quantize_onnx(target, batches, whole=True, signed=signed, calibrator=calibrator)
+    return any(node.op_type == "QuantizeLinear" for node in onnx.load(target).graph.node)

@@ -120,11 +120,10 @@ def _refuse_ends(path: Path, names: Sequence[str], dtypes: Sequence[str]) -> Non
 
 def _open_onnx(path: Path, folder: Path, shape: Sequence[int] | None) -> NetworkFile:
     import onnx
-    from google.protobuf.message import DecodeError
 
     try:
         model = onnx.load(path)
-    except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
+    except Exception as error:  # of protobuf, of the checker of external data, of the system
         raise refusal(path, f"it cannot be read as ONNX ({reason(error)})", "Export it again") from error
     graph = model.graph
     if not graph.node or not graph.output:
