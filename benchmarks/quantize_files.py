@@ -5,7 +5,8 @@
     python benchmarks/quantize_files.py DOWNLOADED --repeats 10 -o docs/results/quantize_files.json
 
 Inputs are random, so that only times are told; accuracy needs data of the files' own. Int8 files are written once and
-timed `--repeats` times. The two ImageNet networks are exported from their weights; those of onnx's `light_*` are constants.
+timed `--repeats` times. The two ImageNet networks are exported from their weights; weights of onnx's `light_*` are
+constants.
 """
 
 from __future__ import annotations

@@ -53,14 +53,17 @@ def test_a_file_has_both_schemes_beside_fp32_and_a_verdict_by_the_interval(quant
     assert document["verdict"] == (
         "faster" if document["high"] < 1 else "slower" if document["low"] > 1 else "no difference"
     )
-    assert document["best"] in ("u8s8", "s8s8") and document["setup"]["runtime"] == "onnxruntime"
+    assert document["best"] in ("u8s8", "s8s8")
+    assert document["setup"]["runtime"] == "onnxruntime"
 
 
 def test_int8_answers_as_fp32_does_and_its_cost_is_paired(quantized: Quantization) -> None:
     for one in quantized.files[1:]:
         accuracy = one.accuracy
-        assert accuracy["samples"] == 32 and not accuracy["random_inputs"]
-        assert accuracy["agreement"] > 0.9 and accuracy["snr_db"] > 20
+        assert accuracy["samples"] == 32
+        assert not accuracy["random_inputs"]
+        assert accuracy["agreement"] > 0.9
+        assert accuracy["snr_db"] > 20
         apart = (accuracy["gained"] - accuracy["lost"]) / 32
         assert accuracy["int8_top1"] - accuracy["fp32_top1"] == pytest.approx(apart)
         assert accuracy["low"] <= apart <= accuracy["high"]
@@ -68,20 +71,23 @@ def test_int8_answers_as_fp32_does_and_its_cost_is_paired(quantized: Quantizatio
 
 def test_the_calibrator_is_never_worse_than_min_max_where_it_was_chosen(quantized: Quantization) -> None:
     for one in quantized.files[1:]:
-        assert set(one.calibrators) == {"minmax", "percentile", "entropy"} and one.calibrator
+        assert set(one.calibrators) == {"minmax", "percentile", "entropy"}
+        assert one.calibrator
         assert one.calibrators[one.calibrator]["flips"] <= one.calibrators["minmax"]["flips"]
 
 
 def test_the_costliest_operators_are_named(quantized: Quantization) -> None:
     for told in quantized.operators.values():
-        assert 0 < len(told["nodes"]) <= 3 and told["nodes"][0]["ms"] > 0
+        assert 0 < len(told["nodes"]) <= 3
+        assert told["nodes"][0]["ms"] > 0
         assert sum(kind["share"] for kind in told["types"]) <= 1 + 1e-9
     assert any(kind["operator"].startswith("Conv") for kind in quantized.operators["fp32"]["types"])
     assert any(kind["operator"] == "QLinearConv" for kind in quantized.operators["int8"]["types"])
 
 
 def test_the_written_file_is_quantized_and_is_then_refused(folder: Path, quantized: Quantization) -> None:
-    assert quantized.written == str(folder / "out.int8.onnx") and quantized.reason == "asked for"
+    assert quantized.written == str(folder / "out.int8.onnx")
+    assert quantized.reason == "asked for"
     assert any(node.op_type == "QuantizeLinear" for node in onnx.load(quantized.written).graph.node)
     with pytest.raises(ConfigError, match="quantized already"):
         pipeline.quantize(quantized.written, timing=QUICK)
@@ -93,8 +99,10 @@ def test_an_open_batch_is_one_and_random_inputs_write_nothing(tmp_path: Path, fo
         port.type.tensor_type.shape.dim[0].dim_param = "N"
     onnx.save(model, tmp_path / "open.onnx")
     result = pipeline.quantize(tmp_path / "open.onnx", timing=QUICK)
-    assert result.setup["batch"] == 1 and result.written is None
-    assert result.files[1].accuracy["random_inputs"] and any("random inputs" in one for one in result.notices)
+    assert result.setup["batch"] == 1
+    assert result.written is None
+    assert result.files[1].accuracy["random_inputs"]
+    assert any("random inputs" in one for one in result.notices)
     assert [one.name for one in tmp_path.iterdir()] == ["open.onnx"]
 
 
@@ -150,7 +158,10 @@ def test_what_cannot_be_quantized_is_refused_in_four_parts(tmp_path: Path) -> No
             pipeline.quantize(path, timing=QUICK)
         error = caught.value
         assert re.search(words, error.met), (words, str(error))
-        assert error.where == str(path) and error.allowed and error.do and "\n" not in error.met
+        assert error.where == str(path)
+        assert error.allowed
+        assert error.do
+        assert "\n" not in error.met
 
 
 @pytest.mark.parametrize(
@@ -196,7 +207,8 @@ def test_without_out_only_a_faster_and_no_worse_file_is_written(tmp_path: Path) 
 def test_answers_are_classes_only_where_a_sample_has_one_row_of_scores() -> None:
     scores = np.array([[0.0, 1.0], [2.0, 1.0]], np.float32)
     reference, other = Answers((scores,)), Answers((scores[:, ::-1],))
-    assert flips(other, reference) == 2 and flips(reference, reference) == 0
+    assert flips(other, reference) == 2
+    assert flips(reference, reference) == 0
     assert Answers((np.zeros((2, 1, 4, 4), np.float32),)).classes is None
     assert Answers((scores, scores)).classes is None
     assert snr_db(Answers((scores * 1.1,)), reference) == pytest.approx(20, abs=0.01)

@@ -162,7 +162,8 @@ def quantize(
         threads=threads,
         timing=Timing(rounds=rounds, processes=6),
     )
-    print_result(result.as_dict(), as_json, list(quantization_lines(result)))
+    document = result.as_dict()
+    print_result(document, as_json, list(quantization_lines(document)))
 
 
 def _sizes(text: str) -> tuple[int, ...]:

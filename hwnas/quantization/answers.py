@@ -21,7 +21,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a file gives for samples, by output."""
+    """Outputs of a file for samples."""
 
     outputs: tuple[Array, ...]
 

@@ -3,64 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hwnas.report import units
 from hwnas.words import counted
 
-if TYPE_CHECKING:
-    from typing import Protocol
 
-    class Timed(Protocol):
-        """One file with its times."""
+def quantization_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the verdict, the files with times and accuracies, the costliest operators, and what was written.
 
-        name: str
-        calibrator: str | None
-        bytes: int
-        median_ms: float
-        ratio: float
-        low: float
-        high: float
-        accuracy: dict[str, Any]
-
-    class Quantized(Protocol):
-        """A quantization."""
-
-        file: str
-        files: tuple[Timed, ...]
-        best: str
-        verdict: str
-        operators: dict[str, Any]
-        notices: tuple[str, ...]
-        written: str | None
-        reason: str
-
-
-def quantization_lines(result: Quantized) -> Iterator[str]:
-    """Yield the verdict, the files with times and accuracies, the costliest operators, and what was written."""
-    best = next(one for one in result.files if one.name == result.best)
-    yield f"{result.file}: int8 is {_verdict(result.verdict)}, {_ratio(best)}"
-    for one in result.files:
-        words = f"  {one.name}: {units.milliseconds(one.median_ms)}, {units.size(one.bytes)}"
-        if one.accuracy:
-            words += f", {_ratio(one)}, calibrator {one.calibrator}, {', '.join(_accuracy(one.accuracy))}"
+    Args:
+        result: as `Quantization.as_dict` returns it.
+    """
+    verdict = "neither faster nor slower" if result["verdict"] == "no difference" else result["verdict"]
+    yield f"{result['file']}: int8 is {verdict}, {_ratio(result)}"
+    for one in result["files"]:
+        words = f"  {one['name']}: {units.milliseconds(one['median_ms'])}, {units.size(one['bytes'])}"
+        if one["accuracy"]:
+            words += f", {_ratio(one)}, calibrator {one['calibrator']}, {', '.join(_accuracy(one['accuracy']))}"
         yield words
-    for name, told in result.operators.items():
-        for node in told["nodes"]:
+    for name, costliest in result["operators"].items():
+        for node in costliest["nodes"]:
             yield f"  {name}: {node['share']:.0%} in {node['operator']} `{node['name']}`"
-        kinds = (f"{one['operator']} {one['share']:.0%} ({one['count']})" for one in told["types"])
+        kinds = (f"{one['operator']} {one['share']:.0%} ({one['count']})" for one in costliest["types"])
         yield f"  {name} by operator: {', '.join(kinds)}"
-    for notice in result.notices:
+    for notice in result["notices"]:
         yield f"  note: {notice}"
-    yield f"  wrote {result.written}" if result.written else f"  not written: {result.reason}"
+    yield f"  wrote {result['written']}" if result["written"] else f"  not written: {result['reason']}"
 
 
-def _verdict(verdict: str) -> str:
-    return "neither faster nor slower" if verdict == "no difference" else verdict
-
-
-def _ratio(one: Timed) -> str:
-    return f"{one.ratio:.3f} times as long as fp32 ({one.low:.3f} to {one.high:.3f})"
+def _ratio(one: Mapping[str, Any]) -> str:
+    return f"{one['ratio']:.3f} times as long as fp32 ({one['low']:.3f} to {one['high']:.3f})"
 
 
 def _accuracy(accuracy: Mapping[str, Any]) -> Iterator[str]:
