@@ -17,9 +17,9 @@ from hwnas import pipeline
 from hwnas.cli.entry import app
 from hwnas.errors import ConfigError, DataError, HwnasError
 from hwnas.measure.timing import Timing
-from hwnas.quantization.answers import Answers, compared, flips, snr_db
+from hwnas.quantization.answers import FileOutputs, compared, flips, snr_db
 from hwnas.quantization.result import Quantization, TimedFile
-from hwnas.quantization.samples import Samples
+from hwnas.quantization.samples import FileSamples
 from tests.helpers.deployments import write_layers
 
 SHAPE = (3, 12, 12)
@@ -206,14 +206,14 @@ def test_without_out_only_a_faster_and_no_worse_file_is_written(tmp_path: Path) 
 
 def test_answers_are_classes_only_where_a_sample_has_one_row_of_scores() -> None:
     scores = np.array([[0.0, 1.0], [2.0, 1.0]], np.float32)
-    reference, other = Answers((scores,)), Answers((scores[:, ::-1],))
+    reference, other = FileOutputs((scores,)), FileOutputs((scores[:, ::-1],))
     assert flips(other, reference) == 2
     assert flips(reference, reference) == 0
-    assert Answers((np.zeros((2, 1, 4, 4), np.float32),)).classes is None
-    assert Answers((scores, scores)).classes is None
-    assert snr_db(Answers((scores * 1.1,)), reference) == pytest.approx(20, abs=0.01)
+    assert FileOutputs((np.zeros((2, 1, 4, 4), np.float32),)).classes is None
+    assert FileOutputs((scores, scores)).classes is None
+    assert snr_db(FileOutputs((scores * 1.1,)), reference) == pytest.approx(20, abs=0.01)
     assert snr_db(reference, reference) is None
-    judged = Samples(scores, scores, scores, np.array([1, 0]))
+    judged = FileSamples(scores, scores, scores, np.array([1, 0]))
     entry = compared(other, reference, judged)
     assert (entry["lost"], entry["gained"], entry["int8_top1"]) == (2, 0, 0.0)
 

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 from hwnas.errors import ConfigError
 from hwnas.io.atomic import why_unwritable, write_file
 from hwnas.measure.events import Progress, no_progress
-from hwnas.measure.timing import Timing
 from hwnas.quantization.network_file import check_suffix, open_network_file
 from hwnas.quantization.samples import random_samples, read_samples
 from hwnas.quantization.sitting import quantize_network
+from hwnas.verify.gate import SIGNIFICANT
+from hwnas.verify.latency import SITTING
 
 if TYPE_CHECKING:
+    from hwnas.measure.timing import Timing
     from hwnas.quantization.result import Quantization
-
-SITTING = Timing(rounds=60, processes=6)
-SIGNIFICANT = 0.05
 
 
 def quantize(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.quantization.network_file import NetworkFile
-from hwnas.quantization.samples import Samples
+from hwnas.quantization.samples import FileSamples
 from hwnas.runtimes import Runtime
 from hwnas.tasks.metrics.paired import PairedCounts
 
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class FileOutputs:
     """Outputs of a file for samples."""
 
     outputs: tuple[Array, ...]
@@ -35,21 +35,21 @@ class Answers:
         return rows.argmax(1) if rows.shape[1] == longest > 1 else None
 
 
-def answers_of(path: Path, file: NetworkFile, samples: Array, runtime: Runtime) -> Answers:
+def answers_of(path: Path, file: NetworkFile, samples: Array, runtime: Runtime) -> FileOutputs:
     """Run a file on samples."""
     inputs = np.moveaxis(samples, -1, 1) if file.channels_last else samples
     outputs = runtime.load(path).run(inputs)
     listed: Sequence[Array] = outputs if isinstance(outputs, tuple) else (outputs,)
-    return Answers(tuple(np.asarray(one) for one in listed))
+    return FileOutputs(tuple(np.asarray(one) for one in listed))
 
 
-def flips(answers: Answers, reference: Answers) -> int | None:
+def flips(answers: FileOutputs, reference: FileOutputs) -> int | None:
     """Return how many samples are answered otherwise; None where there are no classes."""
     mine, others = answers.classes, reference.classes
     return None if mine is None or others is None else int((mine != others).sum())
 
 
-def snr_db(answers: Answers, reference: Answers) -> float | None:
+def snr_db(answers: FileOutputs, reference: FileOutputs) -> float | None:
     """Return the least signal-to-noise ratio of the outputs in dB; None if they are equal or not finite."""
     ratios = []
     for mine, others in zip(answers.outputs, reference.outputs, strict=True):
@@ -60,7 +60,7 @@ def snr_db(answers: Answers, reference: Answers) -> float | None:
     return min(ratios, default=None)
 
 
-def compared(answers: Answers, reference: Answers, samples: Samples) -> dict[str, Any]:
+def compared(answers: FileOutputs, reference: FileOutputs, samples: FileSamples) -> dict[str, Any]:
     """Return what int8 costs: noise, share of same answers, and with targets the paired counts with McNemar's test."""
     different, count = flips(answers, reference), len(samples.judged)
     result: dict[str, Any] = {

@@ -13,9 +13,9 @@ import numpy as np
 
 from hwnas.errors import HwnasError, MissingExtra
 from hwnas.io.quiet import suppress_stdio
-from hwnas.quantization.answers import Answers, answers_of, flips, snr_db
+from hwnas.quantization.answers import FileOutputs, answers_of, flips, snr_db
 from hwnas.quantization.network_file import NetworkFile, first_line, prepare_onnx, refusal
-from hwnas.quantization.samples import Samples, calibration_batches
+from hwnas.quantization.samples import FileSamples, calibration_batches
 from hwnas.quantization.tflite_source import prepare_tflite
 from hwnas.runtimes import Runtime
 
@@ -24,7 +24,7 @@ SCHEMES = {"onnxruntime": {"u8s8": False, "s8s8": True}, "tflite": {"s8s8": True
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Int8File:
     """An int8 file."""
 
     scheme: str
@@ -35,8 +35,8 @@ class Candidate:
 
 
 def write_candidates(
-    file: NetworkFile, samples: Samples, runtime: Runtime, folder: Path, notices: list[str]
-) -> Iterator[Candidate]:
+    file: NetworkFile, samples: FileSamples, runtime: Runtime, folder: Path, notices: list[str]
+) -> Iterator[Int8File]:
     """Write an int8 file for each scheme, and yield it.
 
     Args:
@@ -77,12 +77,12 @@ def write_candidates(
 
 
 def _candidate(
-    file: NetworkFile, source: Path, scheme: str, samples: Samples, runtime: Runtime, reference: Answers | None
-) -> Candidate:
+    file: NetworkFile, source: Path, scheme: str, samples: FileSamples, runtime: Runtime, reference: FileOutputs | None
+) -> Int8File:
     if reference is None or file.runtime != "onnxruntime":
         path = _write(file, source, scheme, "minmax", calibration_batches(samples, file.shape[0]))
         runtime.load(path)
-        return Candidate(scheme, "minmax", path)
+        return Int8File(scheme, "minmax", path)
     from hwnas.export.quantize_onnx import CALIBRATORS
 
     paths: dict[str, Path] = {}
@@ -99,7 +99,7 @@ def _candidate(
         paths[calibrator] = path
         scores[calibrator] = {"flips": flips(answers, reference), "snr_db": snr_db(answers, reference)}
     best = min(paths, key=lambda name: _rank(scores[name]))  # the first, min-max, of equal ones
-    return Candidate(scheme, best, paths[best], scores)
+    return Int8File(scheme, best, paths[best], scores)
 
 
 def _rank(score: dict[str, Any]) -> tuple[int, float]:

@@ -14,7 +14,7 @@ from hwnas.io.quiet import suppress_stdio
 from hwnas.registry import optional
 from hwnas.words import counted
 
-RUNTIMES = {".onnx": "onnxruntime", ".tflite": "tflite"}
+RUNTIME_OF_SUFFIX = {".onnx": "onnxruntime", ".tflite": "tflite"}
 """Suffix of a file -> the runtime that runs it."""
 CONTROL_FLOW = frozenset(("LSTM", "GRU", "RNN", "Loop", "If", "Scan", "WHILE", "IF", "CALL_ONCE"))
 """Operators whose inner graphs neither quantizer enters, and recurrent ones, which keep their states in floats."""
@@ -41,7 +41,7 @@ class NetworkFile:
     @property
     def runtime(self) -> str:
         """Name of the runtime that runs it."""
-        return RUNTIMES[self.path.suffix.lower()]
+        return RUNTIME_OF_SUFFIX[self.path.suffix.lower()]
 
     @property
     def channels_last(self) -> bool:
@@ -66,7 +66,7 @@ def open_network_file(path: Path, folder: Path, shape: Sequence[int] | None = No
 
 def check_suffix(path: Path) -> None:
     """Refuse what is no file, or ends in another suffix."""
-    if path.suffix.lower() not in RUNTIMES:
+    if path.suffix.lower() not in RUNTIME_OF_SUFFIX:
         pickled = path.suffix.lower() in (".pt", ".pth", ".pkl", ".ckpt", ".bin")
         raise refusal(
             path,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-Verdict = Literal["faster", "slower", "no difference"]
+from hwnas.latency.tables.comparison import Verdict
 
 
 @dataclass(frozen=True)

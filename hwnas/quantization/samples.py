@@ -15,13 +15,13 @@ from hwnas.export.standalone.inputs import read_arrays
 
 Array = NDArray[Any]
 
-FEWEST_SAMPLES, RANDOM_SAMPLES = 8, 32
-MOST_CALIBRATION, MOST_VALUES = 64, 32_000_000
+FEWEST_INPUTS, RANDOM_SAMPLES = 8, 32
+MOST_CALIBRATION, MOST_CALIBRATION_VALUES = 64, 32_000_000
 """Samples that ranges are taken on, and their values in all: histograms keep the tensors of every operator."""
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class FileSamples:
     """Inputs as a file takes them, without its batch."""
 
     calibration: Array
@@ -33,13 +33,13 @@ class Samples:
     random: bool = False
 
 
-def random_samples(shape: Sequence[int]) -> Samples:
+def random_samples(shape: Sequence[int]) -> FileSamples:
     """Return seeded standard-normal samples: good for times, not for accuracies."""
     drawn = np.random.default_rng(0).standard_normal((RANDOM_SAMPLES, *shape[1:]), dtype=np.float32)
-    return Samples(drawn[::2], drawn[:0], drawn[1::2], None, random=True)
+    return FileSamples(drawn[::2], drawn[:0], drawn[1::2], None, random=True)
 
 
-def read_samples(path: Path, shape: Sequence[int]) -> Samples:
+def read_samples(path: Path, shape: Sequence[int]) -> FileSamples:
     """Read `inputs`, and `targets` if there are any, of an .npz archive.
 
     Every second sample is judged; of the others, every second one calibrates, and the rest choose the calibrator.
@@ -62,16 +62,16 @@ def read_samples(path: Path, shape: Sequence[int]) -> Samples:
     inputs = inputs.astype(np.float32)
     if not np.isfinite(inputs).all():
         raise _fault(path, "`inputs` holds values that are not finite")
-    if len(inputs) < FEWEST_SAMPLES:
+    if len(inputs) < FEWEST_INPUTS:
         raise _fault(path, f"it has {len(inputs)} samples")
     if targets is not None and (targets.shape != (len(inputs),) or targets.dtype.kind not in "iu"):
         raise _fault(path, f"`targets` is {targets.dtype} of shape {targets.shape}, there are {len(inputs)} inputs")
-    return Samples(inputs[0::4], inputs[2::4], inputs[1::2], None if targets is None else targets[1::2])
+    return FileSamples(inputs[0::4], inputs[2::4], inputs[1::2], None if targets is None else targets[1::2])
 
 
-def calibration_batches(samples: Samples, batch: int) -> list[Array]:
+def calibration_batches(samples: FileSamples, batch: int) -> list[Array]:
     """Return the samples of the calibration in whole batches, the last one filled up from the first of them."""
-    most = max(1, min(MOST_CALIBRATION, MOST_VALUES // max(1, samples.calibration[0].size * 64)))
+    most = max(1, min(MOST_CALIBRATION, MOST_CALIBRATION_VALUES // max(1, samples.calibration[0].size * 64)))
     chosen = samples.calibration[:most]
     count = -(-len(chosen) // batch) * batch
     filled = chosen[np.arange(count) % len(chosen)]
@@ -82,7 +82,7 @@ def _fault(path: Path, met: str) -> DataError:
     return DataError(
         met,
         where=str(path),
-        allowed=f"It is an .npz archive of raw `inputs` (N, ...) as the file takes them, {FEWEST_SAMPLES} or more, and "
+        allowed=f"It is an .npz archive of raw `inputs` (N, ...) as the file takes them, {FEWEST_INPUTS} or more, and "
         "`targets` (N), class indices, if there are any",
         do="Write it with numpy.savez(path, inputs=..., targets=...)",
     )

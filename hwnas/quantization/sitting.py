@@ -11,11 +11,11 @@ from hwnas.measure.events import Progress, no_progress
 from hwnas.measure.session import time_files
 from hwnas.measure.timing import Measurement, Timing
 from hwnas.quantization.answers import answers_of, compared
-from hwnas.quantization.candidates import Candidate, write_candidates
+from hwnas.quantization.candidates import Int8File, write_candidates
 from hwnas.quantization.network_file import NetworkFile
 from hwnas.quantization.operators import costliest_operators
 from hwnas.quantization.result import Quantization, TimedFile
-from hwnas.quantization.samples import Samples
+from hwnas.quantization.samples import FileSamples
 from hwnas.runtimes import Runtime, open_runtime
 from hwnas.runtimes.setup import saturates_int8
 from hwnas.verify.latency import ratio_of
@@ -25,7 +25,7 @@ FLOAT = "fp32"
 
 def quantize_network(
     file: NetworkFile,
-    samples: Samples,
+    samples: FileSamples,
     folder: Path,
     *,
     threads: int,
@@ -83,11 +83,11 @@ def _timed(paths: Sequence[Path], runtime: Runtime, timing: Timing, progress: Pr
 
 
 def _best(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[Int8File],
     measured: Sequence[Measurement],
     accuracies: dict[str, dict[str, Any]],
     processes: int,
-) -> Candidate:
+) -> Int8File:
     """Return the fastest; of two whose times do not differ, the one with less noise."""
     order = sorted(range(len(candidates)), key=lambda index: measured[index].median_ms)
     first = order[0]
@@ -101,7 +101,7 @@ def _best(
 
 def _row(
     name: str,
-    candidate: Candidate | None,
+    candidate: Int8File | None,
     path: Path,
     measured: Measurement,
     reference: Measurement,
@@ -123,7 +123,7 @@ def _row(
     )
 
 
-def _notices(file: NetworkFile, samples: Samples, best: Candidate) -> list[str]:
+def _notices(file: NetworkFile, samples: FileSamples, best: Int8File) -> list[str]:
     notices = []
     if samples.random:
         notices.append("calibrated on random inputs: times are valid, accuracies are not; give --data")

@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnas.registry import optional
 
-SIGNATURE = "serving_default"
+SIGNATURE_KEY = "serving_default"
 
 
 def prepare_tflite(source: Path, target: Path) -> None:
@@ -55,7 +55,7 @@ def _widen(schema: Any, model: Any, tensor: Any, half: Any) -> None:
 
 def _signature(schema: Any, graph: Any) -> Any:
     signature = schema.SignatureDefT()
-    signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
+    signature.signatureKey, signature.subgraphIndex = SIGNATURE_KEY, 0
     signature.inputs, signature.outputs = (
         [_named(schema, f"{word}_{number}", index) for number, index in enumerate(places)]
         for word, places in (("args", graph.inputs), ("output", graph.outputs))
