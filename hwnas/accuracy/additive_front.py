@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-GRID = 10_000
+SCORE_STEPS = 10_000
 """Costs are told apart to this part of the whole network's."""
 Picks = Mapping[str, Any]
 
@@ -40,7 +40,7 @@ def exact_front(blocks: Sequence[Sequence[Form]]) -> list[tuple[float, float, di
     Forms of several blocks may name the same choice: they go together where they name the same option. Exact but for
     networks whose costs differ by less than a ten-thousandth of the dearest.
     """
-    grid = sum(max(form.cost for form in forms) for forms in blocks) / GRID or 1.0
+    grid = sum(max(form.cost for form in forms) for forms in blocks) / SCORE_STEPS or 1.0
     later = [{name for forms in blocks[i + 1 :] for form in forms for name in form.picks} for i in range(len(blocks))]
     zero = np.zeros(1)
     none = np.full(1, -1, dtype=np.int64)

@@ -24,7 +24,7 @@ from hwnas.space import Architecture
 from hwnas.supernet.batchnorm import calibration_inputs
 from hwnas.words import counted
 
-EPOCHS = 4
+DISTILLED_EPOCHS = 4
 HOLDOUT_SAMPLES = 256
 FEWEST_SAMPLES = 64
 
@@ -94,7 +94,7 @@ def blockwise(context: AccuracyContext) -> BlockwiseAccuracy:
         ConfigError: the space is of another kind, or samples are too few.
     """
     build_of = opened_build(context.space)
-    settings, epochs = context.settings, context.settings.epochs or EPOCHS
+    settings, epochs = context.settings, context.settings.epochs or DISTILLED_EPOCHS
     count = settings.calibration_batches * settings.batch_size
     if (there := min(count, len(context.dataset().train))) < FEWEST_SAMPLES:
         raise ConfigError(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from hwnas.adapt.board.logistic import STRENGTHS, Fit, Head, standardised
+from hwnas.adapt.board.logistic import HEAD_PENALTIES, Fit, Head, standardised
 from hwnas.adapt.board.logistic import cross_entropy as loss_of
 from hwnas.data import Split
 from hwnas.data.batches import batches
@@ -158,11 +158,11 @@ def fit_head(train: PenultimateFeatures, validation: PenultimateFeatures, start:
 
     The same objective as `board.logistic.fitted` has, minimised by PyTorch's L-BFGS in float64.
     """
-    heads = [fitted_by_torch(train, start, strength) for strength in STRENGTHS]
+    heads = [fitted_by_torch(train, start, strength) for strength in HEAD_PENALTIES]
     losses = [loss_of(head.logits(validation.values), validation.labels) for head in heads]
     best = int(np.argmin(losses))
     accuracy = heads[best].accuracy(validation.values, validation.labels)
-    return Fit(heads[best], STRENGTHS[best], accuracy, len(validation.labels))
+    return Fit(heads[best], HEAD_PENALTIES[best], accuracy, len(validation.labels))
 
 
 def fitted_by_torch(train: PenultimateFeatures, start: Head, strength: float) -> Head:

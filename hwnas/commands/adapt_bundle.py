@@ -1,4 +1,4 @@
-"""What is done with a bundle alone: a head on its features, and a score of drift by its statistics."""
+"""A bundle alone: a head on its features, and a score of drift by its statistics."""
 
 from __future__ import annotations
 

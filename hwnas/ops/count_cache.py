@@ -2,7 +2,7 @@
 new one needs no PyTorch.
 
 A file in the cache folder holds the counts of one version of the operators' code and of PyTorch, both of which name it.
-`counts.json` beside this file has the operators of the smallest and the largest networks of the shipped spaces, and
+`counts.json` beside this file has the operators of the shipped spaces, of cells those that they are counted by, and
 is read if the operators' code is what it was made from (`python -m tests.helpers.shipped_counts`).
 """
 

@@ -203,5 +203,5 @@ def _contradiction(name: str, error: Exception) -> str:
 def _first(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    met = getattr(error, "met", None) or str(error)
-    return (met.splitlines() or [type(error).__name__])[0]
+    text = getattr(error, "met", None) or str(error)
+    return (text.splitlines() or [type(error).__name__])[0]

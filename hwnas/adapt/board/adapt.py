@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from hwnas.adapt.board.drift import FEWEST_COMPARED, Drift, drift, sample_numbers
 from hwnas.adapt.board.logistic import Fit, Head, fit, matched_rows
-from hwnas.export.standalone.network import FilePredictor, PredictError, is_available, read_manifest, runnable
+from hwnas.export.standalone.network import PredictError, FilePredictor, is_available, read_manifest, runnable
 from hwnas.export.standalone.steps import prepared
 
 Array = NDArray[Any]
@@ -86,8 +86,8 @@ def read_samples(path: Path, known: Sequence[str]) -> Samples:
     return Samples(inputs, [named[label] for label in targets.tolist()], named, done)
 
 
-def _refused(met: str, path: Path, do: str) -> PredictError:
-    return PredictError(met, str(path), SAMPLES_FORM, do)
+def _refused(problem: str, path: Path, do: str) -> PredictError:
+    return PredictError(problem, str(path), SAMPLES_FORM, do)
 
 
 class AdaptableModel:
@@ -275,7 +275,7 @@ def _classify(model: AdaptableModel, arguments: argparse.Namespace) -> dict[str,
         head, _old = load_head(path), model.old_head()
         assert features is not None
         outputs, classes = head.logits(features), head.classes
-    named = [classes[place] for place in outputs.argmax(1)]
+    named = [classes[row] for row in outputs.argmax(1)]
     return {"classes": named, "lines": named}
 
 

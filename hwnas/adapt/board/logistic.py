@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+HEAD_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Strengths of the penalty that are tried."""
 LBFGS_HISTORY = 10
 MOST_LBFGS_STEPS = 300
@@ -53,8 +53,8 @@ def matched_rows(head: Head, classes: Sequence[str]) -> Head:
     weight, bias = np.zeros((len(classes), head.weight.shape[1])), np.zeros(len(classes))
     for row, name in enumerate(classes):
         if name in head.classes:
-            place = head.classes.index(name)
-            weight[row], bias[row] = head.weight[place], head.bias[place]
+            own = head.classes.index(name)
+            weight[row], bias[row] = head.weight[own], head.bias[own]
     return Head(weight, bias, tuple(classes))
 
 
@@ -165,12 +165,12 @@ def fit(features: Array, labels: Array, start: Head, seed: int = 0) -> Fit:
         part[own] = np.where(len(own) >= 5, np.arange(len(own)) % 5, 0)
     learned, chosen, judged = part < 3, part == 3, part == 4
     if not chosen.any():
-        return Fit(fitted(features, labels, start, STRENGTHS[2]), STRENGTHS[2], None, 0)
-    heads = [fitted(features[learned], labels[learned], start, strength) for strength in STRENGTHS]
+        return Fit(fitted(features, labels, start, HEAD_PENALTIES[2]), HEAD_PENALTIES[2], None, 0)
+    heads = [fitted(features[learned], labels[learned], start, strength) for strength in HEAD_PENALTIES]
     losses = [cross_entropy(head.logits(features[chosen]), labels[chosen]) for head in heads]
     best = int(np.argmin(losses))
     accuracy = heads[best].accuracy(features[judged], labels[judged])
-    return Fit(fitted(features, labels, start, STRENGTHS[best]), STRENGTHS[best], accuracy, int(judged.sum()))
+    return Fit(fitted(features, labels, start, HEAD_PENALTIES[best]), HEAD_PENALTIES[best], accuracy, int(judged.sum()))
 
 
 def cross_entropy(logits: Array, labels: Array) -> float:

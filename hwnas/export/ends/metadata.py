@@ -37,8 +37,8 @@ def read_metadata(path: Path) -> dict[str, str]:
         return {entry.key: entry.value for entry in model.metadata_props}
     model = _schema().ModelT.InitFromPackedBuf(path.read_bytes(), 0)
     places = {entry.name: entry.buffer for entry in model.metadata or []}
-    place = places.get(ENTRY.encode(), places.get(ENTRY))
-    return {} if place is None else json.loads(bytes(model.buffers[place].data))
+    index = places.get(ENTRY.encode(), places.get(ENTRY))
+    return {} if index is None else json.loads(bytes(model.buffers[index].data))
 
 
 def _write_onnx(path: Path, facts: Mapping[str, str]) -> None:

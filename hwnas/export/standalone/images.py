@@ -57,14 +57,14 @@ def decode_png(content: bytes, grey: bool) -> Array:
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place = len(SIGNATURE)
-    while place + 12 <= len(content):
-        (length,), kind = struct.unpack(">I", content[place : place + 4]), content[place + 4 : place + 8]
-        data = content[place + 8 : place + 8 + length]
-        if content[place + 8 + length : place + 12 + length] != struct.pack(">I", zlib.crc32(kind + data)):
+    index = len(SIGNATURE)
+    while index + 12 <= len(content):
+        (length,), kind = struct.unpack(">I", content[index : index + 4]), content[index + 4 : index + 8]
+        data = content[index + 8 : index + 8 + length]
+        if content[index + 8 + length : index + 12 + length] != struct.pack(">I", zlib.crc32(kind + data)):
             raise ValueError("the PNG file is damaged")
         yield kind, data
-        place += 12 + length
+        index += 12 + length
 
 
 def _unfiltered(rows: Array, step: int) -> Array:
@@ -90,8 +90,8 @@ def _unfiltered(rows: Array, step: int) -> Array:
 
 def _predicted(line: list[int], above: list[int], step: int, *, paeth: bool) -> Array:
     left = [0] * step
-    for place, value in enumerate(line):
-        a, b, c = left[place], above[place], above[place - step] if place >= step else 0
+    for index, value in enumerate(line):
+        a, b, c = left[index], above[index], above[index - step] if index >= step else 0
         if not paeth:
             guess = (a + b) // 2
         else:
@@ -147,14 +147,14 @@ def _weights(count: int, first: float, last: float, size: int) -> Array:
     scale = (last - first) / size
     support = max(scale, 1.0)
     result = np.zeros((count, size))
-    for place in range(size):
-        center = first + (place + 0.5) * scale
+    for index in range(size):
+        center = first + (index + 0.5) * scale
         low = max(int(center - support + 0.5), 0)
         taken = np.arange(low, min(int(center + support + 0.5), count))
         weights = np.maximum(1 - np.abs((taken - center + 0.5) * (1 / support)), 0)
         if weights.sum():
             weights = weights / weights.sum()
-        result[taken, place] = np.floor(weights * (1 << COEFFICIENT_BITS) + 0.5)
+        result[taken, index] = np.floor(weights * (1 << COEFFICIENT_BITS) + 0.5)
     return result
 
 

@@ -127,7 +127,7 @@ def _table(path: Path, facts: Mapping[str, Any], rank: int) -> Array:
     names = facts.get("values", {}).get("channels")
     try:
         chosen = list(range(len(rows[0]))) if names is None else [rows[0].index(name) for name in names]
-        numbers = np.array([[float(row[place]) for place in chosen] for row in rows[1:] if row], np.float32)
+        numbers = np.array([[float(row[column]) for column in chosen] for row in rows[1:] if row], np.float32)
     except (ValueError, IndexError) as error:
         wanted = "a line of names first" if names is None else f"the columns {', '.join(names)}"
         raise ValueError(f"it needs {wanted}, and numbers below them ({error})") from error

@@ -25,9 +25,9 @@ RUNTIME_MODULES = {"onnx": ("onnxruntime",), "tflite": ("ai_edge_litert", "tflit
 class PredictError(Exception):
     """An error with four parts: what was met, where, what is allowed, what to do."""
 
-    def __init__(self, met: str, where: str, allowed: str, do: str) -> None:
-        super().__init__(met)
-        self.met, self.where, self.allowed, self.do = met, where, allowed, do
+    def __init__(self, fault: str, where: str, allowed: str, do: str) -> None:
+        super().__init__(fault)
+        self.met, self.where, self.allowed, self.do = fault, where, allowed, do
 
     def __str__(self) -> str:
         return f"{self.met}\n  where:   {self.where}\n  allowed: {self.allowed}\n  next:    {self.do}"
@@ -123,14 +123,14 @@ def _tflite(package: Any, path: Path, file: Mapping[str, Any]) -> Callable[[Sequ
     interpreter = package.Interpreter(model_path=str(path))
     interpreter.allocate_tensors()
     ends = [*interpreter.get_input_details(), *interpreter.get_output_details()]
-    place = {tensor["name"]: tensor["index"] for tensor in ends}
+    tensor_index = {tensor["name"]: tensor["index"] for tensor in ends}
 
     def run(batch: Sequence[Array]) -> list[Array]:
         for tensor, values in zip(file["inputs"], batch):
             turned = np.moveaxis(values, 1, -1).astype(tensor["dtype"])
-            interpreter.set_tensor(place[tensor["name"]], np.ascontiguousarray(turned))
+            interpreter.set_tensor(tensor_index[tensor["name"]], np.ascontiguousarray(turned))
         interpreter.invoke()
-        return [np.moveaxis(interpreter.get_tensor(place[tensor["name"]]), -1, 1) for tensor in file["outputs"]]
+        return [np.moveaxis(interpreter.get_tensor(tensor_index[tensor["name"]]), -1, 1) for tensor in file["outputs"]]
 
     return run
 
@@ -204,9 +204,9 @@ class FilePredictor:
         task = self.manifest["task"]
         metric = metric_of(task, task["quality"])
         if metric is None or "targets" not in arrays:
-            met = "there are no `targets`" if metric else f"`{task['quality']}` is unknown to this program"
+            fault = "there are no `targets`" if metric else f"`{task['quality']}` is unknown to this program"
             raise PredictError(
-                met, "--accuracy", "Metrics of hwnas's own tasks are computed, of `inputs` with `targets`", "Add them"
+                fault, "--accuracy", "Metrics of hwnas's own tasks are computed, of `inputs` with `targets`", "Add them"
             )
         inputs = named(arrays, list(self.facts))
         outputs, taken = self.run(inputs, int(arrays.get("steps_done", 0)))

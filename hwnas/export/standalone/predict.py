@@ -69,9 +69,9 @@ def _accuracy(path: Path, predictors: Sequence[FilePredictor]) -> Iterator[tuple
     arrays = _archive(path)
     for one in predictors:
         name, value, samples = one.quality(arrays)
-        told = one.file.get(f"test_{name}")
-        entry = {"file": one.file["name"], "metric": name, "value": value, "samples": samples, "manifest": told}
-        beside = "" if told is None else f"; the manifest tells {told:.6g} on the test samples"
+        expected = one.file.get(f"test_{name}")
+        entry = {"file": one.file["name"], "metric": name, "value": value, "samples": samples, "manifest": expected}
+        beside = "" if expected is None else f"; the manifest tells {expected:.6g} on the test samples"
         yield entry, f"{one.file['name']}: {name} {value:.6g} of {samples} samples{beside}"
 
 
@@ -131,24 +131,24 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
     parser.add_argument("--accuracy", metavar="DATA.npz", help="count right answers to `inputs` with `targets`")
     parser.add_argument("--time", metavar="SECONDS", type=float, help="time the files, one call after the other")
     parser.add_argument("--json", action="store_true", help="print JSON lines")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     folder = Path(__file__).resolve().parent if folder is None else folder
     try:
-        several = bool(asked.selftest or asked.accuracy or asked.time)
-        if not (asked.inputs or several):
+        several = bool(options.selftest or options.accuracy or options.time)
+        if not (options.inputs or several):
             raise PredictError("there is no input", "the command line", f"Read are {READABLE}", "Name a file")
-        predictors = _chosen(folder, asked.model, None if several else 1)
-        if asked.selftest:
+        predictors = _chosen(folder, options.model, None if several else 1)
+        if options.selftest:
             results = _selftest(folder, predictors)
-        elif asked.accuracy:
-            results = _accuracy(Path(asked.accuracy), predictors)
-        elif asked.time:
-            results = _timed(predictors, asked.time)
+        elif options.accuracy:
+            results = _accuracy(Path(options.accuracy), predictors)
+        elif options.time:
+            results = _timed(predictors, options.time)
         else:
-            results = _predictions(predictors[0], asked.inputs)
+            results = _predictions(predictors[0], options.inputs)
         bad = False
         for entry, line in results:
-            print(json.dumps(entry) if asked.json else line)
+            print(json.dumps(entry) if options.json else line)
             bad = bad or entry.get("ok") is False
     except PredictError as error:
         print(error, file=sys.stderr)

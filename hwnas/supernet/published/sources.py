@@ -61,7 +61,7 @@ def sources_by_rules(
         number = slots.index(slot) - blocks
         after = rest.removeprefix(begin).replace("norm/", "bn.").replace("/", ".")
         after = re.sub(r"\.weight\.(\dto\d)$", r".\1_matrix", after)
-        read = _scaled(EPSILON / epsilon, value.shape) if _is_normalized(name, weights) else _shaped(value.shape)
+        read = _scaled(EPSILON / epsilon) if _is_normalized(name, weights) else _shaped(value.shape)
         sources[name] = TensorSource(plain_name(rules[begin].format(block=number) + after), read)
     return sources
 
@@ -86,7 +86,7 @@ def _shaped(size: Size) -> Callable[[Tensor], Tensor]:
     return lambda value: value.flatten(1) if value.ndim == 4 and len(size) == 2 else value
 
 
-def _scaled(ratio: float, size: Size) -> Callable[[Tensor], Tensor]:
+def _scaled(ratio: float) -> Callable[[Tensor], Tensor]:
     """Of a layer before a normalisation: variances scale with the square of its weights, so a normalisation that adds
     `ratio` times as much to them computes the same."""
     return lambda value: value * ratio**0.5 if ratio != 1 else value
