@@ -45,7 +45,6 @@ FILES = {  # beside the two that are exported; the shape where the file leaves i
     f"{FACES}/face_detection_front.tflite": None,
     f"{FACES}/face_landmark.tflite": None,
     "light_squeezenet.onnx": None,
-    "light_shufflenet.onnx": None,
 }
 IMAGE = (3, 224, 224)
 

@@ -57,8 +57,9 @@ def quantize(
 
     Example:
         >>> from hwnas import pipeline
-        >>> pipeline.quantize("model.onnx", data=Path("samples.npz")).verdict
-        'faster'
+        >>> result = pipeline.quantize("runs/mini/bundle/cloud/best.onnx")
+        >>> [one.name for one in result.files], result.written
+        (['fp32', 'u8s8', 's8s8'], None)
     """
     path = Path(file)
     check_suffix(path)
@@ -78,14 +79,14 @@ def _check_out(path: Path, out: Path | None) -> None:
     if out is None:
         return
     if out.suffix.lower() != path.suffix.lower():
-        met, do = f"-o {out} does not end in {path.suffix}", "Name a file of the same format"
+        problem, do = f"-o {out} does not end in {path.suffix}", "Name a file of the same format"
     elif out.exists() and out.samefile(path):
-        met, do = f"-o {out} is the float file itself", "Name another file"
+        problem, do = f"-o {out} is the float file itself", "Name another file"
     elif why := why_unwritable(out):
-        met, do = f"-o {out} cannot be written ({why})", "Name a file in a folder that exists and is yours"
+        problem, do = f"-o {out} cannot be written ({why})", "Name a file in a folder that exists and is yours"
     else:
         return
-    raise ConfigError(met, where="hwnas quantize", allowed="The int8 file is written beside the float one", do=do)
+    raise ConfigError(problem, where="hwnas quantize", allowed="The int8 file is written beside the float one", do=do)
 
 
 def decided(result: Quantization, path: Path, out: Path | None, *, calibrated: bool) -> tuple[Path | None, str]:

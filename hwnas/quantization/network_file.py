@@ -78,10 +78,10 @@ def check_suffix(path: Path) -> None:
 
 
 def refusal(
-    path: Path, met: str, do: str, *, allowed: str = "It is a float network in .onnx or .tflite"
+    path: Path, problem: str, do: str, *, allowed: str = "It is a float network in .onnx or .tflite"
 ) -> ConfigError:
     """Return the error of a file that cannot be quantized."""
-    return ConfigError(met, where=str(path), allowed=allowed, do=do)
+    return ConfigError(problem, where=str(path), allowed=allowed, do=do)
 
 
 def _refuse_operators(path: Path, operators: Sequence[str]) -> None:

@@ -78,9 +78,9 @@ def calibration_batches(samples: FileSamples, batch: int) -> list[Array]:
     return [filled[start : start + batch] for start in range(0, count, batch)]
 
 
-def _fault(path: Path, met: str) -> DataError:
+def _fault(path: Path, problem: str) -> DataError:
     return DataError(
-        met,
+        problem,
         where=str(path),
         allowed=f"It is an .npz archive of raw `inputs` (N, ...) as the file takes them, {FEWEST_INPUTS} or more, and "
         "`targets` (N), class indices, if there are any",
