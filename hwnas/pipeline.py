@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hwnas.commands.open_network import open_network as open_network
     from hwnas.commands.plan import plan as plan
     from hwnas.commands.plan_edge_cloud import plan_edge_cloud as plan_edge_cloud
+    from hwnas.commands.quantize import quantize as quantize
     from hwnas.commands.report import report as report
     from hwnas.commands.resolve import solve as solve
     from hwnas.commands.resolve import solve_tiers as solve_tiers
@@ -80,6 +81,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "pack": "hwnas.commands.bench_remote:pack",
     "plan": "hwnas.commands.plan:plan",
     "plan_edge_cloud": "hwnas.commands.plan_edge_cloud:plan_edge_cloud",
+    "quantize": "hwnas.commands.quantize:quantize",
     "report": "hwnas.commands.report:report",
     "run": "hwnas.commands.run:run",
     "schema_text": "hwnas.commands.schema:schema_text",

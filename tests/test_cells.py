@@ -21,6 +21,7 @@ from hwnas.network import costs, lower
 from hwnas.notation import read_architecture, write_architecture
 from hwnas.notation.nas_bench_201 import as_written
 from hwnas.ops import cell as operator
+from hwnas.ops import layers
 from hwnas.ops.costs import operator_costs
 from hwnas.pipeline import cost
 from hwnas.population import Codebook, codebook_of
@@ -165,7 +166,7 @@ def convolutions(cell: Cell) -> tuple[nn.Module, ...]:
     found = []
     for number, op in enumerate(op for op in live(cell) if op.startswith("nor_conv")):
         torch.manual_seed(number)
-        made: Any = trained_looking(operator._MODULES[op](4)).double().eval()
+        made: Any = trained_looking(layers._EDGE_MODULES[op](4)).double().eval()
         made.label = op
         found.append(made)
     return tuple(found)

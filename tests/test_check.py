@@ -104,7 +104,7 @@ def write_table(
 def machine(monkeypatch: pytest.MonkeyPatch, summed: Truth) -> Machine:
     """This machine: it is the table's, and as the rows say."""
     made = Machine(summed)
-    monkeypatch.setattr(checking, "open_runtime", lambda name, **more: FakeRuntime())
+    monkeypatch.setattr(checking, "open_setup", lambda setup: FakeRuntime())
     monkeypatch.setattr(build, "time_networks", made.time_networks)
     monkeypatch.setattr(build, "expected_seconds", lambda *given: 60.0)
     return made
@@ -296,7 +296,7 @@ def test_another_set_up_is_refused(
     tmp_path: Path, space: Space, summed: Truth, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = FakeRuntime(replace(SETUP, device="another", runtime_version="2"))
-    monkeypatch.setattr(checking, "open_runtime", lambda name, **more: here)
+    monkeypatch.setattr(checking, "open_setup", lambda setup: here)
     with pytest.raises(TableError, match="device: my board / another; runtime_version: 1 / 2"):
         check(write_table(tmp_path / "t.jsonl", space, summed).path, networks=4)
     assert machine.timed is None

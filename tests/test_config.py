@@ -97,7 +97,7 @@ KEYS = [f"{path}.{name}".strip(".") for path, model in sections() for name in mo
 def test_the_sections_are_those_of_the_models() -> None:
     assert {path for path, _ in sections()} == {
         "", "train", "accuracy", "setups.laptop", "tiers.edge", "tiers.edge.limits", "tiers.edge.live", "search",
-        "search.ray", "timing", "export", "links.site", "links.site.tariff",
+        "search.ray", "timing", "export", "export.card", "links.site", "links.site.tariff",
         "pairs.both",
     }  # fmt: skip
 

@@ -655,6 +655,11 @@ def raw_idx(folder: Path) -> tuple[list[Tensor], np.ndarray[Any, Any]]:
     return [torch.from_numpy(one.copy()).float() for one in pixels], labels
 
 
+def raw_mnist_5k(folder: Path) -> tuple[list[Tensor], np.ndarray[Any, Any]]:
+    rows = np.loadtxt(gzip.open(folder / "mnist_5k.csv.gz", "rt"), delimiter=",")
+    return [torch.from_numpy(row[:-1]).float().reshape(1, 28, 28) for row in rows], rows[:, -1]
+
+
 def raw_images(folder: Path) -> tuple[list[bytes], np.ndarray[Any, Any]]:
     files = [path for name in sorted(folder.iterdir()) for path in sorted(name.iterdir())]
     return [path.read_bytes() for path in files], np.array([int(path.parent.name[-1]) for path in files])
@@ -684,7 +689,7 @@ def raw_arrays(folder: Path) -> tuple[list[Tensor], np.ndarray[Any, Any]]:
 
 RAW: dict[str, Callable[[Path], tuple[list[Any], np.ndarray[Any, Any]]]] = {
     "digits": raw_digits, "idx": raw_idx, "images": raw_images, "cifar10": raw_cifar, "function": raw_function,
-    "arrays": raw_arrays,
+    "arrays": raw_arrays, "mnist_5k": raw_mnist_5k,
 }  # fmt: skip
 
 
@@ -710,6 +715,7 @@ def test_facts_and_raw_data_give_the_test_images(name: str, resolution: int | No
     assert how["pixels"]["colour"] == {
         "digits": "grey",
         "idx": "grey",
+        "mnist_5k": "grey",
         "function": "as given",
         "arrays": "as given",
     }.get(name, "RGB")

@@ -31,7 +31,7 @@ FLOORS = (  # bottom to top
     ("opened",),
     ("accuracy", "boards", "collaborate", "config", "report", "testing"),
     ("adapt", "deploy", "verify", "workspace"),
-    ("problem", "serve"),
+    ("problem", "quantization", "serve"),
     ("commands",),
     ("console", "pipeline", "results"),
     ("cli",),

@@ -66,7 +66,7 @@ def test_the_identity_of_a_training_has_the_stored_names() -> None:
 
 def test_metrics_have_the_stored_names_and_functions_their_own() -> None:
     assert {accuracy_metric(name, "top1") for name in PROXIES} == {
-        f"top1@{name}" for name in ("inherited", "short", "alone", "predicted", "table")
+        f"top1@{name}" for name in ("inherited", "short", "alone", "predicted", "table", "blockwise")
     }
     assert accuracy_metric("mine.py:standalone", "score") == "score@standalone"
     assert set(VALUES["accuracy.source"].values()) <= PROXIES.keys()

@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {  # in the order in which help li
     "show": spaces.show,
     "open": spaces.open_network,
     "adapt": tools.adapt,
+    "quantize": tools.quantize,
     "score": tools.score,
     "schema": tools.schema,
     "test-operator": operators.certify,

@@ -1,4 +1,4 @@
-"""`hwnas score`, `hwnas adapt` and `hwnas schema`: ranks without training, other data, and schemas for editors."""
+"""`hwnas score`, `adapt`, `quantize` and `schema`: ranks without training, other data, int8, schemas for editors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from hwnas.cli.options import RUNS, Json, Runs, Settings, edited, refuse_settings
 from hwnas.cli.printing import print_document, print_result
 from hwnas.console import Terminal
+from hwnas.errors import ConfigError
 
 
 def score(
@@ -126,6 +127,55 @@ def adapt(
     print_result(result.as_dict(), as_json, list(result.lines))
     if result.drifted:
         raise typer.Exit(1)
+
+
+def quantize(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A float network, .onnx or .tflite, made anywhere.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="An .npz archive of raw inputs, as the file takes them, and targets; random if left out."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write the best int8 file here, whatever the verdict.")
+    ] = None,
+    shape: Annotated[
+        str | None, typer.Option(help="Of the input, such as 1,3,640,640, where an ONNX file leaves axes open.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Of the runtime.")] = 1,
+    rounds: Annotated[int, typer.Option(min=18, help="Samples of each file, over six processes.")] = 60,
+    as_json: Json = False,
+) -> None:
+    """Is int8 faster here, for a model file that was trained anywhere? Times, accuracy, costliest operators.
+
+    Without -o, the int8 file is written beside FILE (NAME.int8.onnx), if it is faster, was calibrated on --data and
+    loses no accuracy beyond chance, and if no such file exists.
+    """
+    from hwnas import pipeline
+    from hwnas.measure.timing import Timing
+    from hwnas.report.comparisons.quantized import quantization_lines
+
+    result = pipeline.quantize(
+        file,
+        data=data,
+        out=out,
+        shape=None if shape is None else _sizes(shape),
+        threads=threads,
+        timing=Timing(rounds=rounds, processes=6),
+    )
+    document = result.as_dict()
+    print_result(document, as_json, list(quantization_lines(document)))
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            f"--shape {text}",
+            where="hwnas quantize",
+            allowed="It is whole numbers with commas between them, the batch first",
+            do="Correct it, such as --shape 1,3,224,224",
+        ) from None
 
 
 def schema(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.collaborate.wire import PLAN_FILE, plan_digest
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, raised
 from hwnas.io.checksum import sha256_of
 from hwnas.io.fields import FieldError, loads
 from hwnas.runtimes import open_runtime
@@ -87,7 +87,7 @@ def _check_file(
         except HwnasError as error:
             result.find("file_refused", f"{name}: {error.met}", path)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            result.find("plan_damaged", f"`{part}` contradicts itself ({type(error).__name__})", folder / PLAN_FILE)
+            result.find("plan_damaged", f"`{part}` contradicts itself ({raised(error)})", folder / PLAN_FILE)
 
 
 def _check_halves(plan: Mapping[str, Any], outputs: Mapping[str, Any], cloud: Path, result: Verification) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, raised
 from hwnas.export.manifest import Manifest
 from hwnas.export.standalone.inputs import read_arrays
 from hwnas.export.standalone.metrics import metric_of
@@ -197,7 +197,7 @@ class FileAnswers:
 
 
 def _contradiction(name: str, error: Exception) -> str:
-    return f"the manifest contradicts itself at {name} ({type(error).__name__}: {_first(error)})"
+    return f"the manifest contradicts itself at {name} ({raised(error)})"
 
 
 def _first(error: Exception) -> str:

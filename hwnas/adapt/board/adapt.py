@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from hwnas.adapt.board.drift import FEWEST_COMPARED, Drift, drift, sample_numbers
 from hwnas.adapt.board.logistic import Fit, Head, fit, matched_rows
-from hwnas.export.standalone.network import PredictError, FilePredictor, is_available, read_manifest, runnable
+from hwnas.export.standalone.network import FilePredictor, PredictError, is_available, read_manifest, runnable
 from hwnas.export.standalone.steps import prepared
 
 Array = NDArray[Any]

@@ -46,7 +46,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise ValueError("it lists no file")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PredictError(
-            f"the manifest is missing or damaged ({type(error).__name__})",
+            "the manifest is missing or damaged",
             str(path),
             "This program stands beside the manifest and the model files of a bundle",
             "Copy the whole folder again",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +26,8 @@ from hwnas.supernet.weights import Supernet
 from hwnas.tasks import DEFAULT_TASK, Task
 from hwnas.tasks.options import code_of
 
+LATER_FIELDS: Mapping[str, Any] = {"initial_weights": None, "layer_decay": 1.0}
+"""Fields that trainings of before had not, with the values that change nothing; they are left out with these."""
 NEUTRAL_FIELDS = ("processes", "launcher", "on_divergence", "checkpoint_every")
 """Fields of a recipe that do not decide the weights."""
 Identity = dict[str, Any]
@@ -73,7 +75,8 @@ def identity_dict(recipe: Recipe) -> dict[str, Any]:
     `accumulate` holds the number of parts that a batch is cut into, which may follow from the number of processes.
     """
     fields = stored({**asdict(recipe), "grad_accumulation_steps": parts_of(recipe)}, "train")
-    return {key: value for key, value in fields.items() if key not in NEUTRAL_FIELDS}
+    usual = {name: value for name, value in LATER_FIELDS.items() if fields[name] == value}
+    return {key: value for key, value in fields.items() if key not in NEUTRAL_FIELDS and key not in usual}
 
 
 @dataclass
