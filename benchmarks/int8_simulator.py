@@ -35,8 +35,8 @@ from _results import publish, stamped
 from torch import Tensor
 
 from hwnas import pipeline
-from hwnas.accuracy.by_precision import Int8Accuracy
 from hwnas.accuracy.inherited import InheritedAccuracy, inherited
+from hwnas.accuracy.int8_accuracy import Int8Accuracy
 from hwnas.export import FORMATS
 from hwnas.export.bundle import write_model
 from hwnas.export.simulation import simulated_int8

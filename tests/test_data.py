@@ -656,7 +656,7 @@ def raw_idx(folder: Path) -> tuple[list[Tensor], np.ndarray[Any, Any]]:
 
 
 def raw_mnist_5k(folder: Path) -> tuple[list[Tensor], np.ndarray[Any, Any]]:
-    rows = np.loadtxt(gzip.open(folder / "mnist_5k.csv.gz", "rt"), delimiter=",")
+    rows = np.loadtxt(folder / "mnist_5k.csv.gz", delimiter=",")
     return [torch.from_numpy(row[:-1]).float().reshape(1, 28, 28) for row in rows], rows[:, -1]
 
 

@@ -1,230 +1,253 @@
-"""`hwnas quantize`: files that were trained elsewhere, in int8: verdict, accuracy, what is written, what is refused."""
+"""int8 and fp16 files: near to PyTorch, integer all through, and what their runtimes offer."""
 
 from __future__ import annotations
 
 import json
-import pickle
-import re
+import logging
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
-from onnx import TensorProto, helper
+import torch
+from torch import nn
 
 from hwnas import pipeline
-from hwnas.cli.entry import app
-from hwnas.errors import ConfigError, DataError, HwnasError
-from hwnas.measure.timing import Timing
-from hwnas.quantization.answers import FileOutputs, compared, flips, snr_db
-from hwnas.quantization.result import Quantization, TimedFile
-from hwnas.quantization.samples import FileSamples
-from tests.helpers.deployments import write_layers
+from hwnas.errors import ConfigError, ExportError, MissingExtra
+from hwnas.export import format_of, quantize_onnx
+from hwnas.network import build, lower
+from hwnas.ops import Operator, Shape
+from hwnas.ops.bottleneck import Bottleneck
+from hwnas.ops.classifier import Classifier
+from hwnas.ops.conv import Conv
+from hwnas.ops.conv1d import Conv1d
+from hwnas.ops.mbconv import MBConv
+from hwnas.ops.mlp import MLP
+from hwnas.ops.regressor import Regressor
+from hwnas.ops.tcn import TCN
+from hwnas.runtimes import RUNTIMES, offered, open_runtime
+from hwnas.space import read_space
+from hwnas.workspace.workspace import open_run
+from tests.helpers.experiments import FEW, written
+from tests.helpers.modules import trained_looking
 
-SHAPE = (3, 12, 12)
-QUICK = Timing(rounds=6, processes=0, warm_up_ms=0, min_sample_ms=0.2)
+pytestmark = pytest.mark.usefixtures("uncached")
+
+CASES = [(name, precision) for name in RUNTIMES for precision in offered(name) if precision != "fp32"]
+INTEGER = [name for name, precision in CASES if precision == "int8"]
+OPERATORS: dict[str, tuple[Operator, Shape]] = {
+    "conv, hard swish": (Conv(3, 8, kernel=3, stride=2, activation="hswish"), (3, 9, 9)),
+    "mbconv, residual, squeeze-excite": (MBConv(8, 8, 3, 4, se=True, activation="hswish"), (8, 8, 8)),
+    "mbconv, silu": (MBConv(8, 16, 5, 2, stride=2, activation="silu"), (8, 8, 8)),
+    "bottleneck, pooled shortcut": (Bottleneck(16, 32, stride=2), (16, 7, 7)),
+    "conv1d": (Conv1d(6, 8, kernel=5, stride=2, activation="hswish"), (6, 20)),
+    "tcn": (TCN(8, 16, dilation=2), (8, 20)),
+    "mlp": (MLP(8, 16, positions=5), (8, 5)),
+    "regressor of a signal": (Regressor(8, 2, features=16), (8, 9)),
+    "classifier": (Classifier(16, 10, features=32, hidden=24, activation="hswish"), (16, 4, 4)),
+}
+DIGITS = Path(__file__).resolve().parent.parent / "search_spaces" / "digits.yaml"
 
 
-def write_data(path: Path, **more: Any) -> Path:
-    rng = np.random.default_rng(3)
-    arrays = {"inputs": rng.normal(size=(64, *SHAPE)).astype(np.float32), "targets": rng.integers(0, 5, 64)}
-    np.savez(path, **{**arrays, **more})
-    return path
+def export(runtime: str, module: nn.Module, shape: Shape, path: Path, **given: object) -> Path:
+    made: Path = format_of(runtime).exporter(module, shape, path, **given)
+    return made
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("quantize")
-    write_layers(path / "net.onnx", SHAPE)
-    write_data(path / "data.npz")
-    return path
+def decibels(expected: np.ndarray, found: np.ndarray) -> float:
+    """The signal's power over the error's."""
+    return float(10 * np.log10((expected**2).sum() / ((found - expected) ** 2).sum()))
 
 
-@pytest.fixture(scope="module")
-def quantized(folder: Path) -> Quantization:
-    return pipeline.quantize(folder / "net.onnx", data=folder / "data.npz", out=folder / "out.int8.onnx", timing=QUICK)
+@pytest.fixture
+def seeded() -> None:
+    torch.manual_seed(0)
 
 
-def test_a_file_has_both_schemes_beside_fp32_and_a_verdict_by_the_interval(quantized: Quantization) -> None:
-    assert [one.name for one in quantized.files] == ["fp32", "u8s8", "s8s8"]
-    document = json.loads(json.dumps(quantized.as_dict(), allow_nan=False))
-    assert document["low"] <= document["ratio"] <= document["high"]
-    assert document["verdict"] == (
-        "faster" if document["high"] < 1 else "slower" if document["low"] > 1 else "no difference"
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize(("runtime", "precision"), CASES)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_network_of_lower_precision_stays_near_to_pytorch(
+    runtime: str, precision: str, batch: int, tmp_path: Path
+) -> None:
+    space = read_space(DIGITS)
+    network = lower(space, space.largest())
+    module = trained_looking(build(network)).eval()
+    images = torch.randn(32, *network.input_shape)
+    with torch.no_grad():
+        expected = module(images).numpy()
+    path = export(
+        runtime,
+        module,
+        network.input_shape,
+        tmp_path / "m",
+        batch=batch,
+        precision=precision,
+        calibration=images.numpy(),
     )
-    assert document["best"] in ("u8s8", "s8s8")
-    assert document["setup"]["runtime"] == "onnxruntime"
+    found = open_runtime(runtime, precision=precision, batch=batch).load(path).run(images.numpy())
+    assert found.dtype == np.float32
+    assert 100 > decibels(expected, found) > (40 if precision == "fp16" else 20)
+    assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.9
 
 
-def test_int8_answers_as_fp32_does_and_its_cost_is_paired(quantized: Quantization) -> None:
-    for one in quantized.files[1:]:
-        accuracy = one.accuracy
-        assert accuracy["samples"] == 32
-        assert not accuracy["random_inputs"]
-        assert accuracy["agreement"] > 0.9
-        assert accuracy["snr_db"] > 20
-        apart = (accuracy["gained"] - accuracy["lost"]) / 32
-        assert accuracy["int8_top1"] - accuracy["fp32_top1"] == pytest.approx(apart)
-        assert accuracy["low"] <= apart <= accuracy["high"]
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("runtime", INTEGER)
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_operator_that_is_timed_alone_has_no_float_in_it(runtime: str, name: str, tmp_path: Path) -> None:
+    operator, shape = OPERATORS[name]
+    path = export(runtime, operator.module(), shape, tmp_path / "m", precision="int8", whole=False)
+    loaded = open_runtime(runtime, precision="int8").load(path)
+    assert {loaded.inputs[0][1].dtype, loaded.outputs[0][1].dtype} <= {"int8", "uint8"}  # type: ignore[attr-defined]
+    loaded.invoke()
+    found = integer_kernels(path) if runtime == "onnxruntime" else tflite_types(path)
+    assert not found.keys() & {"QuantizeLinear", "DequantizeLinear", "Conv", "Mul", "Add", "HardSigmoid", "float32"}
+    with torch.no_grad():
+        images = torch.randn(4, *shape)
+        assert loaded.run(images.numpy()).shape == tuple(operator.module().eval()(images).shape)
 
 
-def test_the_calibrator_is_never_worse_than_min_max_where_it_was_chosen(quantized: Quantization) -> None:
-    for one in quantized.files[1:]:
-        assert set(one.calibrators) == {"minmax", "percentile", "entropy"}
-        assert one.calibrator
-        assert one.calibrators[one.calibrator]["flips"] <= one.calibrators["minmax"]["flips"]
+def integer_kernels(path: Path) -> Counter[str]:
+    """What ONNX Runtime runs after its own optimisation."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(path.with_suffix(".optimized"))
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return Counter(node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node)
 
 
-def test_the_costliest_operators_are_named(quantized: Quantization) -> None:
-    for told in quantized.operators.values():
-        assert 0 < len(told["nodes"]) <= 3
-        assert told["nodes"][0]["ms"] > 0
-        assert sum(kind["share"] for kind in told["types"]) <= 1 + 1e-9
-    assert any(kind["operator"].startswith("Conv") for kind in quantized.operators["fp32"]["types"])
-    assert any(kind["operator"] == "QLinearConv" for kind in quantized.operators["int8"]["types"])
+def tflite_types(path: Path) -> Counter[str]:
+    """Types of all tensors of a TFLite file."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    return Counter(np.dtype(tensor["dtype"]).name for tensor in interpreter.get_tensor_details())
 
 
-def test_the_written_file_is_quantized_and_is_then_refused(folder: Path, quantized: Quantization) -> None:
-    assert quantized.written == str(folder / "out.int8.onnx")
-    assert quantized.reason == "asked for"
-    assert any(node.op_type == "QuantizeLinear" for node in onnx.load(quantized.written).graph.node)
-    with pytest.raises(ConfigError, match="quantized already"):
-        pipeline.quantize(quantized.written, timing=QUICK)
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("runtime", INTEGER)
+def test_an_operators_integers_stand_for_pytorchs_numbers(runtime: str, tmp_path: Path) -> None:
+    operator, shape = OPERATORS["mbconv, residual, squeeze-excite"]
+    module, images = trained_looking(operator.module()).eval(), torch.randn(8, *shape)
+    path = export(
+        runtime, module, shape, tmp_path / "m", precision="int8", whole=False, calibration=images.numpy()
+    )  # fmt: skip
+    with torch.no_grad():
+        expected = module(images).numpy()
+    assert decibels(expected, open_runtime(runtime, precision="int8").load(path).run(images.numpy())) > 20
 
 
-def test_an_open_batch_is_one_and_random_inputs_write_nothing(tmp_path: Path, folder: Path) -> None:
-    model = onnx.load(folder / "net.onnx")
-    for port in (model.graph.input[0], model.graph.output[0]):
-        port.type.tensor_type.shape.dim[0].dim_param = "N"
-    onnx.save(model, tmp_path / "open.onnx")
-    result = pipeline.quantize(tmp_path / "open.onnx", timing=QUICK)
-    assert result.setup["batch"] == 1
-    assert result.written is None
-    assert result.files[1].accuracy["random_inputs"]
-    assert any("random inputs" in one for one in result.notices)
-    assert [one.name for one in tmp_path.iterdir()] == ["open.onnx"]
+def test_integers_of_unknown_meaning_can_be_timed_and_not_evaluated(tmp_path: Path) -> None:
+    path = export("onnxruntime", nn.Conv2d(2, 2, 1), (2, 3, 3), tmp_path / "m", precision="int8", whole=False)
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    onnx.save(model, path)
+    loaded = open_runtime("onnxruntime", precision="int8").load(path)
+    loaded.invoke()
+    with pytest.raises(ExportError, match="does not say what the integers stand for"):
+        loaded.run(np.zeros((1, 2, 3, 3), np.float32))
 
 
-def one_node(path: Path, node: Any, ends: dict[str, list[Any]], dtype: int = TensorProto.FLOAT) -> Path:
-    ports = [helper.make_tensor_value_info(name, dtype, shape) for name, shape in ends.items()]
-    graph = helper.make_graph([node], "one", ports[:-1], ports[-1:])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(path))
-    return path
+@pytest.mark.parametrize("runtime", INTEGER)
+def test_equal_biases_do_not_keep_a_convolution_in_floats(runtime: str, tmp_path: Path) -> None:
+    """Exporters write equal constants once; fresh normalisations all have the same bias."""
+    module = nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1, groups=4))
+    for child in (module[0], module[2]):
+        nn.init.zeros_(child.bias)  # type: ignore[arg-type]
+    path = export(runtime, module, (4, 5, 5), tmp_path / "m", precision="int8", whole=False)
+    if runtime == "onnxruntime":
+        assert integer_kernels(path)["QLinearConv"] == 2
+    else:
+        assert "float32" not in tflite_types(path)
 
 
-def refused_files(folder: Path) -> dict[str, Path]:
-    """Files by what their error says."""
-    files = {}
-    relu = helper.make_node("Relu", ["x"], ["y"])
-    for name, content in (("text", b"not a network"), ("empty", b""), ("pickle", pickle.dumps({"w": 1}))):
-        files[name] = folder / f"{name}.onnx"
-        files[name].write_bytes(content)
-    half = (folder / "net.onnx").read_bytes()
-    (folder / "cut.onnx").write_bytes(half[: len(half) // 2])
-    (folder / "cut.tflite").write_bytes(b"\x1c\0\0\0TFL3" + b"\0" * 40)
-    (folder / "text.tflite").write_bytes(b"not a network")
-    (folder / "net.pth").write_bytes(pickle.dumps({"w": 1}))
-    return {
-        r"read as ONNX|no network": files["text"],
-        "holds no network": files["empty"],
-        "read as ONNX": files["pickle"],
-        "cannot be read": folder / "cut.onnx",
-        "LiteRT does not take it": folder / "cut.tflite",
-        "cannot be read as TFLite": folder / "text.tflite",
-        "pickle of PyTorch": folder / "net.pth",
-        "does not exist": folder / "none.onnx",
-        "control flow: If": one_node(
-            folder / "if.onnx", helper.make_node("If", ["x"], ["y"]), {"x": [1, 4], "y": [1, 4]}
-        ),
-        "control flow: LSTM": one_node(
-            folder / "lstm.onnx", helper.make_node("LSTM", ["x"], ["y"]), {"x": [1, 1, 4], "y": [1, 1, 4]}
-        ),
-        r"open shape \?,3,\?,4": one_node(folder / "open.onnx", relu, {"x": ["N", 3, "H", 4], "y": ["N", 3, "H", 4]}),
-        "has 2 inputs": one_node(
-            folder / "two.onnx", helper.make_node("Add", ["x", "z"], ["y"]), {"x": [1, 4], "z": [1, 4], "y": [1, 4]}
-        ),
-        "is int64": one_node(folder / "ids.onnx", relu, {"x": [1, 4], "y": [1, 4]}, TensorProto.INT64),
-        "no operator with an integer form": one_node(
-            folder / "sine.onnx", helper.make_node("Sin", ["x"], ["y"]), {"x": [1, 4], "y": [1, 4]}
-        ),
-    }
+@pytest.mark.parametrize(("runtime", "precision"), CASES)
+def test_lower_precisions_are_written_in_silence_and_leave_all_as_it_was(
+    runtime: str, precision: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    operator, shape = OPERATORS["mbconv, residual, squeeze-excite"]
+    module = trained_looking(operator.module()).train()
+    state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    handlers = list(logging.root.handlers)
+    path = export(runtime, module, shape, tmp_path / "m", precision=precision)
+    open_runtime(runtime, precision=precision).load(path).invoke()
+    assert capfd.readouterr() == ("", "")
+    assert all(torch.equal(state[name], tensor) for name, tensor in module.state_dict().items())
+    assert any(isinstance(child, nn.Hardswish) for child in module.modules())
+    assert all(child.training for child in module.modules())
+    assert (logging.root.handlers, logging.root.manager.disable) == (handlers, 0)
+    assert [file.name for file in tmp_path.iterdir()] == ["m"]
 
 
-def test_what_cannot_be_quantized_is_refused_in_four_parts(tmp_path: Path) -> None:
-    write_layers(tmp_path / "net.onnx", SHAPE)
-    for words, path in refused_files(tmp_path).items():
-        with pytest.raises(HwnasError) as caught:
-            pipeline.quantize(path, timing=QUICK)
-        error = caught.value
-        assert re.search(words, error.met), (words, str(error))
-        assert error.where == str(path)
-        assert error.allowed
-        assert error.do
-        assert "\n" not in error.met
+@pytest.mark.parametrize("runtime", INTEGER)
+def test_a_file_is_the_same_each_time(runtime: str, tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Hardswish())
+    files = [export(runtime, module, (3, 6, 6), tmp_path / name, precision="int8").read_bytes() for name in "ab"]
+    assert files[0] == files[1]
 
 
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        ({"inputs": np.zeros((16, 3, 5, 5), np.float32)}, "samples of shape"),
-        ({"inputs": np.full((64, *SHAPE), np.nan)}, "not finite"),
-        ({"targets": np.zeros(7, int)}, "there are 64 inputs"),
-        ({"inputs": np.zeros((4, *SHAPE)), "targets": np.zeros(4, int)}, "4 samples"),
-    ],
-)
-def test_data_that_does_not_fit_is_refused(folder: Path, tmp_path: Path, more: Any, words: str) -> None:
-    with pytest.raises(DataError, match=words):
-        pipeline.quantize(folder / "net.onnx", data=write_data(tmp_path / "d.npz", **more), timing=QUICK)
+@pytest.mark.parametrize("runtime", INTEGER)
+def test_a_module_without_operators_is_written_as_well(runtime: str, tmp_path: Path) -> None:
+    for whole in (True, False):
+        path = export(runtime, nn.Identity(), (8, 1, 1), tmp_path / "m", precision="int8", whole=whole)
+        open_runtime(runtime, precision="int8").load(path).invoke()
 
 
-def test_the_float_file_is_never_written_over(folder: Path) -> None:
-    before = (folder / "net.onnx").read_bytes()
-    for out in (folder / "net.onnx", folder / "net.tflite", folder):
-        with pytest.raises(ConfigError, match="-o"):
-            pipeline.quantize(folder / "net.onnx", out=out, timing=QUICK)
-    assert (folder / "net.onnx").read_bytes() == before
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_an_unknown_precision_is_not_written(runtime: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="precision `int3` cannot be written") as caught:
+        export(runtime, nn.ReLU(), (1, 2, 2), tmp_path / "m", precision="int3")
+    assert "fp32" in caught.value.allowed
 
 
-def test_without_out_only_a_faster_and_no_worse_file_is_written(tmp_path: Path) -> None:
-    from hwnas.commands.quantize import decided
-
-    def result(high: float, **accuracy: Any) -> Quantization:
-        fast = TimedFile("u8s8", "minmax", 1, 1.0, 1.0, 0.5, 0.4, high, accuracy)
-        return Quantization("net.onnx", {}, (fast,), "u8s8", {}, ())
-
-    path = tmp_path / "net.onnx"
-    target = tmp_path / "net.int8.onnx"
-    assert decided(result(0.6), path, None, calibrated=True)[0] == target
-    assert decided(result(1.2), path, None, calibrated=True)[0] is None
-    assert decided(result(0.6), path, None, calibrated=False)[0] is None
-    assert decided(result(0.6, p_value=0.01, difference=-0.1), path, None, calibrated=True)[0] is None
-    assert decided(result(1.2), path, tmp_path / "x.onnx", calibrated=False)[0] == tmp_path / "x.onnx"
-    target.write_text("of somebody's")
-    assert decided(result(0.6), path, None, calibrated=True)[0] is None
+@pytest.mark.parametrize(("runtime", "precision"), [("onnxruntime", "fp16"), ("pytorch", "int8"), ("tflite", "bf16")])
+def test_a_precision_that_is_not_offered_names_those_that_are(runtime: str, precision: str) -> None:
+    with pytest.raises(ConfigError, match=f"precision `{precision}` is not offered by `{runtime}`") as caught:
+        open_runtime(runtime, precision=precision)
+    assert ", ".join(offered(runtime)) in caught.value.allowed
 
 
-def test_answers_are_classes_only_where_a_sample_has_one_row_of_scores() -> None:
-    scores = np.array([[0.0, 1.0], [2.0, 1.0]], np.float32)
-    reference, other = FileOutputs((scores,)), FileOutputs((scores[:, ::-1],))
-    assert flips(other, reference) == 2
-    assert flips(reference, reference) == 0
-    assert FileOutputs((np.zeros((2, 1, 4, 4), np.float32),)).classes is None
-    assert FileOutputs((scores, scores)).classes is None
-    assert snr_db(FileOutputs((scores * 1.1,)), reference) == pytest.approx(20, abs=0.01)
-    assert snr_db(reference, reference) is None
-    judged = FileSamples(scores, scores, scores, np.array([1, 0]))
-    entry = compared(other, reference, judged)
-    assert (entry["lost"], entry["gained"], entry["int8_top1"]) == (2, 0, 0.0)
+def test_without_the_quantiser_the_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    for module in [name for name in sys.modules if name.startswith("ai_edge_quantizer")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
+    with pytest.raises(MissingExtra, match=r'pip install "hwnas\[convert\]"'):
+        export("tflite", nn.ReLU(), (1, 2, 2), tmp_path / "m", precision="int8")
 
 
-def test_the_command_prints_one_document(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    from hwnas.quantization import sitting
+@pytest.mark.slow
+def test_a_tier_of_int8_ships_int8_files_calibrated_on_training_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[np.ndarray] = []
+    quantize = quantize_onnx.quantize_onnx
 
-    timed = sitting.time_files
-    monkeypatch.setattr(sitting, "time_files", lambda files, runtime, timing, **rest: timed(files, runtime, QUICK))
-    app(["quantize", str(folder / "net.onnx"), "--json"], standalone_mode=False)
-    document = json.loads(capsys.readouterr().out)
-    assert {"verdict", "ratio", "low", "high"} <= set(document)
-    with pytest.raises(ConfigError, match="--shape a,b"):
-        app(["quantize", str(folder / "net.onnx"), "--shape", "a,b"], standalone_mode=False)
+    def spied(path: Path, batches: Sequence[np.ndarray], *, whole: bool, **options: Any) -> None:
+        seen.extend(batches if whole else [])
+        quantize(path, batches, whole=whole, **options)
+
+    setups = {"cpu": {"runtime": "onnxruntime", "precision": "int8"}}
+    export = {"picks": ["best"], "formats": ["onnx"], "agreement": 0.5, "calibration_samples": 20}
+    path = written(tmp_path, FEW, setups=setups, search={"trials": 4}, export=export)
+    for verb in (pipeline.train, pipeline.bench, pipeline.search):
+        verb(path, runs=tmp_path / "runs")
+    monkeypatch.setattr("hwnas.export.onnx.quantize_onnx", spied)
+    (manifest,) = pipeline.export(path, runs=tmp_path / "runs")
+    (model,) = json.loads(manifest.read_text())["models"]
+    (file,) = model["files"]
+    assert (file["precision"], file["name"]) == ("int8", "best.onnx")
+    assert file["max_difference"] > 1e-4
+    assert 0.5 <= file["top1_agreement"] <= 1
+    assert 0 < file["test_top1"] <= 1
+    dataset = open_run(path, runs=tmp_path / "runs").dataset
+    known = {image.tobytes() for image in dataset.train.every().numpy()}
+    assert len(seen) == 20
+    assert all(image.tobytes() in known for batch in seen for image in batch)
+    kinds = {node.op_type for node in onnx.load(manifest.parent / file["name"]).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= kinds

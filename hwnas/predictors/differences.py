@@ -13,6 +13,7 @@ from hwnas.population import Codebook, Codes
 from hwnas.predictors.features import Features, features_of
 from hwnas.predictors.gaussian_process import GaussianProcess
 from hwnas.predictors.model import Floats
+from hwnas.predictors.predictor import calibration_factor
 
 FEWEST_PAIRS = 10
 """Pairs from which a difference can be learned."""
@@ -32,6 +33,8 @@ class DifferencePredictor:
     center: float
     scale: float
     """Mean and standard deviation of the pairs' differences."""
+    factor: float = 1.0
+    """From the process' deviations to calibrated ones."""
 
     @classmethod
     def fit(cls, codebook: Codebook, codes: Codes, differences: ArrayLike) -> DifferencePredictor:
@@ -58,12 +61,13 @@ class DifferencePredictor:
         if scale == 0:
             return cls(features, None, center, 0.0)
         table = features(codes).astype(np.float64)
-        process = GaussianProcess.fit(table, (known - center) / scale, features.groups)
-        return cls(features, process, center, scale)
+        z = (known - center) / scale
+        process = GaussianProcess.fit(table, z, features.groups)
+        return cls(features, process, center, scale, calibration_factor(z, *process.held_out))
 
     def predict(self, codes: Codes) -> tuple[Floats, Floats]:
         """Return (networks,) expected differences, and their standard deviations as one pair would tell them."""
         if self.process is None:
             return np.full(len(codes), self.center), np.zeros(len(codes))
         mean, deviation = self.process.predict(self.features(codes).astype(np.float64))
-        return self.center + self.scale * mean, self.scale * deviation
+        return self.center + self.scale * mean, self.factor * self.scale * deviation

@@ -61,7 +61,7 @@ class Predictor:
         z = warp.forward(targets)
         fitted = fit(table, z, columns, seed)
         error = float(np.sqrt(np.mean((z - fitted.held_out[0]) ** 2)))
-        return cls(model, fitted, warp, _factor(z, *fitted.held_out), error, table.shape[1])
+        return cls(model, fitted, warp, calibration_factor(z, *fitted.held_out), error, table.shape[1])
 
     def latent(self, X: ArrayLike) -> tuple[Floats, Floats]:
         """(rows,) means and deviations before the warp is undone: `warp.back` makes targets of them."""
@@ -100,8 +100,9 @@ def choose(
     return tuple(sorted(fitted, key=lambda predictor: predictor.error))
 
 
-def _factor(z: Floats, means: Floats, deviations: Floats) -> float:
-    """With which nine of ten held-out errors lie in 90 % intervals; drawn to 1, more so by fewer errors."""
+def calibration_factor(z: Floats, means: Floats, deviations: Floats) -> float:
+    """Return the factor of deviations with which nine of ten held-out errors lie in 90 % intervals; it is drawn to 1,
+    more so by fewer errors."""
     ratios = np.sort(np.abs(z - means) / deviations)
     covering = ratios[min(int(np.ceil(COVERED * (len(ratios) + 1))), len(ratios)) - 1] / Z90
     return float(np.sqrt((len(ratios) * covering**2 + PRIOR_ERRORS) / (len(ratios) + PRIOR_ERRORS)))

@@ -48,8 +48,9 @@ def tier_accuracy(run: Workspace, tier: str, trained: Trained | None, accuracy: 
     precisions = run.experiment.tiers[tier].precision
     if precisions is None:
         return accuracy
-    from hwnas.accuracy.by_precision import AccuracyByPrecision, Int8Accuracy
+    from hwnas.accuracy.by_precision import AccuracyByPrecision
     from hwnas.accuracy.inherited import InheritedAccuracy
+    from hwnas.accuracy.int8_accuracy import Int8Accuracy
 
     assert isinstance(accuracy, InheritedAccuracy)
     setup, samples = run.experiment.setups[run.experiment.tiers[tier].setup], run.experiment.export.calibration_samples
