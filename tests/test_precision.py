@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import binomtest
 
 from hwnas import pipeline
-from hwnas.accuracy.by_precision import int8_producer
+from hwnas.accuracy.int8_accuracy import int8_producer
 from hwnas.commands.search import TierSearch
 from hwnas.config import parse_experiment
 from hwnas.errors import ConfigError, PredictionError
