@@ -222,14 +222,17 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Space:
 
 def test_a_difference_is_learned_from_few_pairs() -> None:
     codebook = codebook_of(read_space(REPOSITORY / "search_spaces" / "digits.yaml"))
-    codes = codebook.draw(140, np.random.default_rng(0))
     kernels = np.array([choice.name.endswith("kernel") for choice in codebook.choices])
-    truth = -0.002 * np.where(codebook.active(codes), codes, 0)[:, kernels].sum(axis=1)
-    noisy = truth + np.random.default_rng(1).normal(0, 0.001, len(truth))
-    learned = DifferencePredictor.fit(codebook, codes[:40], noisy[:40])
-    mean, deviation = learned.predict(codes[40:])
-    assert np.abs(mean - truth[40:]).mean() < 0.6 * np.abs(truth[:40].mean() - truth[40:]).mean()
-    assert (np.abs(mean - noisy[40:]) <= 2 * deviation).mean() > 0.85
+    covered = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        codes = codebook.draw(140, rng)
+        truth = -0.002 * np.where(codebook.active(codes), codes, 0)[:, kernels].sum(axis=1)
+        noisy = truth + rng.normal(0, 0.001, len(truth))
+        mean, deviation = DifferencePredictor.fit(codebook, codes[:40], noisy[:40]).predict(codes[40:])
+        assert np.abs(mean - truth[40:]).mean() < 0.6 * np.abs(truth[:40].mean() - truth[40:]).mean()
+        covered.append((np.abs(mean - noisy[40:]) <= 2 * deviation).mean())
+    assert np.mean(covered) > 0.85
     constant, _ = DifferencePredictor.fit(codebook, codes[:40], np.full(40, -0.01)).predict(codes[40:])
     assert np.allclose(constant, -0.01)
     with pytest.raises(PredictionError, match="3 differences of 3 networks"):
