@@ -18,8 +18,9 @@ from hwnas.errors import ConfigError, RunError
 from hwnas.export.manifest import MANIFEST, read_manifest
 from hwnas.io.checksum import sealed
 from hwnas.measure.timing import Measurement, Timing
+from hwnas.tasks.metrics.paired import PairedCounts
 from hwnas.verify.findings import KINDS, Verification
-from hwnas.verify.gate import GateLimits, mcnemar
+from hwnas.verify.gate import GateLimits
 from hwnas.verify.latency import check_latency, ratio_of
 from hwnas.verify.scenarios import run_scenario
 from tests.helpers.command_line import Call
@@ -254,8 +255,8 @@ def test_ten_percent_are_seen_and_nothing_is_not() -> None:
 
 
 def test_mcnemar_is_exact() -> None:
-    assert mcnemar(5, 0) == pytest.approx(2 * 0.5**5)
-    assert mcnemar(3, 3) == 1.0
+    assert PairedCounts(5, 0, 100).p_value == pytest.approx(2 * 0.5**5)
+    assert PairedCounts(3, 3, 100).p_value == 1.0
 
 
 def test_a_file_that_became_slower_is_told_on_the_same_machine(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwnas.errors import ConfigError
+from hwnas.export.manifest import MANIFEST
 from hwnas.io.resources import find_file
 from hwnas.report.comparisons.facts import BestWithin, FrontComparison, RunComparison
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 TABLE_SUFFIX = ".jsonl"
 SHOWN_LIMITS = 5
-MANIFEST = "manifest.json"
 
 
 def compare(

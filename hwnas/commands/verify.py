@@ -14,7 +14,7 @@ from hwnas.verify.deployment import check_deployment, plan_folders
 from hwnas.verify.findings import Verification
 from hwnas.verify.gate import GateLimits, check_against, check_answers
 from hwnas.verify.integrity import check_files
-from hwnas.verify.latency import SITTING, Progress, check_latency, runtime_of_file
+from hwnas.verify.latency import SITTING, Progress, check_latency, file_entries, runtime_of_file
 from hwnas.verify.outputs import RunnableFile, check_outputs, check_quality, open_files, read_data
 from hwnas.verify.remote import BoardCheck
 from hwnas.verify.scenarios import run_scenario
@@ -87,7 +87,7 @@ def verify(
         >>> [one.ok for one in pipeline.verify("runs/mini/bundle/cloud", latency=False)]
         [True]
     """
-    arrays = None if data is None else read_data(data)
+    arrays, allowed = None if data is None else read_data(data), limits or GateLimits()
     if sides := plan_folders(Path(target)):
         result = Verification(str(target))
         check_deployment(sides, result)
@@ -109,9 +109,9 @@ def verify(
         opened = open_files(folder, manifest, result)
         check_outputs(folder, opened, result)
         if arrays is not None:
-            check_quality(folder, opened, arrays, (limits or GateLimits()).drop, result)
+            check_quality(folder, opened, arrays, allowed.drop, result)
         if earlier is not None:
-            gate = _Gate(limits or GateLimits(), arrays, timing if latency else None, progress)
+            gate = _Gate(allowed, arrays, timing if latency else None, progress)
             gate.check((folder, manifest), earlier[folder], opened, result)
         elif latency:
             check_latency(folder, manifest, result, timing=timing, progress=progress)
@@ -233,7 +233,7 @@ def put_under_load(
     """
     (folder,), result = bundle_folders(target, runs=runs)[:1], Verification(str(target))
     manifest = check_files(folder, result)
-    entries = [] if manifest is None else [file for one in manifest.content["models"] for file in one["files"]]
+    entries = [] if manifest is None else file_entries(manifest)
     chosen = [entry for entry in entries if model in (None, entry["name"])]
     if manifest is None or not chosen or not result.ok:
         fault = next((one.message for one in result.findings if one.severity == "error"), f"there is no file `{model}`")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from hwnas.export.manifest import Manifest
 from hwnas.measure.events import no_progress
 from hwnas.measure.timing import Timing
+from hwnas.tasks.metrics.paired import PairedCounts
 from hwnas.verify.findings import Verification
 from hwnas.verify.latency import SITTING, Progress, ratio_of, time_bundles
 from hwnas.verify.outputs import LOW_IS_GOOD, MALFORMED, SLACK, FileAnswers, RunnableFile
@@ -36,22 +36,6 @@ class GateLimits:
     drop: float = 0.005
     slowdown: float = 0.05
     growth: float = 0.01
-
-
-def mcnemar(worse: int, better: int) -> float:
-    """Return the two-sided exact p value of paired counts: samples that only one of two networks answers rightly.
-
-    Source: Q. McNemar, Psychometrika 12 (1947); exact by the binomial distribution of one half.
-
-    >>> round(mcnemar(10, 2), 4), mcnemar(0, 0)
-    (0.0386, 1.0)
-    """
-    count, least = worse + better, min(worse, better)
-    if not count:
-        return 1.0
-    logs = [math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1) for k in range(least + 1)]
-    tail = sum(math.exp(log - count * math.log(2)) for log in logs)
-    return min(1.0, 2 * tail)
 
 
 def check_against(
@@ -133,9 +117,9 @@ def _paired(
     drop = sign * (values[0] - values[1])
     entry: dict[str, Any] = {"metric": quality, "new": values[0], "old": values[1], "samples": len(new.targets)}
     if new.right is not None and old.right is not None and quality == "top1":
-        worse, better = int((old.right & ~new.right).sum()), int((new.right & ~old.right).sum())
-        chance = mcnemar(worse, better)
-        entry |= {"only_old_right": worse, "only_new_right": better, "p": chance}
+        lost, gained = int((old.right & ~new.right).sum()), int((new.right & ~old.right).sum())
+        chance = PairedCounts(lost, gained, len(new.right)).p_value
+        entry |= {"only_old_right": lost, "only_new_right": gained, "p": chance}
         sure = chance < SIGNIFICANT
     else:
         low, high = _bootstrapped(new, old, sign)

@@ -104,7 +104,7 @@ def time_bundles(
         By name, a measurement for each side; without files that could not be timed.
     """
     entries = {
-        name: [entry for _, manifest in sides for entry in _entries(manifest) if entry["name"] == name]
+        name: [entry for _, manifest in sides for entry in file_entries(manifest) if entry["name"] == name]
         for name in names
     }
     groups: dict[str, tuple[Runtime, list[str]]] = {}
@@ -130,7 +130,8 @@ def time_bundles(
     return timed
 
 
-def _entries(manifest: Manifest) -> list[Mapping[str, Any]]:
+def file_entries(manifest: Manifest) -> list[Mapping[str, Any]]:
+    """Return the entries of all model files, as the manifest has them."""
     return [file for model in manifest.content["models"] for file in model["files"]]
 
 
