@@ -27,7 +27,7 @@ from hwnas.workspace.measuring.remote_bench import fill_on_hosts
 from hwnas.workspace.measuring.setups import bench_request, measurement_protocol, table_of
 from tests.helpers.kits import FAST, run_kit, small_kit, spoil
 from tests.helpers.spaces import SMALL
-from tests.helpers.sshd import Server, start_server
+from tests.helpers.sshd import Server, running_server
 
 QUICK = TimingConfig(warm_up_ms=0, min_sample_ms=0.01, rounds=3, processes=1, pin=False, validation_networks=1)
 SPACE = """name: small
@@ -61,10 +61,8 @@ class Heard:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = start_server(tmp_path_factory.mktemp("sshd"))
-    yield running
-    running.process.terminate()
-    running.process.wait()
+    with running_server(tmp_path_factory.mktemp("sshd")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from hwnas.workspace.workspace import open_run
 from tests.helpers.experiments import edited, written
 from tests.helpers.measuring import network
 from tests.helpers.narration import Telling
-from tests.helpers.sshd import Server, start_server
+from tests.helpers.sshd import Server, running_server
 
 SETUP = Setup("my board", "fake", "1")
 
@@ -252,10 +252,8 @@ def test_this_machine_times_a_network_and_a_hang_is_the_hosts(tmp_path: Path) ->
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = start_server(tmp_path_factory.mktemp("sshd"))
-    yield server
-    server.process.kill()
-    server.process.wait()
+    with running_server(tmp_path_factory.mktemp("sshd")) as running:
+        yield running
 
 
 def test_a_board_times_a_network_through_ssh_and_is_away_when_it_is_switched_off(

@@ -13,17 +13,15 @@ from hwnas.boards.host import open_host
 from hwnas.errors import HostAway, RunError
 from hwnas.verify import remote
 from tests.helpers.hand_made_bundles import FILE, raw_inputs, targets, write_bundle, write_data
-from tests.helpers.sshd import SSHD, Server, start_server
+from tests.helpers.sshd import SSHD, Server, running_server
 
 pytestmark = pytest.mark.skipif(SSHD is None, reason="there is no OpenSSH server")
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = start_server(tmp_path_factory.mktemp("sshd"))
-    yield running
-    running.process.terminate()
-    running.process.wait()
+    with running_server(tmp_path_factory.mktemp("sshd")) as running:
+        yield running
 
 
 def test_a_board_runs_the_bundle_and_keeps_nothing(

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +91,17 @@ def start_server(folder: Path, python: str = sys.executable, environment: Mappin
     log.close()
     _wait_for(port, process, folder / "sshd.log")
     return Server(process, folder / "ssh_config", home)
+
+
+@contextlib.contextmanager
+def running_server(folder: Path) -> Iterator[Server]:
+    """A server for as long as it is needed."""
+    server = start_server(folder)
+    try:
+        yield server
+    finally:
+        server.process.terminate()
+        server.process.wait()
 
 
 def _free_port() -> int:
