@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
 from hwnas.commands.adapt_sources import TrainedNetwork
-from hwnas.commands.export import ExportTools, network_entries, setup_entry
-from hwnas.commands.export_companions import self_test, task_entry, write_companions
+from hwnas.commands.export_companions import self_test, write_companions
+from hwnas.commands.export_files import ExportTools, network_entries
+from hwnas.commands.export_manifest import setup_entry, task_entry
 from hwnas.commands.settled import Settled
 from hwnas.data import Dataset
 from hwnas.export.manifest import MANIFEST, QUALITY, files_entry, write_manifest

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.commands.export import picked_points, settled_network
+from hwnas.commands.export import picked_points
+from hwnas.commands.settled import settled_network
 from hwnas.data import Dataset, Split
 from hwnas.errors import ConfigError, RunError, did_you_mean
 from hwnas.export.manifest import MANIFEST

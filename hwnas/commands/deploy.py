@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
 from hwnas.collaborate.wire import PLAN_FILE
-from hwnas.commands.export import settled_network
+from hwnas.commands.settled import settled_network
 from hwnas.deploy.document import CLIENT_RULES, request_entry, sealed_plan
 from hwnas.deploy.shipping import remove_unlisted, write_client, write_readme
 from hwnas.errors import ConfigError

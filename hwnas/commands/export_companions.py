@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from hwnas.io.checksum import sha256_of
 from hwnas.measure.table_lines import input_form
 from hwnas.network import Network
 from hwnas.space import Architecture
-from hwnas.tasks import TASKS, Task
 from hwnas.tasks.ends import Shape, specs_of
 from hwnas.workspace.workspace import Workspace
 
@@ -44,21 +42,6 @@ def self_test(run: Workspace, data: Dataset) -> SelfTest | None:
     parts = taken if isinstance(taken, tuple) else (taken,)
     arrays = {spec.name: part.numpy() for spec, part in zip(specs, parts, strict=True)}
     return SelfTest(arrays, len(data.raw.steps))
-
-
-def task_entry(task: Task) -> dict[str, Any]:
-    """Return what a manifest says of a task; one of the user's own, whose metrics no program knows, has no name."""
-    kind = f"{type(task).__module__}:{type(task).__qualname__}"
-    name = next((name for name, row in TASKS.own.items() if row == kind), None)
-    own = [one for one in fields(task) if one.metadata.get("key", one.name) not in (None, "quality")]
-    values = {one.name: getattr(task, one.name) for one in own}
-    plain = {key: value for key, value in values.items() if isinstance(value, str | int | float)}
-    return {"name": name, "quality": task.quality.name, "options": plain}
-
-
-def data_entry(run: Workspace) -> dict[str, Any]:
-    """Return what a manifest says of the data."""
-    return {"name": run.dataset.name, "licence": run.experiment.export.card.data_licence or None}
 
 
 def write_companions(folder: Path, selftest: SelfTest | None, models: Sequence[Mapping[str, Any]]) -> None:
@@ -167,22 +150,3 @@ def described_network(architecture: Architecture, network: Network, files: Mappi
             for slot, operator, shape, cost in rows
         ],
     }
-
-
-def file_facts(model: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a model file says of itself: texts by name, those that are no plain texts as JSON.
-
-    Args:
-        model: the entry of the network in the manifest.
-        task: the entry of the task.
-    """
-    preprocessing = model["preprocessing"]
-    facts = {
-        "class_names": model.get("classes", []),
-        "mean": preprocessing.get("mean", []),
-        "std": preprocessing.get("std", []),
-        "preprocessing": preprocessing,
-        "task": task,
-    }
-    known = {name: json.dumps(value, separators=(",", ":")) for name, value in facts.items() if value}
-    return {"hwnas_version": __version__, "model_id": model["key"], **known}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hwnas import __version__
 from hwnas.commands.cost import operator_entries
 from hwnas.commands.edge_cloud_plans import planned_links
-from hwnas.commands.export import published_setup
+from hwnas.commands.export_manifest import published_setup
 from hwnas.commands.search import TierSearch, explain_empty_front, load_searches
 from hwnas.commands.show_fronts import accuracy_facts, estimated, latency_origin_of, passed_facts
 from hwnas.config import dump_experiment, published

@@ -50,7 +50,7 @@ MOST_CHECKED = 512
 
 
 class SettledNetwork(Protocol):
-    """A network that is about to be written; that of `hwnas.commands.export` fits."""
+    """A network that is about to be written; `hwnas.commands.settled.Settled` fits."""
 
     @property
     def module(self) -> nn.Module:
