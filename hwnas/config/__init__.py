@@ -1,16 +1,7 @@
 """The experiment: every key, its type and its default. `workspace`, `problem`, `commands` and `cli` alone import it."""
 
 from hwnas.config.experiment import (
-    AccuracyConfig,
-    EarlyStoppingConfig,
     Experiment,
-    ExportConfig,
-    Pick,
-    RungConfig,
-    SearchConfig,
-    TimingConfig,
-    TrainConfig,
-    ZeroCostInitConfig,
     dump_experiment,
     parse_experiment,
     parse_setup,
@@ -18,8 +9,12 @@ from hwnas.config.experiment import (
     published,
     read_experiment,
 )
+from hwnas.config.export import ExportConfig, Pick
 from hwnas.config.limits import LimitsConfig
-from hwnas.config.setups import EnergyConfig, LatenciesConfig, LiveConfig, SetupConfig, TierConfig
+from hwnas.config.measuring import EnergyConfig, TimingConfig
+from hwnas.config.search import EarlyStoppingConfig, RungConfig, SearchConfig, ZeroCostInitConfig
+from hwnas.config.setups import LatenciesConfig, LiveConfig, SetupConfig, TierConfig
+from hwnas.config.training import AccuracyConfig, TrainConfig
 
 __all__ = [
     "AccuracyConfig",

@@ -10,37 +10,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from hwnas.config.limits import Limits, LimitsConfig
-from hwnas.config.words import RuntimeName, SensorName
+from hwnas.config.measuring import EnergyConfig
+from hwnas.config.words import Few, Positive, RuntimeName
 from hwnas.errors import did_you_mean
 from hwnas.io.strict_model import StrictModel
 from hwnas.quantities import LATENCY, QUANTITIES, Quantity, quantity_of
 from hwnas.quantities.quantity import Goal
 
-Positive = Annotated[int, Field(ge=1)]
-Few = Annotated[int, Field(ge=1, le=1024)]
-"""Threads and processes: no device that networks are timed or trained on has more processors."""
-
-
 Cost = Annotated[str, Field(examples=[name for name, one in QUANTITIES.own.items() if "objective" in one.uses])]
 """Name of a quantity that may be an objective."""
-
-
-class EnergyConfig(StrictModel):
-    """How the energy of a call is measured; the fields of `hwnas.measure.energy.meter.EnergyProtocol`."""
-
-    sensor: SensorName = "auto"
-    command: str = ""
-    """Command that prints watts; it is run without a shell."""
-    error: float = Field(default=0.05, gt=0, lt=1)
-    """Largest relative error of the sensor."""
-    repeats: int = Field(default=3, ge=2)
-    longest_s: float = Field(default=30.0, gt=0)
-    """A sensor that needs longer loops is refused."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _sensor_alone(cls, value: Any) -> Any:
-        return {"sensor": value} if isinstance(value, str) else value
 
 
 class LatenciesConfig(StrictModel):

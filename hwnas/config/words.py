@@ -1,10 +1,10 @@
-"""Texts of an experiment that name a member of a family, of hwnas itself or of an installed distribution."""
+"""Types of values in several sections of an experiment: numbers, names of its own, names of a family's members."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from hwnas.errors import did_you_mean
@@ -13,6 +13,11 @@ from hwnas.measure.energy import SENSORS
 from hwnas.registry import Family
 from hwnas.runtimes import RUNTIMES
 from hwnas.search.samplers import SAMPLERS
+
+Positive = Annotated[int, Field(ge=1)]
+Few = Annotated[int, Field(ge=1, le=1024)]
+"""Threads and processes: no device that networks are timed or trained on has more processors."""
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 
 
 class Word:
