@@ -32,15 +32,16 @@ def test_nothing_is_trained_timed_or_exported(whole: tuple[Path, Telling]) -> No
 def test_many_networks_are_counted_as_they_are_one_by_one(
     whole: tuple[Path, Telling], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hwnas.commands import report as reporting
+    from hwnas.commands import report_tiers
+    from hwnas.commands.report import facts_of
     from hwnas.commands.search import load_searches
 
     run = pipeline.open_run(whole[0])
     (searched,) = load_searches(run, None, {})
-    one_by_one = reporting.facts_of(run, None, {}, [searched]).tiers[0].points
-    monkeypatch.setattr(reporting, "MANY_ARCHITECTURES", 1)
-    monkeypatch.setattr(reporting, "REPORT_CHUNK", 7)
-    assert reporting.facts_of(run, None, {}, [searched]).tiers[0].points == one_by_one
+    one_by_one = facts_of(run, None, {}, [searched]).tiers[0].points
+    monkeypatch.setattr(report_tiers, "MANY_ARCHITECTURES", 1)
+    monkeypatch.setattr(report_tiers, "REPORT_CHUNK", 7)
+    assert facts_of(run, None, {}, [searched]).tiers[0].points == one_by_one
 
 
 def test_the_front_is_that_of_the_table(whole: tuple[Path, Telling]) -> None:

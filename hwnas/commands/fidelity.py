@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas import __version__
-from hwnas.commands.report import summary
+from hwnas.commands.report_tiers import summary
 from hwnas.io.atomic import write_file
 from hwnas.network import costs
 from hwnas.pareto import Objective, Tier
