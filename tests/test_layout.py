@@ -55,7 +55,7 @@ TORCH_FREE = (
     "cell.py",
     "errors.py",
     "io/*.py",
-    "network.py",
+    "network/*.py",
     "pareto.py",
     "registry.py",
     "space_checks.py",

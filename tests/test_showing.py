@@ -104,7 +104,7 @@ def test_the_document_holds_what_the_table_tells() -> None:
 def test_the_table_fits_a_terminal(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from hwnas.console import show_space
+    from hwnas.console.results import show_space
 
     monkeypatch.setenv("COLUMNS", "80")
     show_space(view(tiny(name)))

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hwnas.console import show_findings
+from hwnas.console.results import show_findings
 from hwnas.errors import DiskError, HwnasError, RunError, TableError
 from hwnas.io.checksum import CHECKSUM_KEY
 from hwnas.io.resources import shipped_folder

@@ -229,7 +229,7 @@ def lint_table(
         counted = {"errors": errors, "warnings": len(findings) - errors}
         print_result({"tables": tables, **counted, "findings": [vars(finding) for finding in findings]}, True, [])
     else:
-        from hwnas.console import show_findings
+        from hwnas.console.results import show_findings
 
         show_findings(findings, verbose=verbose)
     raise typer.Exit(1 if errors else 0)

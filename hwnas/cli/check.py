@@ -50,7 +50,7 @@ def check(
     if as_json:
         print_result(checked.as_dict(), True, [])
         return
-    from hwnas.console import show_check
+    from hwnas.console.results import show_check
 
     show_check(checked)
     print_result(None, False, [f"wrote {plot}"] if plot else [])
@@ -73,7 +73,7 @@ def compare(
     slower, or no difference. Exit code 1 if B is slower.
     """
     from hwnas import pipeline
-    from hwnas.console import show_comparison
+    from hwnas.console.results import show_comparison
 
     compared = pipeline.compare(first, second, runs=runs)
     if out is not None:

@@ -60,7 +60,7 @@ def _print_plan(stages: Sequence[PlannedStage], as_json: bool) -> None:
     if as_json:
         print_result([vars(stage) for stage in stages], True, [])
     else:
-        from hwnas.console import show_plan
+        from hwnas.console.results import show_plan
 
         show_plan(stages)
 
@@ -119,7 +119,7 @@ def feasible(
     if as_json:
         print_result({tier.tier: tier.as_dict() for tier in tiers}, True, [])
     else:
-        from hwnas.console import show_feasible
+        from hwnas.console.results import show_feasible
 
         show_feasible(tiers)
     for tier in tiers:
@@ -178,7 +178,7 @@ def halving(experiment: Reference, runs: Runs = RUNS, settings: Settings = None,
         by_tier = {result.tier: {**result.as_dict(), "front": [_point(p) for p in result.front]} for result in results}
         print_result(by_tier, True, [])
     else:
-        from hwnas.console import show_halving
+        from hwnas.console.results import show_halving
 
         for result in results:
             show_halving(result)
@@ -208,7 +208,7 @@ def fidelity(
     if as_json:
         print_result(json.loads(judged.json.read_text(encoding="utf-8")), True, [])
         return
-    from hwnas.console import show_fidelity
+    from hwnas.console.results import show_fidelity
 
     show_fidelity(judged.fidelity)
     print_result(None, False, [f"wrote {judged.json}", f"wrote {judged.page}"])
@@ -246,7 +246,7 @@ def solve(
     if as_json:
         print_result(document, True, [])
         return
-    from hwnas.console import show_fronts
+    from hwnas.console.results import show_fronts
 
     show_fronts([pipeline.solved_facts(solved) for solved in tiers.values()])
 

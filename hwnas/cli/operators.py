@@ -32,7 +32,7 @@ def certify(
     if as_json:
         print_result([dataclasses.asdict(one) | {"passed": one.passed} for one in certificates], True, [])
     else:
-        from hwnas.console import show_certificates
+        from hwnas.console.results import show_certificates
 
         show_certificates(certificates)
     raise typer.Exit(0 if all(one.passed for one in certificates) else 1)

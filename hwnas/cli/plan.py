@@ -83,7 +83,7 @@ def plan(
 
 
 def _show(planned: EdgeCloudPlans) -> None:
-    from hwnas.console import show_edge_cloud_plans
+    from hwnas.console.results import show_edge_cloud_plans
 
     show_edge_cloud_plans(planned.document)
 

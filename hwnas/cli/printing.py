@@ -46,7 +46,7 @@ def print_fronts(reference: str, runs: Path, pick: str | None = None, front: Fro
     """Print the fronts of a run as tables, and the plans of its pairs."""
     from hwnas import pipeline
     from hwnas.commands.show_fronts import pair_plans
-    from hwnas.console import show_edge_cloud_plans, show_fronts
+    from hwnas.console.results import show_edge_cloud_plans, show_fronts
 
     show_fronts(pipeline.fronts(reference, runs=runs, pick=pick, front=front))
     if pick is None and front != "halving":

@@ -48,7 +48,7 @@ def cost(
     if as_json:
         print_result(costs, True, [])
         return
-    from hwnas.console import show_costs
+    from hwnas.console.results import show_costs
 
     show_costs(costs)
     if out is not None:
@@ -95,7 +95,7 @@ def shipped(as_json: Json = False) -> None:
     if as_json:
         print_result({kind: [vars(one) for one in files] for kind, files in kinds.items()}, True, [])
     else:
-        from hwnas.console import show_shipped
+        from hwnas.console.results import show_shipped
 
         show_shipped(kinds)
 
@@ -146,7 +146,7 @@ def show(
     if as_json:
         print_result(pipeline.space_facts(opened), True, [])
     else:
-        from hwnas.console import show_space
+        from hwnas.console.results import show_space
 
         show_space(pipeline.view(opened))
     if written is not None and not as_json:

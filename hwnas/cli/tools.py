@@ -63,7 +63,7 @@ def score(
     if as_json:
         print_result(scored.as_dict(), True, [])
     else:
-        from hwnas.console import show_scores
+        from hwnas.console.results import show_scores
 
         show_scores(scored)
     print_result(None, False, [f"wrote {csv}"] if csv is not None and not as_json else [])
