@@ -118,7 +118,7 @@ def latency_part(repeats: int) -> dict[str, Any]:
 
 
 class DrawnAnswers:
-    """FileAnswers that are drawn: right or wrong."""
+    """Answers that are drawn: right or wrong."""
 
     def __init__(self, right: np.ndarray) -> None:
         self.right, self.targets, self.task = right, np.zeros(len(right)), {"quality": "top1"}

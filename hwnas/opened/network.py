@@ -33,9 +33,9 @@ class OpenedNetwork:
     """A module as a chain of operators that can be narrowed.
 
     Args:
-        root: the module with its weights; its channels are sorted in entry.
+        root: the module with its weights; its channels are sorted in place.
         shape: shape of one input.
-        where: entry of the module, for errors.
+        where: place of the module, for errors.
         scores: importance of the members of groups, by name, in place of the L1 norm of the weights that read them.
 
     Raises:

@@ -79,7 +79,7 @@ class Tape(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """RecordedCall the function, and note the call if it returns floats."""
+        """Call the function, and note the call if it returns floats."""
         out = func(*args, **(kwargs or {}))
         if (first := first_float(out)) is None:
             return out
