@@ -126,14 +126,15 @@ def test_an_energy_section_is_read_strictly(given: Any, near: str) -> None:
         parse_setup({"runtime": "tflite", "energy": given}, where="set-up")
 
 
-def test_the_command_line_asks_for_energy_with_a_set_up_only(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("option", [("--energy-command", "watts"), ("--networks", "5")])
+def test_the_command_line_asks_for_options_of_a_set_up_with_one_only(
+    option: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["hwnas", "bench", "digits", "--energy-command", "watts"])
+    monkeypatch.setattr("sys.argv", ["hwnas", "bench", "digits", *option])
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 2
-    assert "--energy-command stands without --runtime" in capsys.readouterr().err
+    assert f"{option[0]} stands without --runtime" in capsys.readouterr().err
 
 
 def test_the_protocol_of_energy_is_that_of_the_section() -> None:

@@ -328,8 +328,31 @@ def test_the_command_tells_and_its_exit_code_says(bundle: Path, hwnas: Call) -> 
     assert hwnas("verify", str(bundle.parent / "nothing")).code == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--rate", "5"), "`--rate` is given without --scenario"),
+        (("--scenario", "offline", "--key", "key.pub"), "`--key` is given with --scenario"),
+        (("--host", "pi@board", "--against", "old"), "`--against` is given with --host"),
+    ],
+)
+def test_options_that_say_nothing_are_refused(
+    options: tuple[str, ...], problem: str, bundle: Path, hwnas: Call
+) -> None:
+    done = hwnas("verify", str(bundle), *options)
+    assert (done.code, done.err.splitlines()[0]) == (2, f"error: {problem}")
+
+
+def test_load_is_put_on_one_bundle(bundle: Path) -> None:
+    shutil.copytree(bundle, bundle.parent / "other")
+    with pytest.raises(ConfigError, match="has 2 bundles: "):
+        pipeline.put_under_load(bundle.parent, "offline", seconds=0.1)
+
+
 def test_a_deployment_is_checked(tmp_path: Path) -> None:
     folder = write_deployment(tmp_path / "plan")
+    with pytest.raises(ConfigError, match="`key` says nothing of a deployment"):
+        pipeline.verify(folder, key=tmp_path / "key.pub")
     assert kinds(folder) == set()
     replaced(folder / "cloud" / "cloud.onnx", 100, 7)
     assert kinds(folder) == {"file_content"}

@@ -151,7 +151,8 @@ def _refuse_set_up(target: str, requested: Mapping[str, Any]) -> None:
     from hwnas.runtimes import RUNTIMES
     from hwnas.workspace.spaces import is_space
 
-    if unused := [f"--{name.replace('_', '-')}" for name in requested]:
+    own_names = {"validation_networks": "networks"}
+    if unused := [f"--{own_names.get(name, name).replace('_', '-')}" for name in requested]:
         raise ConfigError(
             f"{unused[0]} stands without --runtime",
             where="hwnas bench",

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.options import RUNS, Json, Runs
+from hwnas.cli.options import RUNS, Json, Runs, refuse_options
 from hwnas.cli.printing import print_result
 from hwnas.console import Terminal, show_error
-from hwnas.errors import ConfigError, HwnasError
+from hwnas.errors import HwnasError
 
 if TYPE_CHECKING:
     from hwnas.verify.findings import Verification
@@ -111,7 +111,7 @@ def verify(
         str | None,
         typer.Option(help="Load instead: single_stream, multi_stream, server, offline, sustained (by MLPerf's terms)."),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Of load, for each file.")] = 10.0,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Of load, for each file; 10 if left out.")] = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Queries a second of the scenario server.")] = None,
     model: Annotated[str | None, typer.Option(help="Of --scenario: one file of the bundle.")] = None,
     runs: Runs = RUNS,
@@ -123,8 +123,12 @@ def verify(
     """
     try:
         if scenario is not None:
-            _load(bundle, scenario, model, seconds, rate, runs, as_json)
+            others = {"--data": data, "--against": against, "--key": key, "--host": host}
+            refuse_options(others, "with --scenario", "Load is put on the files of one bundle, here")
+            _load(bundle, scenario, model, seconds or 10.0, rate, runs, as_json)
             return
+        of_load = {"--model": model, "--seconds": seconds, "--rate": rate}
+        refuse_options(of_load, "without --scenario", "They say how a bundle is put under load")
         results = _verified(
             bundle,
             data=data,
@@ -160,14 +164,9 @@ def _verified(
     if host is not None:
         from hwnas.boards.host import open_host
 
+        compared = {"--against": options["against"]}
+        refuse_options(compared, "with --host", "Two bundles are compared on this machine; a board runs one bundle")
         board = open_host(host, ssh_config=ssh_config)
-        if options["against"] is not None:
-            raise ConfigError(
-                "--against and --host exclude each other",
-                where="hwnas verify",
-                allowed="Two bundles are compared on this machine; a board runs one bundle",
-                do="Leave one of them out",
-            )
     return pipeline.verify(bundle, host=board, limits=GateLimits(*limits), **options)
 
 

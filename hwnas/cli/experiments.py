@@ -6,16 +6,15 @@ import json
 import os
 import sys
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.options import RUNS, Front, Json, Reference, Runs, Settings, Trials, edited
+from hwnas.cli.options import RUNS, Front, Json, Reference, Runs, Settings, Trials, edited, refuse_options
 from hwnas.cli.printing import print_fronts, print_result
 from hwnas.console import Terminal
-from hwnas.errors import ConfigError
 
 if TYPE_CHECKING:
     from hwnas.commands.plan import PlannedStage
@@ -286,7 +285,7 @@ def export(
 
     reference = edited(experiment, settings)
     if plan is None:
-        _refuse(
+        refuse_options(
             {"--link": link, "--output": output, "--also": also},
             "without --plan",
             "A folder, a link and other servers are those of a plan",
@@ -300,7 +299,7 @@ def export(
             [f"wrote {path}" for path in manifests],
         )
         return
-    _refuse({"--pick": pick}, "with --plan", "A plan names its networks")
+    refuse_options({"--pick": pick}, "with --plan", "A plan names its networks")
     done = pipeline.export_plan(
         reference,
         plan,
@@ -313,12 +312,6 @@ def export(
         reporter=Terminal(),
     )
     print_result(done.document, as_json, [f"wrote {side}" for side in done.sides])
-
-
-def _refuse(options: Mapping[str, object], given: str, allowed: str) -> None:
-    for option, value in options.items():
-        if value is not None:
-            raise ConfigError(f"`{option}` is given {given}", where=option, allowed=allowed, do="Leave one of them out")
 
 
 def report(experiment: Reference, runs: Runs = RUNS, settings: Settings = None, as_json: Json = False) -> None:

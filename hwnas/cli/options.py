@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -76,6 +77,13 @@ def edited(experiment: str, settings: list[str] | None) -> str:
     from hwnas.workspace.references import Edited
 
     return Edited(experiment, settings)
+
+
+def refuse_options(options: Mapping[str, object], given: str, allowed: str) -> None:
+    """Refuse options, by name, that say nothing where they were given: `with --plan`, `without --scenario`."""
+    for option, value in options.items():
+        if value is not None:
+            raise ConfigError(f"`{option}` is given {given}", where=option, allowed=allowed, do="Leave one of them out")
 
 
 def refuse_settings(settings: list[str] | None, what: str, *, where: str) -> None:

@@ -116,7 +116,6 @@ def show(
 ) -> None:
     """Show what a space holds, or the fronts of a run."""
     from hwnas import pipeline
-    from hwnas.console import Terminal
 
     is_run = (Path(target) / "experiment.yaml").is_file()
     _refuse_missing_run(Path(target))
