@@ -19,6 +19,7 @@ from scipy.stats import chisquare
 from hwnas.errors import ConfigError, SpaceError
 from hwnas.network import lower
 from hwnas.space import Architecture, Choice, Space, parse_space, read_space
+from hwnas.space.values import parse_shape
 from hwnas.space_checks import check_space
 from tests.helpers.spaces import HEAD, INPUT, SMALL, enumerate_architectures, mb, space_of
 
@@ -237,3 +238,13 @@ def test_a_repeated_key_in_the_file_is_refused_with_its_line(tmp_path: Path) -> 
     path.write_text("name: x\nclasses: 3\nclasses: 4\n")
     with pytest.raises(ConfigError, match=r"twice\.yaml:3: .*`classes` stands here twice"):
         read_space(path)
+
+
+def test_a_shape_is_read_from_an_option() -> None:
+    assert parse_shape("3,32,32", "--input", where="hwnas open") == parse_shape("3x32x32", "--input", where="x")
+
+
+@pytest.mark.parametrize("text", ["", "3,,3", "-1,3", "0", "3.5", "²", "three"])
+def test_what_is_no_shape_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="is no shape"):
+        parse_shape(text, "--input", where="hwnas open")

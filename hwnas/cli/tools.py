@@ -10,7 +10,6 @@ import typer
 from hwnas.cli.options import RUNS, Json, Runs, Settings, edited, refuse_settings
 from hwnas.cli.printing import print_document, print_result
 from hwnas.console import Terminal
-from hwnas.errors import ConfigError
 
 
 def score(
@@ -153,29 +152,18 @@ def quantize(
     from hwnas import pipeline
     from hwnas.measure.timing import Timing
     from hwnas.report.comparisons.quantized import quantization_lines
+    from hwnas.space.values import parse_shape
 
     result = pipeline.quantize(
         file,
         data=data,
         out=out,
-        shape=None if shape is None else _sizes(shape),
+        shape=None if shape is None else parse_shape(shape, "--shape", where="hwnas quantize", batch=True),
         threads=threads,
         timing=Timing(rounds=rounds, processes=6),
     )
     document = result.as_dict()
     print_result(document, as_json, list(quantization_lines(document)))
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(
-            f"--shape {text}",
-            where="hwnas quantize",
-            allowed="It is whole numbers with commas between them, the batch first",
-            do="Correct it, such as --shape 1,3,224,224",
-        ) from None
 
 
 def schema(

@@ -19,7 +19,7 @@ from hwnas.io.atomic import write_file
 from hwnas.io.yaml import dump_yaml, read_yaml
 from hwnas.network import bound_task, first_shape
 from hwnas.space import AnySpace, Space
-from hwnas.space.values import NAME
+from hwnas.space.values import NAME, parse_shape
 from hwnas.tasks.ends import shape_text
 from hwnas.words import counted
 from hwnas.workspace.progress import Reporter
@@ -194,7 +194,7 @@ def _new_space(
     Raises:
         ConfigError: it cannot have them.
     """
-    sizes = _sizes(input_shape)
+    sizes = None if input_shape is None else parse_shape(input_shape, "--input", where="hwnas adapt")
     same = sizes is None and bound_task(run.space).outputs[0].shape[0] == dataset.classes
     if not isinstance(run.space, Space):
         if not same:
@@ -224,20 +224,6 @@ def _new_space(
 def _space_name(text: str) -> str:
     name = "".join(letter if letter.isalnum() else "_" for letter in text.lower())
     return name if NAME.fullmatch(name) else "adapted"
-
-
-def _sizes(input_shape: str | None) -> tuple[int, ...] | None:
-    if input_shape is None:
-        return None
-    words = input_shape.replace("x", ",").split(",")
-    if not all(word.strip().isdigit() and int(word) > 0 for word in words):
-        raise ConfigError(
-            f"`--input {input_shape}` is no shape",
-            where="hwnas adapt",
-            allowed="Whole numbers with commas between them, without the batch axis: 1,28,28",
-            do="Correct it",
-        )
-    return tuple(map(int, words))
 
 
 def _input(raw: Mapping[str, Any], sizes: tuple[int, ...], space: Space, dataset: Dataset) -> dict[str, Any]:

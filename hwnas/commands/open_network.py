@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError, SpaceError, reason
+from hwnas.errors import ConfigError, reason
 from hwnas.io.atomic import write_file
 from hwnas.io.yaml import dump_yaml
 from hwnas.opened.build import OpenedBuild
 from hwnas.opened.source import NetworkSource, module_of
 from hwnas.opened.space_file import content_of, source_of
 from hwnas.space import FunctionSpace
-from hwnas.space.values import NAME
+from hwnas.space.values import NAME, parse_shape
 from hwnas.words import brief, counted
 from hwnas.workspace.progress import Reporter, default_reporter
 
@@ -101,8 +101,8 @@ def open_network(
         >>> opened.operators, opened.max_difference < 1e-5
         (6, True)
     """
-    base = Path.cwd()
-    source = source_of(network, weights, _shape(input_shape), where="hwnas open", base=base)
+    shape = None if input_shape is None else parse_shape(input_shape, "--input", where="hwnas open")
+    source = source_of(network, weights, shape, where="hwnas open", base=Path.cwd())
     name = (out.stem if out is not None else source.function).lower().replace("-", "_")
     if not NAME.fullmatch(name) or (out is not None and out.suffix not in (".yaml", ".yml")):
         raise ConfigError(
@@ -152,17 +152,3 @@ def _write(space: FunctionSpace, source: NetworkSource, out: Path) -> Path:
             do="Name another file with `-o`",
         ) from error
     return file
-
-
-def _shape(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    words = text.replace("x", ",").split(",")
-    if not all(word.strip().isdigit() and int(word) > 0 for word in words):
-        raise SpaceError(
-            f"`--input {text}` is no shape",
-            where="hwnas open",
-            allowed="Whole numbers with commas between them, without the batch axis: 3,32,32",
-            do="Correct it",
-        )
-    return tuple(map(int, words))

@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hwnas.errors import SpaceError, did_you_mean
+from hwnas.errors import ConfigError, SpaceError, did_you_mean
 from hwnas.space.architecture import LARGEST, MOST_LETTERS, MOST_OPTIONS, Value, ascends
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -18,6 +18,30 @@ def known_keys(raw: Mapping[str, Any], known: Sequence[str], where: str, do: str
     for key in raw:
         if key not in known:
             raise space_error(f"unknown key `{key}`", where, did_you_mean(str(key), known), do)
+
+
+def parse_shape(text: str, option: str, *, where: str, batch: bool = False) -> tuple[int, ...]:
+    """Return the sizes that an option of a command lists, such as `3,32,32` or `3x32x32`.
+
+    Args:
+        text: of the option.
+        option: its name.
+        where: the command.
+        batch: whether the first size is that of the batch.
+
+    Raises:
+        ConfigError: it lists something else.
+    """
+    words = text.replace("x", ",").split(",")
+    if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+        first, example = ("the batch first", "1,3,32,32") if batch else ("without the batch axis", "3,32,32")
+        raise ConfigError(
+            f"`{option} {text}` is no shape",
+            where=where,
+            allowed=f"Whole numbers with commas between them, {first}: {example}",
+            do=f"Correct it, such as {option} {example}",
+        )
+    return tuple(map(int, words))
 
 
 def refuse_unordered(options: Sequence[Value], where: str, name: str) -> None:
