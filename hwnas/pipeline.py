@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hwnas.commands.compare import compare as compare
     from hwnas.commands.compare import write_comparison as write_comparison
     from hwnas.commands.cost import cost as cost
+    from hwnas.commands.dashboard import dashboard as dashboard
     from hwnas.commands.deploy import export_plan as export_plan
     from hwnas.commands.doctor import doctor as doctor
     from hwnas.commands.draw_network import draw_network as draw_network
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from hwnas.commands.search import search as search
     from hwnas.commands.serve import serve as serve
     from hwnas.commands.serve_storage import serve_storage as serve_storage
-    from hwnas.commands.servers import dashboard as dashboard
     from hwnas.commands.shipped import shipped as shipped
     from hwnas.commands.show_fronts import fronts as fronts
     from hwnas.commands.show_fronts import solved_facts as solved_facts
@@ -61,7 +61,7 @@ _VERBS = {  # name -> "module:attribute"; the block above says the same to type 
     "bench_space": "hwnas.commands.bench:bench_space",
     "certify": "hwnas.commands.check_operator:certify",
     "check": "hwnas.commands.validate_table:check",
-    "dashboard": "hwnas.commands.servers:dashboard",
+    "dashboard": "hwnas.commands.dashboard:dashboard",
     "compare": "hwnas.commands.compare:compare",
     "doctor": "hwnas.commands.doctor:doctor",
     "cost": "hwnas.commands.cost:cost",

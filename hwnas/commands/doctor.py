@@ -16,6 +16,7 @@ from hwnas.problem.cost_models import another_setup
 from hwnas.problem.fronts.conditions import OF_RUN, OF_TIER, Conditions
 from hwnas.problem.fronts.loading import FrontSource, conditions_known, front_file
 from hwnas.problem.live import live_path
+from hwnas.problem.studies import study_storage
 from hwnas.search.consistency import Issue, StoredStudy, check_front, check_store, check_study, stored_studies
 from hwnas.search.score_store import ScoreStore
 from hwnas.words import brief, counted
@@ -170,7 +171,7 @@ def _begun(run: Workspace, setup: str) -> bool:
     experiment = run.experiment
     uses = [name for name in experiment.tiers if setup in experiment.setups_of(name).values()]
     tiers = [name for name in uses if not run.objectives.is_live(name)]
-    return any((run.folder / f"study-{name}.log").exists() or run.paths.front(name).exists() for name in tiers)
+    return any(run.paths.study(name).exists() or run.paths.front(name).exists() for name in tiers)
 
 
 def _chosen(run: Workspace) -> list[Path]:
@@ -180,7 +181,7 @@ def _chosen(run: Workspace) -> list[Path]:
 
 
 def _searches(run: Workspace, looked: list[str]) -> Iterator[Issue]:
-    scores = run.folder / "scores.jsonl"
+    scores = run.paths.scores
     store: ScoreStore | None = None
     try:
         yield from _cut(scores)
@@ -193,8 +194,7 @@ def _searches(run: Workspace, looked: list[str]) -> Iterator[Issue]:
 
 
 def _tier(run: Workspace, name: str, store: ScoreStore | None, looked: list[str]) -> Iterator[Issue]:
-    config, tier = run.experiment.search, run.objectives.tier(name)
-    storage: Path | str = config.storage or run.folder / f"study-{name}.log"
+    tier, storage = run.objectives.tier(name), study_storage(run, name)
     known, changed = _changed(run, name, "search")
     yield from changed
     front_tier = tier if known is None else known.tier(name)
@@ -229,7 +229,7 @@ def _tier(run: Workspace, name: str, store: ScoreStore | None, looked: list[str]
             looked.append(f"{study.where}, study {study.name}: {counted(len(study.evaluated), 'trial')} told")
             sound.append(study)
             if store is not None:
-                yield from check_store(store, study, run.accuracy, whole=config.storage is None)
+                yield from check_store(store, study, run.accuracy, whole=isinstance(storage, Path))
     if run.paths.front(name).exists():
         yield from check_front(run.paths.front(name), sound, front_tier, cut=bool(cut))
         looked.append(f"{run.paths.front(name)}")

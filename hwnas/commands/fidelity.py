@@ -90,7 +90,7 @@ def fidelity(
         sample = sample_initial(run.space, networks, run.experiment.seed, lambda architecture: True)
         if len(sample) < networks:
             reporter.info(f"only {len(sample)} unlike networks were found in the space, {networks} were asked for")
-        store = ScoreStore.open(run.folder / "scores.jsonl")
+        store = ScoreStore.open(run.paths.scores)
         for notice in store.notices:
             reporter.info(notice)
         result = _compared(run, trained, lone, sample, store, reporter)

@@ -135,7 +135,7 @@ def _searches(run: Workspace, aside: Workspace, trials: int | None) -> Iterator[
         known = score_s is not None and not run.objectives.is_live(tier)
         seconds = 0.0 if not left else left * score_s if known and score_s is not None else None
         front = run.paths.front(tier)
-        files = (run.folder / f"study-{tier}.log", front, front.with_suffix(".csv"))
+        files = (run.paths.study(tier), front, front.with_suffix(".csv"))
         work = f"{counted(left, 'trial')}, sampler {run.experiment.sampler_of(tier)}"
         yield PlannedStage(
             f"search {tier}", work, seconds, files if run.experiment.search.storage is None else files[1:]
@@ -149,7 +149,7 @@ def _pairs(run: Workspace, aside: Workspace, trials: int | None) -> Iterator[Pla
     for name, pair in run.experiment.pairs.items():
         left, plans = max(0, wanted - trials_done(run, name)), pair_path(run, name)
         seconds = 0.0 if not left else None if score_s is None else left * score_s
-        files = (run.folder / f"study-{name}.log", plans, plans.with_suffix(".html"))
+        files = (run.paths.study(name), plans, plans.with_suffix(".html"))
         work = (
             f"{counted(left, 'trial')} at most, tiers {pair.edge} and {pair.cloud} over {pair.link}, sampler "
             f"{run.experiment.sampler_of(name)}"

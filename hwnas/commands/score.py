@@ -86,7 +86,7 @@ def score(
             wanted = sample_initial(opened.space, sample, opened.seed, lambda architecture: True)
         else:
             wanted = read_architectures(opened.space, architectures)
-        store = ScoreStore.open(opened.folder / "scores.jsonl")
+        store = ScoreStore.open(opened.paths.scores)
         for notice in store.notices:
             reporter.info(notice)
         with reporter.bar(f"scoring {opened.space.name}") as bar:

@@ -166,7 +166,7 @@ def search_run(
     for notice in notices(run, cost_models):
         reporter.info(notice)
     with adding_elapsed(run.paths.elapsed, "search"):
-        store = ScoreStore.open(run.folder / "scores.jsonl", shared=run.experiment.search.is_shared)
+        store = ScoreStore.open(run.paths.scores, shared=run.experiment.search.is_shared)
         for notice in store.notices:
             reporter.info(notice)
         producers = {producer for one in accuracies.values() for producer in all_producers(one)} | {proxy.producer}

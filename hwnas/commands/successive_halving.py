@@ -73,7 +73,7 @@ def halving(
         trained = supernet_of(run, reporter)
         rungs = run.experiment.search.successive_halving
         scores = [_score(run, trained, rung, keep=rung is rungs[-1]) for rung in rungs]
-        store = ScoreStore.open(run.folder / "scores.jsonl")
+        store = ScoreStore.open(run.paths.scores)
         for notice in store.notices:
             reporter.info(notice)
         return [_result_of(run, name, scores, cost_models, store, reporter) for name in run.experiment.tiers]

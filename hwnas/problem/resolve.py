@@ -93,7 +93,7 @@ def answer(
 def _stored(run: Workspace, accuracy: str, producer: str | None, *, lower: bool = False) -> tuple[list[Score], int]:
     """Return the accuracies of the producer, else of the one that scored last, and the number of those of others;
     those in a `lower` precision of the same networks, or those in fp32."""
-    store = ScoreStore.open(run.folder / "scores.jsonl")
+    store = ScoreStore.open(run.paths.scores)
     known = [score for score in store.scores if score.metric == accuracy and score.value is not None]
     known = [score for score in known if (LOWER in score.producer) is lower]
     if not known:

@@ -36,7 +36,7 @@ def trials_done(run: Workspace, tier: str) -> int:
 
 def study_storage(run: Workspace, tier: str) -> Path | str:
     """Return the storage of a tier's studies: a journal file, or a URL."""
-    return run.experiment.search.storage or run.folder / f"study-{tier}.log"
+    return run.experiment.search.storage or run.paths.study(tier)
 
 
 def study_name(run: Workspace, tier: str) -> str:

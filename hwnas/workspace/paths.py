@@ -36,6 +36,15 @@ class RunPaths:
         """File of the importance by which the channels of a user's network are sorted."""
         return self.folder / "network" / "importance.npz"
 
+    @property
+    def scores(self) -> Path:
+        """File of all scores."""
+        return self.folder / "scores.jsonl"
+
+    def study(self, tier: str) -> Path:
+        """Return the journal of a tier's or a pair's studies, where the experiment names no storage."""
+        return self.folder / f"study-{tier}.log"
+
     def table(self, setup: str) -> Path:
         """Return the latency table of a set-up: the experiment's choice, else one in the run's folder.
 

@@ -23,7 +23,7 @@ def vouched(run: Workspace, tier: Tier, points: tuple[FrontPoint, ...], now: Con
 
     A study knows no data and no training: those are compared with a checkpoint where one is used.
     """
-    storage: Path | str = run.experiment.search.storage or run.folder / f"study-{tier.name}.log"
+    storage: Path | str = run.experiment.search.storage or run.paths.study(tier.name)
     if isinstance(storage, Path) and not storage.exists():
         return None
     try:

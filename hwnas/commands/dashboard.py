@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.errors import ConfigError, RunError, did_you_mean, reason
+from hwnas.problem.studies import study_storage
 from hwnas.registry import optional
 from hwnas.search.storage.backends import open_storage
 from hwnas.workspace.progress import Reporter, default_reporter
@@ -63,7 +64,7 @@ def dashboard(
             do="Name one of them",
         )
     run = open_run(reference, runs=runs, before=lambda run: _check_begun(run, name))
-    storage = _storage(run, name)
+    storage = study_storage(run, name)
     shown = optional("optuna_dashboard", extra="dashboard", why="hwnas dashboard")
     backend = viewed(open_storage(storage)[0])
     default_reporter(reporter).info(f"http://{host}:{port} shows tier {name}; Ctrl-C ends it")
@@ -117,12 +118,8 @@ def as_drawn(trial: FrozenTrial) -> FrozenTrial:
     return drawn
 
 
-def _storage(run: Workspace, tier: str) -> str | Path:
-    return run.experiment.search.storage or run.folder / f"study-{tier}.log"
-
-
 def _check_begun(run: Workspace, tier: str) -> None:
-    storage = _storage(run, tier)
+    storage = study_storage(run, tier)
     if isinstance(storage, Path) and not storage.exists():
         raise RunError(
             f"tier `{tier}` was not searched yet",
