@@ -32,7 +32,7 @@ def pack(
     reporter: Reporter | None = None,
     **setup: Any,
 ) -> PackedKit:
-    """Write a kit that times all operators of a space, and the `checks` networks that teach most.
+    """Write a kit that times all operators of a space, and the whole networks that teach most.
 
     Args:
         space: a space file, a shipped name, or `file.py:function`.
