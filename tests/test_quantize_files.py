@@ -17,7 +17,7 @@ from hwnas import pipeline
 from hwnas.cli.entry import app
 from hwnas.errors import ConfigError, DataError, HwnasError
 from hwnas.measure.timing import Timing
-from hwnas.quantization.answers import FileOutputs, compared, flips, snr_db
+from hwnas.quantization.answers import NO_SIGNAL_DB, FileOutputs, compared, flips, snr_db
 from hwnas.quantization.result import Quantization, TimedFile
 from hwnas.quantization.samples import FileSamples
 from tests.helpers.deployments import write_layers
@@ -213,6 +213,8 @@ def test_answers_are_classes_only_where_a_sample_has_one_row_of_scores() -> None
     assert FileOutputs((scores, scores)).classes is None
     assert snr_db(FileOutputs((scores * 1.1,)), reference) == pytest.approx(20, abs=0.01)
     assert snr_db(reference, reference) is None
+    assert snr_db(FileOutputs((scores * np.nan,)), reference) == NO_SIGNAL_DB, "not the best calibrator, but the worst"
+    assert snr_db(reference, FileOutputs((scores * 0,))) == NO_SIGNAL_DB
     judged = FileSamples(scores, scores, scores, np.array([1, 0]))
     entry = compared(other, reference, judged)
     assert (entry["lost"], entry["gained"], entry["int8_top1"]) == (2, 0, 0.0)

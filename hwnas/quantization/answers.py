@@ -18,6 +18,9 @@ from hwnas.tasks.metrics.paired import PairedCounts
 
 Array = NDArray[Any]
 
+NO_SIGNAL_DB = -300.0
+"""Ratio of outputs that have none: below that of any that have one."""
+
 
 @dataclass(frozen=True, eq=False)
 class FileOutputs:
@@ -50,13 +53,17 @@ def flips(answers: FileOutputs, reference: FileOutputs) -> int | None:
 
 
 def snr_db(answers: FileOutputs, reference: FileOutputs) -> float | None:
-    """Return the least signal-to-noise ratio of the outputs in dB; None if they are equal or not finite."""
+    """Return the least signal-to-noise ratio of the outputs in dB; None if they are equal.
+
+    It is `NO_SIGNAL_DB` of outputs that are not finite, or where those of the reference are 0 everywhere.
+    """
     ratios = []
     for mine, others in zip(answers.outputs, reference.outputs, strict=True):
         signal = float(np.square(others, dtype=np.float64).sum())
         noise = float(np.square(mine.astype(np.float64) - others).sum())
-        if noise > 0 and signal > 0 and math.isfinite(noise + signal):
-            ratios.append(10 * math.log10(signal / noise))
+        if noise != 0:
+            known = signal > 0 and math.isfinite(noise + signal)
+            ratios.append(10 * math.log10(signal / noise) if known else NO_SIGNAL_DB)
     return min(ratios, default=None)
 
 

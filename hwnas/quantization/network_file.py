@@ -34,7 +34,6 @@ class NetworkFile:
     """As named by the user."""
     float_path: Path
     """The file that runs: the same, or a copy with fixed shapes."""
-    input_name: str
     shape: tuple[int, ...]
     """Of the input, its batch first, as the file takes it: TFLite has channels last."""
 
@@ -144,7 +143,7 @@ def _open_onnx(path: Path, folder: Path, shape: Sequence[int] | None) -> Network
     float_path = folder / "fp32.onnx"
     _fix(model, ports[0].name, fixed)
     onnx.save(model, float_path)
-    return NetworkFile(path, float_path, ports[0].name, fixed)
+    return NetworkFile(path, float_path, fixed)
 
 
 def _fixed_shape(path: Path, sizes: Sequence[int | None], shape: Sequence[int] | None) -> tuple[int, ...]:
@@ -266,7 +265,7 @@ def _open_tflite(path: Path, shape: Sequence[int] | None) -> NetworkFile:
             "Convert it with fixed sizes",
             allowed="All axes but the batch have a size",
         )
-    return NetworkFile(path, path, inputs[0]["name"], tuple(int(size) for size in inputs[0]["shape"]))
+    return NetworkFile(path, path, tuple(int(size) for size in inputs[0]["shape"]))
 
 
 def first_line(error: Exception) -> str:

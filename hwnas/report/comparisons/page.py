@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hwnas.report import units
 from hwnas.report.charts.chart import ChartAxis, Figure, Line, Marks, ReferenceLine, Tip, around
 from hwnas.report.comparisons.facts import BundleComparison, RunComparison
-from hwnas.report.comparisons.tables import change_words, front_facts, front_notes, verdict_lines
+from hwnas.report.comparisons.tables import change_words, files_alone, front_facts, front_notes, verdict_lines
 from hwnas.report.document import framed
 from hwnas.report.markup import Html, el
 from hwnas.report.parts import Header, TableCell, legend, origin, plot, section, table
@@ -191,19 +191,11 @@ def _bundles(compared: BundleComparison) -> dict[str, Html]:
     ]
     card = el("article", table("Files of both bundles", headers, rows), class_="card")
     say = "As each export measured it; `hwnas verify B --against A` measures both side by side and judges."
-    sections = {"Files": section("Files", "Files of one name", card, *_alone(compared), say=say)}
+    notes = (el("p", line, class_="note") for line in files_alone(compared))
+    sections = {"Files": section("Files", "Files of one name", card, *notes, say=say)}
     if compared.differences:
         sections["Conditions"] = section("Conditions", "What else differs", _conditions(compared.differences))
     return sections
-
-
-def _alone(compared: BundleComparison) -> list[Html]:
-    sides = (("A", compared.only_first), ("B", compared.only_second))
-    return [
-        el("p", f"{counted(len(names), 'file')} in {letter} alone: {', '.join(names)}.", class_="note")
-        for letter, names in sides
-        if names
-    ]
 
 
 def _conditions(differences: Mapping[str, tuple[object, object]]) -> Html:

@@ -86,11 +86,16 @@ def files_table(compared: BundleComparison) -> Table:
     return table
 
 
-def bundle_notes(compared: BundleComparison) -> Iterator[str]:
-    """Yield the files of one bundle alone, and what else differs."""
+def files_alone(compared: BundleComparison) -> Iterator[str]:
+    """Yield the files of one bundle alone."""
     for letter, names in (("A", compared.only_first), ("B", compared.only_second)):
         if names:
             yield f"{counted(len(names), 'file')} in {letter} alone: {', '.join(names)}."
+
+
+def bundle_notes(compared: BundleComparison) -> Iterator[str]:
+    """Yield the files of one bundle alone, and what else differs."""
+    yield from files_alone(compared)
     for name, (first, second) in compared.differences.items():
         yield f"{name}: {first} in A, {second} in B"
 
