@@ -176,6 +176,10 @@ OTHERS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: {**state(V3), "classifier.linear.weight": torch.zeros(1000, 1280)},
         "1 of 283 weights are of other sizes, first `classifier.linear.weight`: 1000x1280",
     ),
+    "scalar": (
+        lambda: {**state(V3), "first_conv.conv.weight": torch.tensor(1.0)},
+        "1 of 283 weights are of other sizes, first `first_conv.conv.weight`: ",
+    ),
     "nan": (
         lambda: {**state(V3), "classifier.linear.bias": torch.full((10,), torch.nan)},
         "`classifier.linear.bias` is not finite",
@@ -184,6 +188,12 @@ OTHERS: dict[str, tuple[Callable[[], Any], str]] = {
     "list": (lambda: [1, 2], "it holds list"),
     "module": (lambda: nn.Linear(2, 2), "it holds other things than tensors and plain values"),
 }
+
+
+def test_weights_with_other_axes_are_refused_by_name(tmp_path: Path) -> None:
+    _, supernet = new_supernet("autoformer_tiny")
+    with pytest.raises(ConfigError, match="first `pos_embed`: 3 in the file"):
+        loads(supernet, "autoformer_tiny", {**state("autoformer_tiny"), "pos_embed": torch.zeros(3)}, tmp_path)
 
 
 @pytest.mark.parametrize(("content", "named"), OTHERS.values(), ids=OTHERS)

@@ -69,7 +69,11 @@ def _check_keys(
 
 def _taken(source: TensorSource, value: Tensor, target: Tensor) -> Tensor:
     """Return the weight that a tensor of the file makes; as it is where that does not fit."""
-    value = source.read(value.to(torch.float32))
+    value = value.to(torch.float32)
+    try:
+        value = source.read(value)
+    except (IndexError, RuntimeError, TypeError):  # it has other axes than the project's files
+        return value
     if value.ndim != target.ndim:
         return value
     size = tuple(min(n, target.shape[axis]) if axis in source.cut else n for axis, n in enumerate(value.shape))
@@ -99,6 +103,9 @@ def _other_size(
 def _like(state: Mapping[str, Tensor], form: PublishedSupernet) -> str:
     """Return, in words, the space that a file is of, as far as a few of its weights tell; empty if they do not."""
     for space, lengths in form.spaces.items():
-        if all(name in state and max(state[name].shape[0], state[name].shape[-1]) == n for name, n in lengths.items()):
+        if all(
+            name in state and n == max(state[name].shape[:1] + state[name].shape[-1:], default=0)
+            for name, n in lengths.items()
+        ):
             return f". The file is of `{space}`"
     return ""
