@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 
 from hwnas.commands.cost import operator_entries
 from hwnas.commands.export_manifest import published_setup
 from hwnas.commands.search import TierSearch, explain_empty_front
-from hwnas.commands.show_fronts import accuracy_facts, estimated, latency_origin_of, passed_facts
+from hwnas.commands.show_fronts import accuracy_facts, latency_origin_of, passed_facts, point_facts
 from hwnas.errors import HwnasError, reason
 from hwnas.latency.model import LatencyModel, throttled
 from hwnas.measure.table import LatencyTable, check_key, read_table
@@ -180,30 +181,18 @@ def _front_point(
     accuracy, latency = front.tier.quality.metric, run.objectives.latency(front.tier.name)
     network, setup = run.network(point.architecture), setup_of_point(run, front.tier.name, point)
     model, table = models.get(setup), tables[setup]
-    estimate, total = model.predict(network) if model else None, costs(network)
+    estimate = model.predict(network) if model else None
     again = table.checks.get(check_key(network)) if table is not None else None
-    return facts.FrontPointFacts(
-        point.architecture.key,
-        point.scores,
-        point.scores[latency],
-        estimate.low_ms if estimate else None,
-        estimate.high_ms if estimate else None,
-        point.measured.get(latency),
-        again.spread if again is not None else None,
-        point.kept,
-        point.picks,
-        _operator_lines(network),
-        () if model is None else tuple(map(OperatorFacts.of, operator_entries(network, model.operator_times(network)))),
-        tested.get(point.name),
-        total.params,
-        total.macs,
-        total.activation_bytes,
-        estimated(point, latency),
-        point.measured,
-        point.errors.get(accuracy),
-        point.estimates.get(accuracy),
-        point.precision,
-        None if point.paired is None else point.paired.entry,
+    times = () if model is None else operator_entries(network, model.operator_times(network))
+    return replace(
+        point_facts(point, accuracy, latency, tested),
+        low_ms=estimate.low_ms if estimate else None,
+        high_ms=estimate.high_ms if estimate else None,
+        measured_spread=again.spread if again is not None else None,
+        description=_operator_lines(network),
+        operators=tuple(map(OperatorFacts.of, times)),
+        activation_bytes=costs(network).activation_bytes,
+        measured=point.measured,
     )
 
 

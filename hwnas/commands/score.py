@@ -12,7 +12,7 @@ from hwnas.errors import ConfigError
 from hwnas.io.atomic import write_file
 from hwnas.io.locks import RunLock
 from hwnas.io.yaml import parse_yaml
-from hwnas.problem.zero_cost import NOISE_DATA, ScoringTarget, _check_name, make_proxy_column
+from hwnas.problem.zero_cost import NOISE_DATA, ScoringTarget, check_proxy, make_proxy_column
 from hwnas.report.scores import ProxyScore, Scored, ScoredNetwork, ranked
 from hwnas.search.score_store import ScoreStore
 from hwnas.search.successive_halving import sample_initial
@@ -72,7 +72,7 @@ def score(
         [1, 2, 3]
     """
     for name in proxies:
-        _check_name(name)
+        check_proxy(name)
     if architectures is not None:
         check_readable(architectures)
     if data is not None and data != NOISE_DATA:
@@ -86,7 +86,7 @@ def score(
             wanted = sample_initial(opened.space, sample, opened.seed, lambda architecture: True)
         else:
             wanted = read_architectures(opened.space, architectures)
-        store = ScoreStore.open(opened.paths.scores)
+        store = ScoreStore.open(opened.folder / "scores.jsonl")
         for notice in store.notices:
             reporter.info(notice)
         with reporter.bar(f"scoring {opened.space.name}") as bar:

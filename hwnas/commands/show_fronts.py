@@ -96,25 +96,6 @@ def solved_facts(solved: ResolvedFront) -> facts.TierFacts:
 def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
     accuracy, latency = front.tier.quality.metric, run.objectives.latency(front.tier.name)
     tested = open_bundle(front.folder).test_accuracies
-    points = tuple(
-        facts.FrontPointFacts(
-            p.architecture.key,
-            p.scores,
-            p.scores[latency],
-            measured_ms=p.measured.get(latency),
-            kept=p.kept,
-            picks=p.picks,
-            test_accuracy=tested.get(p.name),
-            params=int(p.scores["params"]),
-            macs=int(p.scores["macs"]),
-            estimated=estimated(p, latency),
-            accuracy_error=p.errors.get(accuracy),
-            estimate=p.estimates.get(accuracy),
-            precision=p.precision,
-            paired=None if p.paired is None else p.paired.entry,
-        )
-        for p in front.points
-    )
     return facts.TierFacts(
         front.tier.name,
         run.experiment.setups[run.experiment.tiers[front.tier.name].setup].model_dump(exclude_none=True),
@@ -122,11 +103,38 @@ def _front_facts(run: Workspace, front: LoadedFront) -> facts.TierFacts:
         accuracy_facts(accuracy, front.source, front.tier.objectives[0].goal, run.task),
         facts.ObjectiveFacts(latency, "min", latency_origin_of(run, front.tier.name)),
         front.tier.limits,
-        front=points,
+        front=tuple(point_facts(point, accuracy, latency, tested) for point in front.points),
         front_source=front.by,
         passed=passed_facts(front, run.task),
         objectives=tuple(objective.metric for objective in front.tier.objectives),
         notes=front.notes,
+    )
+
+
+def point_facts(point: FrontPoint, accuracy: str, latency: str, tested: Mapping[str, float]) -> facts.FrontPointFacts:
+    """Return the facts of a network on a front, as far as the front has them.
+
+    Args:
+        point: the network.
+        accuracy: metric of the tier's quality.
+        latency: metric of the tier's latency.
+        tested: qualities on test samples, by the names of networks.
+    """
+    return facts.FrontPointFacts(
+        point.architecture.key,
+        point.scores,
+        point.scores[latency],
+        measured_ms=point.measured.get(latency),
+        kept=point.kept,
+        picks=point.picks,
+        test_accuracy=tested.get(point.name),
+        params=int(point.scores["params"]),
+        macs=int(point.scores["macs"]),
+        estimated=point.origin.get(latency, "").partition(", ")[2],
+        accuracy_error=point.errors.get(accuracy),
+        estimate=point.estimates.get(accuracy),
+        precision=point.precision,
+        paired=None if point.paired is None else point.paired.entry,
     )
 
 
@@ -152,8 +160,3 @@ def latency_origin_of(run: Workspace, tier: str) -> Origin:
     if run.objectives.is_published(tier):
         return "published"
     return "measured" if run.objectives.is_live(tier) else "predicted"
-
-
-def estimated(point: FrontPoint, latency: str) -> str:
-    """Return `3 of 20 operators estimated`, or an empty string."""
-    return point.origin.get(latency, "").partition(", ")[2]

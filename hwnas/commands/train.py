@@ -16,13 +16,13 @@ from hwnas.workspace.progress import Reporter, default_reporter
 from hwnas.workspace.resolutions import resizing
 from hwnas.workspace.training.supernets import (
     Trained,
-    _trained,
     adopt_weights,
     check_weights,
     load_run,
     new_supernet,
     recipe_of,
     torch_device,
+    trained_supernet,
     worker_spec,
 )
 from hwnas.workspace.workspace import Workspace, open_run
@@ -121,7 +121,7 @@ def train_run(run: Workspace, reporter: Reporter) -> Trained:
                 callbacks=callbacks,
             )
         history = worker_spec(run, supernet, recipe).train(callbacks)
-    return _trained(supernet, history)
+    return trained_supernet(supernet, history)
 
 
 def open_part(folder: Path, number: int) -> WorkerSpec:

@@ -68,7 +68,12 @@ class ProxyColumn:
         ]
 
 
-def _check_name(name: str) -> None:
+def check_proxy(name: str) -> None:
+    """Refuse a name that neither a training-free proxy nor a sum of ranks has.
+
+    Raises:
+        ConfigError: it has none.
+    """
     from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
     from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
 
@@ -90,7 +95,7 @@ def make_proxy_column(given: ScoringTarget, name: str, batch: int | None, resolu
     from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES, EnsembleMember
     from hwnas.accuracy.zero_cost_proxies.scorer import check_holds, training_free_scorer
 
-    _check_name(name)
+    check_proxy(name)
     ensemble = ENSEMBLES.get(name)
     members = (EnsembleMember(name),) if ensemble is None else ensemble.members
     lowered, ends = partial(lower, given.space), (given.space.smallest(), given.space.largest())

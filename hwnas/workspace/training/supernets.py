@@ -46,7 +46,7 @@ def load_run(run: Workspace, reporter: Reporter) -> Trained:
     if len(history) < recipe.epochs and published is None:
         after = f"{len(history)} of {recipe.epochs} epochs"
         reporter.info(f"{path}: training stopped after {after}; `{run.command('train')}` continues it")
-    return _trained(supernet, history, published)
+    return trained_supernet(supernet, history, published)
 
 
 def supernet_of(run: Workspace, reporter: Reporter) -> Trained | None:
@@ -126,7 +126,7 @@ def check_published(run: Workspace) -> None:
 
 def untrained(run: Workspace) -> Trained:
     """Return a supernet with its first random weights."""
-    return _trained(new_supernet(run), [])
+    return trained_supernet(new_supernet(run), [])
 
 
 def new_supernet(run: Workspace) -> Supernet:
@@ -242,7 +242,8 @@ def worker_spec(run: Workspace, supernet: Supernet, recipe: Recipe) -> WorkerSpe
     )
 
 
-def _trained(supernet: Supernet, history: list[Epoch], published: str | None = None) -> Trained:
+def trained_supernet(supernet: Supernet, history: list[Epoch], published: str | None = None) -> Trained:
+    """Return a supernet with what identifies its weights: a digest of all of them."""
     digest = hashlib.sha256()
     for name, value in sorted(supernet.state_dict().items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
