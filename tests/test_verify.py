@@ -343,16 +343,8 @@ def test_options_that_say_nothing_are_refused(
     assert (done.code, done.err.splitlines()[0]) == (2, f"error: {problem}")
 
 
-def test_load_is_put_on_one_bundle(bundle: Path) -> None:
-    shutil.copytree(bundle, bundle.parent / "other")
-    with pytest.raises(ConfigError, match="has 2 bundles: "):
-        pipeline.put_under_load(bundle.parent, "offline", seconds=0.1)
-
-
 def test_a_deployment_is_checked(tmp_path: Path) -> None:
     folder = write_deployment(tmp_path / "plan")
-    with pytest.raises(ConfigError, match="`key` says nothing of a deployment"):
-        pipeline.verify(folder, key=tmp_path / "key.pub")
     assert kinds(folder) == set()
     replaced(folder / "cloud" / "cloud.onnx", 100, 7)
     assert kinds(folder) == {"file_content"}

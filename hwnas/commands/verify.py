@@ -19,7 +19,6 @@ from hwnas.verify.outputs import RunnableFile, check_outputs, check_quality, ope
 from hwnas.verify.remote import BoardCheck
 from hwnas.verify.scenarios import run_scenario
 from hwnas.verify.signing import check_signature, sign_folder
-from hwnas.words import counted
 
 if TYPE_CHECKING:
     from hwnas.boards.host import Host
@@ -88,12 +87,11 @@ def verify(
         >>> [one.ok for one in pipeline.verify("runs/mini/bundle/cloud", latency=False)]
         [True]
     """
+    arrays, allowed = None if data is None else read_data(data), limits or GateLimits()
     if sides := plan_folders(Path(target)):
-        _refuse_of_deployments(target, {"data": data, "against": against, "key": key, "host": host})
         result = Verification(str(target))
         check_deployment(sides, result)
         return [result]
-    arrays, allowed = None if data is None else read_data(data), limits or GateLimits()
     folders = bundle_folders(target, runs=runs)
     earlier = None if against is None else _matched(folders, bundle_folders(against, runs=runs), against)
     results = []
@@ -118,16 +116,6 @@ def verify(
         elif latency:
             check_latency(folder, manifest, result, timing=timing, progress=progress)
     return results
-
-
-def _refuse_of_deployments(target: str | Path, options: Mapping[str, object]) -> None:
-    if given := [f"`{name}`" for name, value in options.items() if value is not None]:
-        raise ConfigError(
-            f"{given[0]} says nothing of a deployment",
-            where=str(target),
-            allowed="Of a deployment the plan, its files and their halves are checked, here",
-            do="Leave it out, or name a bundle",
-        )
 
 
 def _matched(folders: Sequence[Path], earlier: Sequence[Path], against: str | Path) -> dict[Path, Path]:
@@ -244,16 +232,7 @@ def put_under_load(
         >>> list(pipeline.put_under_load("runs/mini/bundle/cloud", "offline", seconds=0.1))
         ['best.onnx']
     """
-    folder, *others = bundle_folders(target, runs=runs)
-    if others:
-        names = [one.name for one in (folder, *others)]
-        raise ConfigError(
-            f"`{target}` has {counted(len(names), 'bundle')}: {', '.join(names)}",
-            where="hwnas verify --scenario",
-            allowed="One bundle is put under load",
-            do=f"Name its folder, such as {folder}",
-        )
-    result = Verification(str(target))
+    (folder,), result = bundle_folders(target, runs=runs)[:1], Verification(str(target))
     manifest = check_files(folder, result)
     entries = [] if manifest is None else file_entries(manifest)
     chosen = [entry for entry in entries if model in (None, entry["name"])]
