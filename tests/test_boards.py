@@ -25,18 +25,11 @@ from hwnas.pipeline import bench_hosts, run
 from hwnas.workspace.measuring import remote_bench as boards_module
 from hwnas.workspace.measuring.remote_bench import fill_on_hosts
 from hwnas.workspace.measuring.setups import bench_request, measurement_protocol, table_of
-from tests.helpers.kits import FAST, run_kit, small_kit, spoil
+from tests.helpers.kits import FAST, SPACE, run_kit, small_kit, spoil
 from tests.helpers.spaces import SMALL
 from tests.helpers.sshd import Server, running_server
 
 QUICK = TimingConfig(warm_up_ms=0, min_sample_ms=0.01, rounds=3, processes=1, pin=False, validation_networks=1)
-SPACE = """name: small
-input: {channels: 3, resolution: 8}
-classes: 4
-stages:
-  - {name: s1, op: mbconv, width: 8, kernel: [3, 5], expand: 2}
-  - {name: head, op: classifier}
-"""
 
 
 class Heard:

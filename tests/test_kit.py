@@ -33,16 +33,9 @@ from hwnas.ops.mbconv import MBConv
 from hwnas.pipeline import check, pack
 from hwnas.workspace.measuring.setups import exporters_of
 from hwnas.workspace.spaces import open_space
-from tests.helpers.kits import FAST, WISH, run_kit, small_kit, spoil
+from tests.helpers.kits import FAST, SPACE, WISH, run_kit, small_kit, spoil
 from tests.helpers.spaces import SMALL
 
-SPACE = """name: small
-input: {channels: 3, resolution: 8}
-classes: 4
-stages:
-  - {name: s1, op: mbconv, width: 8, kernel: [3, 5], expand: 2}
-  - {name: head, op: classifier}
-"""
 PACKAGE = Path(hwnas.__file__).parent
 
 

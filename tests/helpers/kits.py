@@ -20,6 +20,14 @@ from tests.helpers.spaces import SMALL
 
 FAST = Timing(warm_up_ms=0, min_sample_ms=0.01, rounds=3, processes=1, pin=False)
 WISH = Setup("", "onnxruntime", "")
+SPACE = """name: small
+input: {channels: 3, resolution: 8}
+classes: 4
+stages:
+  - {name: s1, op: mbconv, width: 8, kernel: [3, 5], expand: 2}
+  - {name: head, op: classifier}
+"""
+"""A space's file whose operators are few."""
 
 
 def small_kit(path: Path, timing: Timing = FAST, space: str = "per layer", wish: Setup = WISH) -> PackedKit:
