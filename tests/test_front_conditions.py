@@ -135,7 +135,7 @@ def facts(run: Path) -> Any:
 
     opened = open_run(run)
     cost_models, trained = load_cost_models(opened), untrained(opened)
-    return facts_of(opened, trained, cost_models, load_searches(opened, trained, cost_models)).tiers
+    return facts_of(opened, trained, cost_models, load_searches(opened, trained)).tiers
 
 
 def test_a_front_that_is_read_as_it_was_found_says_nothing_and_keeps_what_was_measured(run: Path) -> None:

@@ -211,7 +211,7 @@ def test_without_kept_weights_the_supernets_are_exported_and_that_is_said(
 def test_the_report_tells_its_front_and_files(halved: Path, exported: dict[str, Any]) -> None:
     run = pipeline.open_run(halved)
     prices, trained = load_cost_models(run), load_run(run, NullReporter())
-    (tier,) = facts_of(run, trained, prices, load_searches(run, trained, prices)).tiers
+    (tier,) = facts_of(run, trained, prices, load_searches(run, trained)).tiers
     assert (tier.title, tier.accuracy.metric) == ("cloud, halving", "top1@short")
     assert [score.metric for score in tier.passed] == ["score@synflow", "top1@inherited"]
     assert len(tier.points) == 3

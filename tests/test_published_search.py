@@ -37,7 +37,7 @@ def test_many_networks_are_counted_as_they_are_one_by_one(
     from hwnas.commands.search import load_searches
 
     run = pipeline.open_run(whole[0])
-    (searched,) = load_searches(run, None, {})
+    (searched,) = load_searches(run, None)
     one_by_one = facts_of(run, None, {}, [searched]).tiers[0].points
     monkeypatch.setattr(report_tiers, "MANY_ARCHITECTURES", 1)
     monkeypatch.setattr(report_tiers, "REPORT_CHUNK", 7)

@@ -55,7 +55,7 @@ def report(reference: str | Path, *, runs: Path = Path("runs"), reporter: Report
     with locked(run):
         trained = supernet_of(run, default_reporter(reporter))
         cost_models = load_cost_models(run)
-        return report_run(run, trained, cost_models, load_searches(run, trained, cost_models))
+        return report_run(run, trained, cost_models, load_searches(run, trained))
 
 
 def read_facts(run: Workspace) -> facts.ReportFacts:
@@ -64,7 +64,7 @@ def read_facts(run: Workspace) -> facts.ReportFacts:
 
     check_trained(run)
     trained, cost_models = supernet_of(run, NullReporter()), load_cost_models(run)
-    return facts_of(run, trained, cost_models, load_searches(run, trained, cost_models))
+    return facts_of(run, trained, cost_models, load_searches(run, trained))
 
 
 def report_run(

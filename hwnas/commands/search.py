@@ -126,7 +126,7 @@ def search(
     return searched
 
 
-def load_searches(run: Workspace, trained: Trained | None, cost_models: Mapping[str, CostModels]) -> list[TierSearch]:
+def load_searches(run: Workspace, trained: Trained | None) -> list[TierSearch]:
     """Return the tiers of a run that were searched, as its folder holds them; nothing is written.
 
     Raises:

@@ -61,10 +61,10 @@ def chain_of(root: nn.Module, shape: Shape, where: str) -> list[Link]:
                 "One chain of operators is trained and exported",
                 "Leave auxiliary outputs out of the module that the function returns",
             )
-        return _links(root, passes, calls)
+        return _links(root, passes)
 
 
-def _links(root: nn.Module, passes: Mapping[bool, Pass], calls: Mapping[str, tuple[object, object]]) -> list[Link]:
+def _links(root: nn.Module, passes: Mapping[bool, Pass]) -> list[Link]:
     known = structures(root, [found.graph for found in passes.values()])
     spans = {mode: list(spans_of(root, passes[mode], blocks=True)) for mode in MODES}
     if [children_of(passes[False], *span) for span in spans[False]] != [

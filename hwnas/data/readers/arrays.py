@@ -75,7 +75,7 @@ def read(
     pools: dict[SplitName, Pool] = {}
     for split in present:
         at = f"{where}: {split}"
-        inputs = _inputs(path, base, load, f"x_{split}", task, where)
+        inputs = _inputs(load, f"x_{split}", task, where)
         found = targets[split]
         labels = labels_of(found.tolist(), names, f"{where}: y_{split}") if texts else as_tensor(found, at)
         groups = load(f"groups_{split}") if f"groups_{split}" in keys else None
@@ -173,9 +173,7 @@ def _opened_once(file: Path, changed_ns: int) -> NDArray[Any]:
     return array
 
 
-def _inputs(
-    path: str | Mapping[str, str], base: Path, load: Opener, key: str, task: Task, where: str
-) -> Stored | Mapped:
+def _inputs(load: Opener, key: str, task: Task, where: str) -> Stored | Mapped:
     array, at = load(key), f"{where}: {key}"
     if not isinstance(array, np.memmap):
         return Stored(as_inputs(as_tensor(array, at), task, at))

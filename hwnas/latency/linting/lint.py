@@ -75,7 +75,7 @@ def _own(path: Path, content: bytes) -> tuple[list[Finding], list[Observed]]:
     usual_ns = reference_ns(one.measurement for one in table.times if one.subject.kind == "row")
     factors = drift_factors([one.measurement for one in table.times], usual_ns)
     steady = [replace(one, ms=one.ms * factor) for one, factor in zip(observed, factors, strict=True)]
-    return [*table.findings, *_outliers(table.times, steady)], steady
+    return [*table.findings, *_outliers(steady)], steady
 
 
 def _header(path: Path, line: bytes) -> tuple[list[Finding], Setup | None]:
@@ -140,7 +140,7 @@ class _Own:
             self.times.append(_Timed(subject, line, value))
 
 
-def _outliers(times: Sequence[_Timed], observed: Sequence[Observed]) -> list[Finding]:
+def _outliers(observed: Sequence[Observed]) -> list[Finding]:
     """Return findings about times that the rest of the table contradicts. Of anything observed twice the first
     observation counts."""
     first = {one.subject: one for one in reversed(observed)}
