@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import yaml
@@ -24,7 +25,7 @@ from torch.nn.functional import interpolate
 
 from hwnas import pipeline
 from hwnas.export.companions.program import program
-from hwnas.export.ends.metadata import read_metadata
+from hwnas.export.ends.metadata import ENTRY
 from hwnas.export.ends.raw_input import RawInput, divided_steps, front_of
 from hwnas.export.manifest import read_manifest
 from hwnas.export.onnx import export_onnx
@@ -337,11 +338,23 @@ def test_the_program_names_what_it_cannot_use(bundle: Path, tmp_path: Path) -> N
         assert (ran.returncode, "Traceback" in ran.stderr, "  next:" in ran.stderr) == (2, False, True), arguments
 
 
+def facts_in(path: Path) -> dict[str, str]:
+    """The facts in an ONNX or a TFLite file."""
+    if path.suffix == ".onnx":
+        return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    from ai_edge_litert import schema_py_generated
+
+    model = schema_py_generated.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    (index,) = (entry.buffer for entry in model.metadata if entry.name == ENTRY.encode())
+    facts: dict[str, str] = json.loads(bytes(model.buffers[index].data))
+    return facts
+
+
 @pytest.mark.slow
 def test_a_file_says_in_itself_what_it_is(bundle: Path) -> None:
     model = json.loads((bundle / "manifest.json").read_text())["models"][0]
     for name in ("best.onnx", "best.tflite"):
-        facts = read_metadata(bundle / name)
+        facts = facts_in(bundle / name)
         assert (facts["model_id"], json.loads(facts["class_names"])) == (model["key"], model["classes"])
         assert json.loads(facts["mean"]) == model["preprocessing"]["mean"]
         assert json.loads(facts["preprocessing"]) == model["preprocessing"]

@@ -166,13 +166,6 @@ class Posterior:
         means: Floats = expected + ((self.precision @ self.residuals)[:, None] @ across)[:, 0]
         return means
 
-    @property
-    def left_out_ms(self) -> Floats:
-        """Return (checks,) the residual of each check, timed minus predicted by the others."""
-        diagonal = np.einsum("mii->mi", self.precision)
-        errors: Floats = self.weights @ ((self.precision @ self.residuals) / diagonal)
-        return errors
-
 
 def fit(overhead_ms: float, costs: RowCosts, timed_ms: Floats) -> Posterior:
     """Return the posterior after whole networks, the rows of `costs.counts`, took `timed_ms`; with none, the prior."""

@@ -28,19 +28,6 @@ def write_metadata(path: Path, file_format: str, facts: Mapping[str, str]) -> No
         writer(path, facts)
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """Return the facts that `write_metadata` added to an ONNX or TFLite file."""
-    if path.suffix == ".onnx":
-        import onnx
-
-        model = onnx.load(path, load_external_data=False)
-        return {entry.key: entry.value for entry in model.metadata_props}
-    model = _schema().ModelT.InitFromPackedBuf(path.read_bytes(), 0)
-    places = {entry.name: entry.buffer for entry in model.metadata or []}
-    index = places.get(ENTRY.encode(), places.get(ENTRY))
-    return {} if index is None else json.loads(bytes(model.buffers[index].data))
-
-
 def _write_onnx(path: Path, facts: Mapping[str, str]) -> None:
     import onnx
 
