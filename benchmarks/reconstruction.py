@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 from _results import publish, stamped
+from _ridge_attack import RidgeAttack, Similarity, similarity
 
-from hwnas.collaborate.learned.reconstruction import RidgeAttack, Similarity, similarity
 from hwnas.problem.plans.samples import HeldOutSamples
 from hwnas.problem.plans.sides import Side, open_sides
 from hwnas.search.fronts import FrontPoint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwnas.collaborate.learned.reconstruction import RidgeAttack, similarity
+from benchmarks._ridge_attack import RidgeAttack, similarity
 
 RNG = np.random.default_rng(0)
 IMAGES = np.clip(RNG.normal(0.5, 0.2, (600, 1, 8, 8)).cumsum(axis=3) / 4, 0, 1)
