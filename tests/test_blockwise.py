@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from itertools import product
@@ -15,7 +16,8 @@ import yaml
 from hwnas import pipeline
 from hwnas.accuracy.additive_front import Form, exact_front
 from hwnas.accuracy.block_distillation import BlockDistiller
-from hwnas.errors import ConfigError
+from hwnas.accuracy.blockwise import BlockwiseAccuracy
+from hwnas.errors import ConfigError, RunError
 from hwnas.opened.build import OpenedBuild
 from hwnas.tasks import DEFAULT_TASK
 from tests.helpers.experiments import EXPERIMENT
@@ -129,6 +131,13 @@ def test_scores_are_sums_over_blocks_and_are_kept(finished: Path) -> None:
     assert parts["stages_1_blocks_1"].keys() == {"", "32,16", "32,32"}
     least = -sum(min(values.values()) for values in parts.values())
     assert max(point.scores["score@blockwise"] for point in pipeline.fronts(run.folder)[0].front) == least
+
+
+def test_damaged_divergences_are_told(tmp_path: Path) -> None:
+    made = BlockwiseAccuracy(None, None, None, tmp_path, "p")  # type: ignore[arg-type]
+    (tmp_path / f"{hashlib.sha256(b'p').hexdigest()[:12]}.json").write_text('{"stem": ')
+    with pytest.raises(RunError, match="divergences of blocks cannot be read"):
+        _ = made.divergences
 
 
 def test_halving_goes_on_from_blockwise_scores_to_trained_networks(finished: Path) -> None:

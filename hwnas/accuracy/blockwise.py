@@ -15,8 +15,9 @@ from torch import nn
 
 from hwnas.accuracy.block_distillation import BlockDistiller
 from hwnas.accuracy.source import AccuracyContext
-from hwnas.errors import ConfigError
+from hwnas.errors import ConfigError, RunError, reason
 from hwnas.io.atomic import write_file
+from hwnas.io.regular import read_regular
 from hwnas.network import Network, build
 from hwnas.opened.build import OpenedBuild, opened_build
 from hwnas.opened.operator import Opened
@@ -60,7 +61,7 @@ class BlockwiseAccuracy:
         Those of a slot are kept when all of it is done: an interrupted distillation continues.
         """
         file = self.folder / f"{hashlib.sha256(self.producer.encode()).hexdigest()[:12]}.json"
-        kept: dict[str, dict[str, float]] = json.loads(file.read_text()) if file.is_file() else {}
+        kept = _read_divergences(file) if file.is_file() else {}
         if len(kept) < len(self.build.network.links):
             distiller = self.distiller()
             for index, features in distiller.blocks():
@@ -81,6 +82,24 @@ class BlockwiseAccuracy:
         for slot, block in zip(network.slots, blocks, strict=True):
             module.get_submodule(slot).load_state_dict(block.state_dict())
         return module.eval()
+
+
+def _read_divergences(file: Path) -> dict[str, dict[str, float]]:
+    """Return divergences by slot and widths.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    try:
+        kept: dict[str, dict[str, float]] = json.loads(read_regular(file))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"divergences of blocks cannot be read ({reason(error)})",
+            where=str(file),
+            allowed="It holds an object of numbers for each block that was distilled",
+            do="Delete it: the blocks are distilled again",
+        ) from error
+    return kept
 
 
 def _widths(operator: Opened | None) -> str:
