@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 from itertools import product
 from pathlib import Path
@@ -110,6 +111,9 @@ def test_a_block_that_is_replaced_by_itself_changes_nothing_and_distillation_bri
             before = distiller.divergence(index, sliced, members, features)
             learned = distiller.distilled(forms[0], features)
             assert distiller.divergence(index, learned, members, features) < before
+            with torch.no_grad():
+                next(sliced.parameters()).fill_(torch.nan)
+            assert distiller.divergence(index, sliced, members, features) == math.inf, "no numbers are not the best"
             again = distiller.distilled(forms[0], features)
             assert all(torch.equal(a, b) for a, b in zip(learned.parameters(), again.parameters(), strict=True))
 

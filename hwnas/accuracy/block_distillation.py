@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -94,7 +95,7 @@ class BlockDistiller:
         """Return how far the outputs of the network go from its own with one block replaced, or left out if None.
 
         The replaced block reads the channels that it keeps; those that it lacks go on as the trained block made them:
-        their loss is counted where they are not read.
+        their loss is counted where they are not read. It is infinite where outputs are no numbers.
         """
         if replaced is None:
             leaving = features.holdout_entering
@@ -106,7 +107,8 @@ class BlockDistiller:
             teacher = self._teacher(later)
             outputs, expected = _in_parts(teacher, outputs), _in_parts(teacher, expected)
         own = self.task.distill(expected, expected, 1.0)
-        return max(0.0, float(self.task.distill(outputs, expected, 1.0) - own))
+        apart = float(self.task.distill(outputs, expected, 1.0) - own)
+        return max(0.0, apart) if math.isfinite(apart) else math.inf
 
     def assembled(self, operators: Sequence[Opened]) -> list[nn.Module]:
         """Return these operators' modules, each distilled alone."""
