@@ -19,7 +19,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from hwnas import pipeline
-from hwnas.adapt.board.adapt import AdaptableModel, load_head
+from hwnas.adapt.board.adapt import AdaptableModel, load_head, save_head
 from hwnas.adapt.board.drift import drift, kolmogorov, reference, sample_numbers
 from hwnas.adapt.board.logistic import Head, fit, fitted, matched_rows, standardised
 from hwnas.adapt.classes import ClassMatch, with_classes
@@ -29,6 +29,7 @@ from hwnas.adapt.transfer import head_keys, transferred
 from hwnas.data import load_data
 from hwnas.errors import ConfigError, HwnasError, RunError
 from hwnas.export.manifest import damage, read_manifest
+from hwnas.export.standalone.network import PredictError
 from hwnas.io.checkpoint_files import checkpoints
 from hwnas.network import lower
 from hwnas.ops.classifier import Classifier
@@ -320,6 +321,13 @@ def board(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, str(folder / "adapt.py"), *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=folder)
+
+
+def test_a_head_is_the_file_that_was_named(tmp_path: Path) -> None:
+    save_head(zeros(), tmp_path / "mine.bin")
+    assert load_head(tmp_path / "mine.bin").classes == zeros().classes
+    with pytest.raises(PredictError, match="the head cannot be written"):
+        save_head(zeros(), tmp_path / "nowhere" / "head.npz")
 
 
 class TestBoard:

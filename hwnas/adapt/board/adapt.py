@@ -226,13 +226,23 @@ def drift_of(model: AdaptableModel, samples: Samples, where: str) -> Drift:
 
 
 def save_head(head: Head, path: Path) -> None:
-    """Write a head as arrays `weight`, `bias` and `classes`."""
-    np.savez(
-        path,
-        weight=head.weight.astype(np.float32),
-        bias=head.bias.astype(np.float32),
-        classes=np.array(head.classes),
-    )
+    """Write a head as arrays `weight`, `bias` and `classes`.
+
+    Raises:
+        PredictError: the file cannot be written.
+    """
+    try:
+        with path.open("wb") as file:  # a file's name would get an ending of numpy's
+            np.savez(
+                file,
+                weight=head.weight.astype(np.float32),
+                bias=head.bias.astype(np.float32),
+                classes=np.array(head.classes),
+            )
+    except OSError as error:
+        problem = f"the head cannot be written ({error.strerror or type(error).__name__})"
+        allowed = "A head is a file, in a folder that can be written"
+        raise PredictError(problem, str(path), allowed, "Name another: -o FILE") from error
 
 
 def load_head(path: Path) -> Head:
