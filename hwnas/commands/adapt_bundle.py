@@ -30,8 +30,8 @@ def head_of_bundle(target: str, data: str, out: Path | None) -> Adaptation:
         model.old_head()
         samples = samples_of(data, model)
         fit = fit_head(model, samples, data)
-        path = out or Path(target) / HEAD_FILE
-        save_head(fit.head, path)
+    path = out or Path(target) / HEAD_FILE
+    save_head(fit.head, path)
     kept = [name for name in fit.head.classes if name in model.classes]
     report = {
         "target": target,

@@ -226,23 +226,14 @@ def drift_of(model: AdaptableModel, samples: Samples, where: str) -> Drift:
 
 
 def save_head(head: Head, path: Path) -> None:
-    """Write a head as arrays `weight`, `bias` and `classes`.
-
-    Raises:
-        PredictError: the file cannot be written.
-    """
-    try:
-        with path.open("wb") as file:  # a file's name would get an ending of numpy's
-            np.savez(
-                file,
-                weight=head.weight.astype(np.float32),
-                bias=head.bias.astype(np.float32),
-                classes=np.array(head.classes),
-            )
-    except OSError as error:
-        problem = f"the head cannot be written ({error.strerror or type(error).__name__})"
-        allowed = "A head is a file, in a folder that can be written"
-        raise PredictError(problem, str(path), allowed, "Name another: -o FILE") from error
+    """Write a head as arrays `weight`, `bias` and `classes`; OSError if the file cannot be written."""
+    with path.open("wb") as file:  # a name would get numpy's own ending
+        np.savez(
+            file,
+            weight=head.weight.astype(np.float32),
+            bias=head.bias.astype(np.float32),
+            classes=np.array(head.classes),
+        )
 
 
 def load_head(path: Path) -> Head:
@@ -322,6 +313,11 @@ def main(words: Sequence[str] | None = None, folder: Path | None = None) -> int:
         result = VERBS[arguments.verb](model, arguments)
     except PredictError as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        problem = f"the head cannot be written ({error.strerror or type(error).__name__})"
+        allowed = "A head is a file, in a folder that can be written"
+        print(PredictError(problem, str(error.filename), allowed, "Name another: -o FILE"), file=sys.stderr)
         return 2
     except ValueError as error:  # an input that does not fit a step
         form = "They are raw, as the training data were"
