@@ -5,24 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import __version__
 from hwnas.commands.adapt_sources import TrainedNetwork
 from hwnas.commands.export_companions import self_test, write_companions
 from hwnas.commands.export_files import ExportTools, network_entries
-from hwnas.commands.export_manifest import setup_entry, task_entry
+from hwnas.commands.export_manifest import made_by, tested_on
 from hwnas.commands.settled import Settled
 from hwnas.data import Dataset
-from hwnas.export.manifest import MANIFEST, QUALITY, files_entry, write_manifest
+from hwnas.export.manifest import MANIFEST, files_entry, write_manifest
 from hwnas.export.staging import staged
 from hwnas.io.atomic import write_file
 from hwnas.network import Network
 from hwnas.tasks import Batch
 from hwnas.traced.operator import Traced
-from hwnas.workspace.environment import machine, versions
 from hwnas.workspace.measuring.setups import device_lock_wait
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.workspace import Workspace
@@ -77,7 +74,6 @@ def write_bundle(
         entries["params"] = sum(value.numel() for value in module.parameters())
         if isinstance(network.operators[-1], Traced):  # its costs are those of the head before
             del entries["macs"]
-        quality = network.task.quality.name
         models = [
             {
                 "picks": [ADAPTED_STEM],
@@ -89,18 +85,10 @@ def write_bundle(
         ]
         write_companions(fresh, tools.selftest, models)
         content = {
-            "hwnas": __version__,
-            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "tier": tier,
-            "front": "adapted",
-            "setup": setup_entry(run, tier),
-            "machine": machine(),
-            "versions": versions(),
+            **made_by(run, tier, "adapted"),
             "limits": [],
             "adapted": dict(report),
-            **({} if quality == QUALITY else {"quality": quality}),
-            f"test_{(samples := network.task.terms.samples)}": dataset.test_indices(samples),
-            "task": task_entry(run.space.task),
+            **tested_on(run),
             "data": {"name": dataset.name, "licence": None},
             "models": models,
             "bundle": files_entry(fresh),

@@ -29,15 +29,8 @@ def manifest_of(
     run: Workspace, front: LoadedFront, trained: Trained, models: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Return the manifest of a tier's bundle, but for the list of its files; `models` are the entries of networks."""
-    name = front.tier.name
     return {
-        "hwnas": __version__,
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "tier": name,
-        "front": "search" if front.halving is None else HALVING_FOLDER,
-        "setup": setup_entry(run, name),
-        "machine": machine(),
-        "versions": versions(),
+        **made_by(run, front.tier.name, "search" if front.halving is None else HALVING_FOLDER),
         "limits": list(map(str, front.tier.limits)),
         "conditions": None if front.conditions is None else front.conditions.as_dict(),
         "solved_for": list(front.solved_for),
@@ -46,13 +39,40 @@ def manifest_of(
             "epochs": len(trained.history),
             **({} if trained.published is None else {"published": trained.published}),
         },
-        **({} if (quality := run.space.task.quality.name) == QUALITY else {"quality": quality}),
-        f"test_{(samples := run.task.terms.samples)}": run.dataset.test_indices(samples),
-        "task": task_entry(run.space.task),
+        **tested_on(run),
         "data": data_entry(run),
         "model_card": CARD,
         "models": list(models),
         "experiment": published(resolved_experiment(run)).model_dump(mode="json"),
+    }
+
+
+def made_by(run: Workspace, tier: str, front: str) -> dict[str, Any]:
+    """Return the entries on what wrote a bundle, when, for which tier and on which machine.
+
+    Args:
+        run: the run, with the data that the bundle is of.
+        tier: name of the tier.
+        front: whose front the networks are of.
+    """
+    return {
+        "hwnas": __version__,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "tier": tier,
+        "front": front,
+        "setup": setup_entry(run, tier),
+        "machine": machine(),
+        "versions": versions(),
+    }
+
+
+def tested_on(run: Workspace) -> dict[str, Any]:
+    """Return the entries on the quality, the samples that it was tested on, and the task."""
+    quality, samples = run.space.task.quality.name, run.task.terms.samples
+    return {
+        **({} if quality == QUALITY else {"quality": quality}),
+        f"test_{samples}": run.dataset.test_indices(samples),
+        "task": task_entry(run.space.task),
     }
 
 
