@@ -45,8 +45,7 @@ def head_of_bundle(target: str, data: str, out: Path | None) -> Adaptation:
         "held_out": {"accuracy": fit.accuracy, "samples": fit.samples},
         "files": [str(path)],
     }
-    judged = "" if fit.accuracy is None else f"{fit.accuracy:.1%} on {counted(fit.samples, 'held-out sample')}"
-    said = f"accuracy {judged}" if judged else "not judged"
+    said = f"accuracy {fit.accuracy:.1%} on {counted(fit.samples, 'held-out sample')}" if fit.accuracy else "not judged"
     lines = (f"{len(fit.head.classes)} classes, {len(kept)} keep their rows; {said}", f"wrote {path}")
     return Adaptation("head", str(path.parent), report, lines)
 
