@@ -20,7 +20,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 
 from hwnas.io.resources import shipped_folder
-from hwnas.registry import named
+from hwnas.user_code import named
 
 
 def principal(healthy: Any, tested: Any, components: int) -> Any:

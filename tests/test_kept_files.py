@@ -23,7 +23,6 @@ from hwnas.io.jsonl import append_lines
 from hwnas.io.locks import RunLock
 from hwnas.io.yaml import read_yaml
 from hwnas.network import Network, build, lower
-from hwnas.registry import plugin_files
 from hwnas.search.fronts import FrontPoint, read_front, write_front
 from hwnas.search.score_store import ScoreStore
 from hwnas.space import Architecture, parse_space
@@ -36,6 +35,7 @@ from hwnas.supernet.training.skipped import SkippedSubnets, read_failures
 from hwnas.supernet.training.teacher import teacher_of_weights
 from hwnas.supernet.weights_file import load_module, read_weights, save_weights
 from hwnas.tabular.columns import open_columns
+from hwnas.user_code import plugin_files
 from hwnas.workspace.elapsed import read_elapsed
 
 SPACE = parse_space(

@@ -18,7 +18,7 @@ FLOORS = (  # bottom to top
     ("errors",),
     ("stored_names", "words"),
     ("io",),
-    ("cell", "ranks", "registry"),
+    ("cell", "ranks", "registry", "user_code"),
     ("quantities", "rows"),
     ("pareto",),
     ("tasks",),
@@ -59,6 +59,7 @@ TORCH_FREE = (
     "pareto.py",
     "registry.py",
     "space_checks.py",
+    "user_code.py",
     "config/*.py",
 )
 TORCH_FREE_ROOMS = ("space", "notation", "population", "predictors", "search", "report", "collaborate", "serve")

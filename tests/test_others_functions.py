@@ -12,10 +12,10 @@ import pytest
 from hwnas.data import load_data
 from hwnas.errors import HwnasError, SpaceError
 from hwnas.network import build, lower
-from hwnas.registry import calling, named
 from hwnas.supernet.strategies import open_strategy
 from hwnas.supernet.strategies.sampled_subnet import Step
 from hwnas.supernet.training.recipe import Recipe
+from hwnas.user_code import calling, named
 from hwnas.workspace.spaces import open_space
 from tests.helpers.spaces import SMALL
 

@@ -29,11 +29,11 @@ from hwnas.network import costs, known_operators, lower, make_operator, operator
 from hwnas.ops import OPERATORS, Operator
 from hwnas.ops.plugins import operators_with
 from hwnas.pipeline import bench, open_run, open_space
-from hwnas.registry import read_source
 from hwnas.runtimes import Setup, open_runtime
 from hwnas.space import Space, parse_space, read_space
 from hwnas.space_checks import check_space
 from hwnas.supernet import Supernet
+from hwnas.user_code import read_source
 from hwnas.workspace.folder import locked
 from tests.helpers import fake_exporters
 

@@ -18,8 +18,8 @@ from hwnas.data.cache import cached_arrays
 from hwnas.errors import DataError
 from hwnas.io.resources import find_file, shipped_folder
 from hwnas.network import lower
-from hwnas.registry import named
 from hwnas.space import read_space
+from hwnas.user_code import named
 
 OWN = ("bearing_anomaly", "diabetes", "fashion_mnist", "imu", "keywords", "shapes_segmentation")
 

@@ -16,9 +16,9 @@ from hwnas.ops.conv1d import Conv1d
 from hwnas.ops.mbconv import MBConv
 from hwnas.ops.mlp import MLP
 from hwnas.ops.plugins import classes_of_file
-from hwnas.registry import read_source
 from hwnas.testing import CHECKS, Case, cases_of, certify, checks
 from hwnas.testing.certify import verdict_of
+from hwnas.user_code import read_source
 
 HEAD = """\
 import random

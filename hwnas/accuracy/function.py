@@ -10,8 +10,8 @@ from hwnas.accuracy.source import AccuracyContext
 from hwnas.errors import RunError
 from hwnas.io.regular import resolve_path
 from hwnas.network import Network
-from hwnas.registry import calling, named, read_source
 from hwnas.space import Architecture
+from hwnas.user_code import calling, named, read_source
 
 FORM = "The function is handed an architecture and its network, and returns a number; of a score, high is good"
 

@@ -115,9 +115,9 @@ def user_network(source: NetworkSource) -> TrainedNetwork:
     import torch
 
     from hwnas.ops.operator import Shape
-    from hwnas.registry import load_source
     from hwnas.supernet import Recipe
     from hwnas.tasks.ends import call, examples
+    from hwnas.user_code import load_source
 
     module, shape = module_of(source)
     taken: Shape = shape

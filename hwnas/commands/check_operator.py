@@ -10,7 +10,8 @@ from hwnas.errors import ConfigError, did_you_mean, reason
 from hwnas.io.fields import FieldError, loads
 from hwnas.ops import OPERATORS, Operator
 from hwnas.ops.plugins import classes_of_file, fault_of
-from hwnas.registry import member, read_source
+from hwnas.registry import member
+from hwnas.user_code import read_source
 
 if TYPE_CHECKING:
     from hwnas.testing import Certificate

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.data.spec import named_spec
 from hwnas.errors import ConfigError, did_you_mean
-from hwnas.registry import Family, check_reference, no_function
+from hwnas.registry import Family, no_function
 from hwnas.tasks import DEFAULT_TASK, Task
+from hwnas.user_code import check_reference
 
 if TYPE_CHECKING:
     from hwnas.data.dataset import Dataset as Dataset

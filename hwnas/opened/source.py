@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 
 from hwnas.errors import SpaceError
 from hwnas.io.regular import read_regular
-from hwnas.registry import SourceFile
+from hwnas.user_code import SourceFile
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,7 +60,7 @@ def module_of(source: NetworkSource) -> tuple[nn.Module, Shape]:
     from torch import nn
 
     from hwnas.opened.weights import load_weights
-    from hwnas.registry import calling, load_source
+    from hwnas.user_code import calling, load_source
 
     function = getattr(load_source(source.file), source.function)
     with torch.random.fork_rng(devices=[]), calling(function, SpaceError, where=source.where, allowed=FUNCTION_FORM):

@@ -12,10 +12,10 @@ from hwnas.io.regular import resolve_path
 from hwnas.opened.build import Choices, OpenedBuild
 from hwnas.opened.channel_scores import IMPORTANCES, read_scores
 from hwnas.opened.source import FUNCTION_FORM, NetworkSource, weights_digest
-from hwnas.registry import check_reference, named, read_source
 from hwnas.space import FunctionSpace
 from hwnas.space.values import known_keys, name_of, options_of, space_error
 from hwnas.tasks import DEFAULT_TASK, Task, task_of
+from hwnas.user_code import check_reference, named, read_source
 
 NETWORK_KEYS = ("name", "source", "network", "weights", "input", "importance", "task", "choices")
 

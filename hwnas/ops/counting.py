@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from hwnas.errors import HwnasError, SpaceError, raised, reason
 from hwnas.ops.count_cache import Counts
 from hwnas.ops.operator import Operator, Shape
-from hwnas.registry import place_of, source_of
 from hwnas.tasks.ends import TensorSpec, examples, shape_text
+from hwnas.user_code import place_of, source_of
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 from hwnas.errors import HwnasError, SpaceError, did_you_mean, raised, reason
 from hwnas.ops.operator import Operator
-from hwnas.registry import place_of, source_of
+from hwnas.user_code import place_of, source_of
 
 _KEYS_BESIDE_KNOBS = ("depth", "per", "stride", "width")  # what a stage understands besides its operator's knobs
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwnas.errors import SpaceError, did_you_mean
-from hwnas.registry import SourceFile, calling, load_source, source_of
 from hwnas.tasks.ends import Shape as Shape
+from hwnas.user_code import SourceFile, calling, load_source, source_of
 
 if TYPE_CHECKING:
     from torch import nn

@@ -11,7 +11,8 @@ from pathlib import Path
 from hwnas.errors import ConfigError, raised
 from hwnas.ops import OPERATORS
 from hwnas.ops.operator import Operator
-from hwnas.registry import Family, SourceFile, distribution_of, load_source, place_of, read_source
+from hwnas.registry import Family, distribution_of
+from hwnas.user_code import SourceFile, load_source, place_of, read_source
 
 ALLOWED = "An operator is a class `@dataclass(frozen=True)` of `hwnas.Operator` with knobs and a method `module(self)`"
 PLAIN_TYPES = (bool, int, float, str, type(None))

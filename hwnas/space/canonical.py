@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 
 from hwnas.errors import SpaceError
-from hwnas.registry import calling
 from hwnas.space.architecture import Value
+from hwnas.user_code import calling
 
 Picks = Mapping[str, Value]
 Canonical = Callable[[Picks], Picks]

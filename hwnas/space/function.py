@@ -10,11 +10,11 @@ from functools import cached_property
 from typing import Any, final
 
 from hwnas.errors import SpaceError
-from hwnas.registry import SourceFile, calling
 from hwnas.space.architecture import MOST_OPTIONS, Architecture, Choice, Suggest, Value
 from hwnas.space.meta_build import weightless
 from hwnas.space.shown import choices_table
 from hwnas.tasks import DEFAULT_TASK, Task
+from hwnas.user_code import SourceFile, calling
 from hwnas.words import brief
 
 Choose = Callable[[str, Sequence[Value]], Any]

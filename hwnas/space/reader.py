@@ -10,7 +10,6 @@ from typing import Any
 
 from hwnas.errors import did_you_mean
 from hwnas.io.yaml import read_yaml
-from hwnas.registry import named, plugin_files
 from hwnas.space.architecture import Value
 from hwnas.space.canonical import Canonical
 from hwnas.space.inputs import AXIS, SHORT_FORM, read_input
@@ -18,6 +17,7 @@ from hwnas.space.space import Space
 from hwnas.space.stage import Block, Knob, Stage
 from hwnas.space.values import known_keys, name_of, options_of, refuse_unordered, space_error, told, whole
 from hwnas.tasks import WIDTH_KEYS, Task, task_of
+from hwnas.user_code import named, plugin_files
 
 _SPACE_KEYS = ("name", "source", "plugins", "notation", "canonical", "task", "input", "choices", "blocks", "stages")
 _STAGE_KEYS = ("name", "op", "depth", "width", "stride", "per")

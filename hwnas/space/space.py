@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import final
 
 from hwnas.errors import SpaceError, did_you_mean
-from hwnas.registry import SourceFile
 from hwnas.space.architecture import Architecture, Choice, Suggest, Value
 from hwnas.space.canonical import Canonical, Picks, combinations, distinct, settled
 from hwnas.space.questions import Question, Questions
@@ -18,6 +17,7 @@ from hwnas.space.shown import choices_table
 from hwnas.space.stage import Block, Blueprint, Knob, Layer, Stage
 from hwnas.tasks import DEFAULT_TASK, Task
 from hwnas.tasks.ends import Shape, TensorSpec
+from hwnas.user_code import SourceFile
 from hwnas.words import brief
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hwnas.errors import ConfigError
-from hwnas.registry import calling
 from hwnas.tasks.ends import TensorSpec
 from hwnas.tasks.metrics.estimate import Estimate
+from hwnas.user_code import calling
 
 
 def guarded(name: str, method: Callable[..., Any], kind: type | None = None) -> Callable[..., Any]:

@@ -11,8 +11,8 @@ from typing import Any
 
 from hwnas.errors import ConfigError, did_you_mean
 from hwnas.quantities import Quantity
-from hwnas.registry import calling, named, source_of
 from hwnas.tasks.task import Task
+from hwnas.user_code import calling, named, source_of
 
 TASK_FORM = (
     "A task is a frozen dataclass of `hwnas.tasks.Task` with `metrics`, `loss`, `statistics`, `values` and `agreement`"

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from hwnas.errors import ConfigError, DataError
 from hwnas.quantities import Quantity
-from hwnas.registry import SourceFile, load_source, source_of
 from hwnas.tasks.ends import Shape as Shape
 from hwnas.tasks.ends import Tensors as Tensors
 from hwnas.tasks.ends import TensorSpec as TensorSpec
@@ -23,6 +22,7 @@ from hwnas.tasks.guard import GUARDED, guarded
 from hwnas.tasks.metrics.estimate import Estimate
 from hwnas.tasks.metrics.sums import Sums as Sums
 from hwnas.tasks.resizing import RANKS, is_resizable, resized
+from hwnas.user_code import SourceFile, load_source, source_of
 
 if TYPE_CHECKING:
     import torch

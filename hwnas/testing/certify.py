@@ -9,9 +9,9 @@ from typing import Literal
 from hwnas.errors import HwnasError, raised
 from hwnas.ops import Operator
 from hwnas.ops.plugins import fault_of
-from hwnas.registry import place_of, source_of
 from hwnas.testing.case import Case
 from hwnas.testing.checks import CHECKS, Broken, Check, NotRun
+from hwnas.user_code import place_of, source_of
 from hwnas.words import brief
 
 Outcome = Literal["passed", "failed", "skipped"]

@@ -18,10 +18,10 @@ from hwnas.opened.build import OpenedBuild
 from hwnas.opened.channel_scores import write_scores
 from hwnas.opened.source import NetworkSource
 from hwnas.opened.space_file import content_of
-from hwnas.registry import SourceFile, source_of
 from hwnas.space import FunctionSpace, Space
 from hwnas.tasks import Task
 from hwnas.tasks.options import options_of
+from hwnas.user_code import SourceFile, source_of
 from hwnas.workspace.workspace import Workspace
 
 NETWORK_FOLDER = "network"

@@ -12,7 +12,7 @@ from hwnas.errors import ConfigError
 from hwnas.io.command import command_line
 from hwnas.io.resources import find_file
 from hwnas.io.yaml import read_yaml
-from hwnas.registry import check_reference
+from hwnas.user_code import check_reference
 
 
 class Edited(str):

@@ -14,12 +14,12 @@ from hwnas.errors import ConfigError, SpaceError
 from hwnas.io.resources import Folder, find_file
 from hwnas.io.yaml import read_yaml
 from hwnas.opened.space_file import parse_opened
-from hwnas.registry import SourceFile, load_source, named, read_source
 from hwnas.space import AnySpace, FunctionSpace
 from hwnas.space.function import FORM, Choose
 from hwnas.space.reader import parse_space
 from hwnas.space_checks import check_space
 from hwnas.tasks import DEFAULT_TASK, Task, task_of
+from hwnas.user_code import SourceFile, load_source, named, read_source
 from hwnas.workspace.progress import LateBar, Reporter, default_reporter
 
 

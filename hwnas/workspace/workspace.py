@@ -15,11 +15,11 @@ from hwnas.errors import ConfigError
 from hwnas.export import check_input
 from hwnas.network import Network, bound_task, first_shape, lower
 from hwnas.opened.build import opened_build
-from hwnas.registry import plugin_files
 from hwnas.report.units import Units
 from hwnas.selection import check_rule
 from hwnas.space import AnySpace, Architecture
 from hwnas.tasks import Task
+from hwnas.user_code import plugin_files
 from hwnas.words import brief
 from hwnas.workspace.datasets import check_augmentation
 from hwnas.workspace.links import link_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from hwnas.registry import load_source, read_source
+from hwnas.user_code import load_source, read_source
 
 NETS = """
 import torch

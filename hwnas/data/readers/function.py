@@ -17,8 +17,8 @@ from hwnas.data.facts import Raw
 from hwnas.data.names import class_names as checked_names
 from hwnas.data.source import SPLITS, Inputs, Pool, Several, Source, Stored
 from hwnas.errors import DataError, reason
-from hwnas.registry import calling, named
 from hwnas.tasks import DEFAULT_TASK, Task
+from hwnas.user_code import calling, named
 
 _ALLOWED = (
     'It returns a hwnas.data.Dataset, or {"train": (images, labels)} with, if there are any, "validation", "test" and '

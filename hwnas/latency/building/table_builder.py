@@ -33,8 +33,8 @@ from hwnas.measure.timing import NOISY_SHARE, Measurement, Timing
 from hwnas.network import Network, build
 from hwnas.ops import Operator, Shape
 from hwnas.ops.plugins import installed_code
-from hwnas.registry import source_of
 from hwnas.runtimes import Runtime, Setup
+from hwnas.user_code import source_of
 from hwnas.words import counted, listed
 
 if TYPE_CHECKING:

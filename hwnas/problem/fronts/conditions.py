@@ -21,11 +21,12 @@ from hwnas.network import known_operators, lower
 from hwnas.ops.plugins import installed_code
 from hwnas.pareto import Limit, Objective, Tier
 from hwnas.problem.cost_models import header_of, table_digest
-from hwnas.registry import member, read_source
+from hwnas.registry import member
 from hwnas.search.successive_halving import tier_for_rung
 from hwnas.space import Space
 from hwnas.stored_names import current, stored
 from hwnas.tasks.options import code_of
+from hwnas.user_code import read_source
 from hwnas.workspace.results.halving_results import objective_of
 from hwnas.workspace.workspace import Workspace
 

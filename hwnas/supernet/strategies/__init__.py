@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import ConfigError
-from hwnas.registry import Family, calling, member, named, no_function
+from hwnas.registry import Family, member, no_function
 from hwnas.space import AnySpace
 from hwnas.supernet.strategies.sampled_subnet import SampledSubnet, Step, Strategy, inplace_distillation
 from hwnas.supernet.training.recipe import Recipe
+from hwnas.user_code import calling, named
 
 STRATEGIES = Family(
     "strategies",

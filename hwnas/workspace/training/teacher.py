@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hwnas.errors import ConfigError
 from hwnas.network import build, lower
 from hwnas.opened.build import is_opened
-from hwnas.registry import calling, named
+from hwnas.user_code import calling, named
 from hwnas.workspace.architectures import pick_architecture
 from hwnas.workspace.spaces import open_space
 from hwnas.workspace.workspace import Workspace
