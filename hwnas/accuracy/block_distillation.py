@@ -95,20 +95,21 @@ class BlockDistiller:
         """Return how far the outputs of the network go from its own with one block replaced, or left out if None.
 
         The replaced block reads the channels that it keeps; those that it lacks go on as the trained block made them:
-        their loss is counted where they are not read. It is infinite where outputs are no numbers.
+        their loss is counted where they are not read. It is infinite of a block that gives other things than numbers.
         """
         if replaced is None:
             leaving = features.holdout_entering
         else:
             made = _in_parts(replaced, self._kept(index, features.holdout_entering, members))
+            if not bool(made.isfinite().all()):
+                return math.inf
             leaving = self._filled(index + 1, features.holdout_leaving, made, members)
         outputs, expected = leaving, features.holdout_leaving
         for later in range(index + 1, len(self.network.links)):
             teacher = self._teacher(later)
             outputs, expected = _in_parts(teacher, outputs), _in_parts(teacher, expected)
         own = self.task.distill(expected, expected, 1.0)
-        apart = float(self.task.distill(outputs, expected, 1.0) - own)
-        return max(0.0, apart) if math.isfinite(apart) else math.inf
+        return max(0.0, float(self.task.distill(outputs, expected, 1.0) - own))
 
     def assembled(self, operators: Sequence[Opened]) -> list[nn.Module]:
         """Return these operators' modules, each distilled alone."""

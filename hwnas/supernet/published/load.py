@@ -32,7 +32,7 @@ def load_published(supernet: Supernet, form: PublishedSupernet, path: Path) -> N
     state = _plain(read_state(path), {source.name for source in sources.values()})
     unused = re.compile("|".join(filter(None, (_STATISTICS, form.unused))))
     _check_keys(state, sources, unused, form, path)
-    taken = {name: _taken(source, state[source.name], weights[name]) for name, source in sources.items()}
+    taken = {name: _fitted(source, state[source.name], weights[name]) for name, source in sources.items()}
     if wrong := [name for name, value in taken.items() if value.shape != weights[name].shape]:
         raise _other_size(supernet.space_name, wrong, sources, state, weights, form, path)
     if broken := [sources[name].name for name, value in taken.items() if not value.isfinite().all()]:
@@ -69,15 +69,19 @@ def _check_keys(
 
 def _taken(source: TensorSource, value: Tensor, target: Tensor) -> Tensor:
     """Return the weight that a tensor of the file makes; as it is where that does not fit."""
-    value = value.to(torch.float32)
-    try:
-        value = source.read(value)
-    except (IndexError, RuntimeError, TypeError):  # it has other axes than the project's files
-        return value
+    value = source.read(value.to(torch.float32))
     if value.ndim != target.ndim:
         return value
     size = tuple(min(n, target.shape[axis]) if axis in source.cut else n for axis, n in enumerate(value.shape))
     return center_crop(value, size, leading=value.ndim).contiguous()
+
+
+def _fitted(source: TensorSource, value: Tensor, target: Tensor) -> Tensor:
+    """Return the same; as it is, too, where it has other axes than the project's files."""
+    try:
+        return _taken(source, value, target)
+    except (IndexError, RuntimeError, TypeError):
+        return value
 
 
 def _other_size(
