@@ -77,7 +77,7 @@ def _taken(source: TensorSource, value: Tensor, target: Tensor) -> Tensor:
 
 
 def _fitted(source: TensorSource, value: Tensor, target: Tensor) -> Tensor:
-    """Return the same; as it is, too, where it has other axes than the project's files."""
+    """Return the weight that a tensor of the file makes; the tensor where it has other axes than the project's."""
     try:
         return _taken(source, value, target)
     except (IndexError, RuntimeError, TypeError):
