@@ -19,7 +19,7 @@ from hwnas.errors import ConfigError, DataError, HwnasError
 from hwnas.measure.timing import Timing
 from hwnas.quantization.answers import NO_SIGNAL_DB, FileOutputs, compared, flips, snr_db
 from hwnas.quantization.result import Quantization, TimedFile
-from hwnas.quantization.samples import FileSamples
+from hwnas.quantization.samples import FileSamples, read_samples
 from tests.helpers.deployments import write_layers
 
 SHAPE = (3, 12, 12)
@@ -202,6 +202,18 @@ def test_without_out_only_a_faster_and_no_worse_file_is_written(tmp_path: Path) 
     assert decided(result(1.2), path, tmp_path / "x.onnx", calibrated=False)[0] == tmp_path / "x.onnx"
     target.write_text("of somebody's")
     assert decided(result(0.6), path, None, calibrated=True)[0] is None
+
+
+def test_samples_whose_classes_take_turns_are_judged_in_all_of_them(tmp_path: Path) -> None:
+    path = write_data(tmp_path / "turns.npz", targets=np.arange(64) % 2)
+    samples = read_samples(path, (1, *SHAPE))
+    assert samples.targets is not None
+    assert set(samples.targets.tolist()) == {0, 1}
+    parts = [len(part) for part in (samples.calibration, samples.choice, samples.judged)]
+    assert (parts, len(np.unique(np.concatenate([samples.calibration, samples.choice, samples.judged]), axis=0))) == (
+        [16, 16, 32],
+        64,
+    )
 
 
 def test_answers_are_classes_only_where_a_sample_has_one_row_of_scores() -> None:

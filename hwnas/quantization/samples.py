@@ -42,7 +42,8 @@ def random_samples(shape: Sequence[int]) -> FileSamples:
 def read_samples(path: Path, shape: Sequence[int]) -> FileSamples:
     """Read `inputs`, and `targets` if there are any, of an .npz archive.
 
-    Every second sample is judged; of the others, every second one calibrates, and the rest choose the calibrator.
+    Half of the samples, drawn with a fixed seed, are judged; of the others, half calibrate, and the rest choose the
+    calibrator.
 
     Raises:
         DataError: it cannot be read, or does not fit the file.
@@ -66,7 +67,11 @@ def read_samples(path: Path, shape: Sequence[int]) -> FileSamples:
         raise _fault(path, f"it has {len(inputs)} samples")
     if targets is not None and (targets.shape != (len(inputs),) or targets.dtype.kind not in "iu"):
         raise _fault(path, f"`targets` is {targets.dtype} of shape {targets.shape}, there are {len(inputs)} inputs")
-    return FileSamples(inputs[0::4], inputs[2::4], inputs[1::2], None if targets is None else targets[1::2])
+    order = np.random.default_rng(0).permutation(len(inputs))  # in files, classes are sorted or take turns
+    calibration, choice, judged = order[0::4], order[2::4], order[1::2]
+    return FileSamples(
+        inputs[calibration], inputs[choice], inputs[judged], None if targets is None else targets[judged]
+    )
 
 
 def calibration_batches(samples: FileSamples, batch: int) -> list[Array]:
