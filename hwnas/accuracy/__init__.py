@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from hwnas.accuracy.source import Accuracy, AccuracyContext, AccuracySource, Kind, Settings
+from hwnas.accuracy.source import Accuracy, AccuracyContext, AccuracySource, Settings
 from hwnas.accuracy.zero_cost_proxies import TRAINING_FREE
 from hwnas.accuracy.zero_cost_proxies.ensembles import ENSEMBLES
 from hwnas.errors import ConfigError, did_you_mean
@@ -107,7 +107,6 @@ __all__ = [
     "Accuracy",
     "AccuracyContext",
     "AccuracySource",
-    "Kind",
     "Settings",
     "accuracy_metric",
     "check_training_free",

@@ -9,23 +9,20 @@ from hwnas.config.experiment import (
     published,
     read_experiment,
 )
-from hwnas.config.export import ExportConfig, Pick
+from hwnas.config.export import ExportConfig
 from hwnas.config.limits import LimitsConfig
 from hwnas.config.measuring import EnergyConfig, TimingConfig
-from hwnas.config.search import EarlyStoppingConfig, RungConfig, SearchConfig, ZeroCostInitConfig
-from hwnas.config.setups import LatenciesConfig, LiveConfig, SetupConfig, TierConfig
+from hwnas.config.search import RungConfig, SearchConfig, ZeroCostInitConfig
+from hwnas.config.setups import LiveConfig, SetupConfig, TierConfig
 from hwnas.config.training import AccuracyConfig, TrainConfig
 
 __all__ = [
     "AccuracyConfig",
-    "EarlyStoppingConfig",
     "EnergyConfig",
     "Experiment",
     "ExportConfig",
-    "LatenciesConfig",
     "LimitsConfig",
     "LiveConfig",
-    "Pick",
     "RungConfig",
     "SearchConfig",
     "SetupConfig",

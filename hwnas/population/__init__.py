@@ -5,8 +5,6 @@ from __future__ import annotations
 from hwnas.population.codebook import EMPTY_SLOT, Codebook, Codes, Link
 from hwnas.population.costs import (
     SUMS,
-    PopulationCosts,
-    population_activation,
     population_cost,
     population_costs,
     population_sums,
@@ -22,10 +20,8 @@ __all__ = [
     "Codes",
     "FunctionCodebook",
     "Link",
-    "PopulationCosts",
     "StageCodebook",
     "codebook_of",
-    "population_activation",
     "population_cost",
     "population_costs",
     "population_sums",

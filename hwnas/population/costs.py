@@ -35,7 +35,7 @@ def population_costs(codebook: Codebook, codes: Codes) -> PopulationCosts:
         codes: (networks, choices).
     """
     sums = population_sums(codebook, codes)
-    return PopulationCosts(sums[:, 0], sums[:, 1], population_activation(codebook, codes))
+    return PopulationCosts(sums[:, 0], sums[:, 1], population_cost(codebook, codes, "activation_bytes", "max"))
 
 
 def population_sums(codebook: Codebook, codes: Codes) -> Counts:
@@ -48,11 +48,6 @@ def population_sums(codebook: Codebook, codes: Codes) -> Counts:
         values[index] = operator_sums(*links[index])
     sums: Counts = codebook.total(codes, values)
     return sums
-
-
-def population_activation(codebook: Codebook, codes: Codes) -> Counts:
-    """(networks,) most bytes of activations alive at once."""
-    return population_cost(codebook, codes, "activation_bytes", "max")
 
 
 def population_cost(codebook: Codebook, codes: Codes, cost: str, by: Literal["sum", "max"]) -> Counts:

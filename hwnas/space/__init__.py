@@ -4,7 +4,7 @@ from hwnas.space.architecture import Architecture, Choice, Suggest, Value
 from hwnas.space.function import FunctionSpace
 from hwnas.space.reader import parse_space, read_space
 from hwnas.space.space import Space
-from hwnas.space.stage import Block, Blueprint, Knob, Layer, Stage
+from hwnas.space.stage import Block, Knob, Layer, Stage
 
 AnySpace = Space | FunctionSpace
 
@@ -12,7 +12,6 @@ __all__ = [
     "AnySpace",
     "Architecture",
     "Block",
-    "Blueprint",
     "Choice",
     "FunctionSpace",
     "Knob",

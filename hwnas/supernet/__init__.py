@@ -1,7 +1,7 @@
 """Shared weights of a space, their training, and networks taken out of them."""
 
 from hwnas.supernet.batchnorm import calibration_inputs, estimate, evaluate, extract_recalibrated, quality, recalibrate
-from hwnas.supernet.slicing.channel_groups import Group, elastic_groups
+from hwnas.supernet.slicing.channel_groups import elastic_groups
 from hwnas.supernet.slicing.channel_sorting import Sorting, sort_channels
 from hwnas.supernet.strategies import STRATEGIES, SampledSubnet, Step, Strategy
 from hwnas.supernet.training.recipe import Recipe
@@ -12,7 +12,6 @@ from hwnas.supernet.weights import Supernet
 __all__ = [
     "STRATEGIES",
     "Epoch",
-    "Group",
     "Recipe",
     "SampledSubnet",
     "Sorting",

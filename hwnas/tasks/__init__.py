@@ -8,7 +8,7 @@ from typing import Any
 
 from hwnas.registry import Family, member
 from hwnas.tasks.classification import Classification
-from hwnas.tasks.metrics.estimate import Estimate, LazyEstimates, binomial_error, paired_difference
+from hwnas.tasks.metrics.estimate import Estimate, binomial_error, paired_difference
 from hwnas.tasks.options import named_spec, user_task, with_options
 from hwnas.tasks.task import (
     NO_OPTION,
@@ -45,7 +45,6 @@ __all__ = [
     "Batch",
     "Classification",
     "Estimate",
-    "LazyEstimates",
     "Sums",
     "Task",
     "TensorSpec",

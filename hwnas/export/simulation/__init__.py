@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from hwnas.export.simulation.simulated import SimulatedInt8, simulated_int8
+from hwnas.export.simulation.simulated import simulated_int8
 
-__all__ = ["SimulatedInt8", "simulated_int8"]
+__all__ = ["simulated_int8"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hwnas.search.precision.candidate import (
-    PRECISION_GENE,
     Producers,
     candidate_label,
     candidate_of,
@@ -13,7 +12,6 @@ from hwnas.search.precision.candidate import (
 from hwnas.search.precision.space import PrecisionSpace
 
 __all__ = [
-    "PRECISION_GENE",
     "PrecisionSpace",
     "Producers",
     "candidate_label",

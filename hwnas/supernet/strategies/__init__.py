@@ -11,7 +11,7 @@ from typing import Any
 from hwnas.errors import ConfigError
 from hwnas.registry import Family, member, no_function
 from hwnas.space import AnySpace
-from hwnas.supernet.strategies.sampled_subnet import SampledSubnet, Step, Strategy, inplace_distillation
+from hwnas.supernet.strategies.sampled_subnet import SampledSubnet, Step, Strategy
 from hwnas.supernet.training.recipe import Recipe
 from hwnas.user_code import calling, named
 
@@ -31,7 +31,7 @@ FORM = (
     "which learn from the labels or from an earlier one"
 )
 
-__all__ = ["STRATEGIES", "SampledSubnet", "Step", "Strategy", "inplace_distillation", "open_strategy"]
+__all__ = ["STRATEGIES", "SampledSubnet", "Step", "Strategy", "open_strategy"]
 
 
 def open_strategy(space: AnySpace, recipe: Recipe, *, base: Path = Path()) -> Strategy:
