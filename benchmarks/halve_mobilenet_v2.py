@@ -14,9 +14,7 @@ the others do not.
 from __future__ import annotations
 
 import argparse
-import io
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,10 +24,10 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from _cifar10 import some_images
 from _networks import mobilenet_v2_for_cifar10
 from _resnet20 import accuracy, trained
 from _results import publish, stamped
-from PIL import Image
 from prune_resnet20 import ROUNDS, STAGES, kept, timed
 from torch import nn
 
@@ -52,26 +50,9 @@ PENALTY = 0.01
 LAST = "classifier.1"
 
 
-def images(args: argparse.Namespace) -> Path:
-    """Arrays of so many images of CIFAR-10 at 96 pixels; the validation images are among those for training."""
-    file: Path = args.folder / "images.npz"
-    if not file.exists():
-        rng, arrays = np.random.default_rng(0), dict[str, Any]()
-        with np.load(Path(os.environ.get("HWNAS_DATA", "../shared/data")) / "cifar10_jpeg.npz") as stored:
-            for split, count in (("train", args.images), ("test", args.test_images)):
-                content, offset = stored[f"jpeg_{split}"].tobytes(), stored[f"offset_{split}"]
-                chosen = rng.permutation(len(offset) - 1)[:count]
-                arrays[f"y_{split}"] = stored[f"y_{split}"][chosen].astype(np.int64)
-                arrays[f"x_{split}"] = np.stack(
-                    [_decoded(content[offset[index] : offset[index + 1]]) for index in chosen]
-                )
-        np.savez(file, **arrays)
-    return file
-
-
-def _decoded(content: bytes) -> Any:
-    image = Image.open(io.BytesIO(content)).convert("RGB")
-    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+def images(args: argparse.Namespace) -> dict[str, Any]:
+    """The data set."""
+    return some_images(args.folder / "images.npz", train=args.images, test=args.test_images, side=SIDE)
 
 
 def choices() -> dict[str, list[Any]]:
@@ -91,7 +72,7 @@ def experiment(args: argparse.Namespace, limit_ms: float | None) -> dict[str, An
     return {
         "name": "halved",
         "space": {"network": NETWORK, "weights": str(args.folder / "unpruned.pt"), "choices": choices()},
-        "data": {"name": "arrays", "path": str(args.folder / "images.npz")},
+        "data": images(args),
         "threads": 1,
         "accuracy": {"source": "blockwise", "batch_size": 64, "epochs": args.block_epochs},
         "train": {
@@ -143,7 +124,7 @@ def spent(args: argparse.Namespace, stage: str) -> Iterator[None]:
 
 def unpruned(args: argparse.Namespace) -> tuple[nn.Module, Dataset]:
     """The network that is to be halved, and the data."""
-    dataset = load_data({"name": "arrays", "path": str(images(args))}, seed=0)
+    dataset = load_data(images(args), seed=0)
     file = args.folder / "unpruned.pt"
     if file.exists():
         module, _ = mobilenet_v2_for_cifar10()
@@ -187,7 +168,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--folder", type=Path, default=HERE / "runs" / "halve_mobilenet_v2")
     parser.add_argument("--stage", choices=STAGES, help="one stage alone; those before it are done")
-    parser.add_argument("--images", type=int, default=50_000)
+    parser.add_argument("--images", type=int, default=45_000)
     parser.add_argument("--test-images", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--tuned", type=int, default=3)

@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 import yaml
+from _cifar10 import some_images
 from _resnet20 import ResNet20, accuracy, trained
 from _results import publish, stamped
 from torch import nn
@@ -59,10 +60,14 @@ def experiment(args: argparse.Namespace, seed: int, limit_ms: float | None) -> d
     return {
         "name": f"seed_{seed}",
         "space": {"network": f"{HERE / '_resnet20.py'}:model", "weights": str(args.folder / "base.pt"), **args.space},
-        "data": {"name": "cifar10", **({"limit": args.limit} if args.limit else {})},
+        "data": some_images(args.folder / "images.npz", train=args.images, test=args.test_images),
         "seed": seed,
         "threads": 1,
-        "accuracy": {"source": "blockwise", "epochs": args.block_epochs},
+        "accuracy": {
+            "source": "blockwise",
+            "epochs": args.block_epochs,
+            "calibration_batches": args.block_batches,
+        },
         "train": {
             "epochs": args.epochs,
             "learning_rate": RATE,
@@ -229,7 +234,10 @@ def compared(args: argparse.Namespace, base: nn.Module, dataset: Dataset, limit_
     return {
         "epochs": args.epochs,
         "fine_tuned_epochs": args.tuned,
+        "block_epochs": args.block_epochs,
+        "block_samples": 128 * args.block_batches,
         "training_images": len(dataset.train),
+        "test_images": len(dataset.test),
         "base": {"test_top1": accuracy(base, dataset.test), "macs": macs(base)},
         "limit_ms": limit_ms,
         "seeds": seeds,
@@ -244,8 +252,10 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--tuned", type=int, default=4)
     parser.add_argument("--block-epochs", type=int, default=4)
+    parser.add_argument("--block-batches", type=int, default=8)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--limit", type=int, help="training images, to try the command")
+    parser.add_argument("--images", type=int, default=45_000, help="training images")
+    parser.add_argument("--test-images", type=int, default=10_000)
     parser.add_argument("--importance", default="l1")
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()

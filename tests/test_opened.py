@@ -196,6 +196,9 @@ STATES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "list": (lambda state: list(state.values()), "it holds list"),
     "nested": (lambda state: {"epoch": 3}, "a dictionary with epoch"),
     "module": (lambda state: nn.Linear(2, 2), "other things than tensors"),
+    "numbered": (lambda state: dict(enumerate(state.values())), "a dictionary with 0, 1, 2, 3, 4 and"),
+    "diverged": (lambda state: {**state, "fc.bias": torch.full((10,), torch.nan)}, "`fc.bias` holds values that are"),
+    "another network": (lambda state: nn.Linear(2, 2).state_dict(), "2 unknown keys (weight, bias)"),
 }
 
 
