@@ -20,23 +20,12 @@ from hwnas.opened.build import OpenedBuild
 from hwnas.tasks import DEFAULT_TASK
 from tests.helpers.experiments import EXPERIMENT
 from tests.helpers.experiments import written as small
-from tests.helpers.opened_nets import trained_on_digits, written
 
 CHOICES = {
     "stages.0.blocks.0.conv1.width": [8, 16],
     "stages.1.blocks.1.conv1.width": [16, 32],
     "stages_1_blocks_1.depth": [0, 1],
 }
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(tmp_path_factory.mktemp("net"))
-
-
-@pytest.fixture(scope="module")
-def weights(net: Path) -> Path:
-    return trained_on_digits(net)
 
 
 @pytest.fixture(scope="module")

@@ -156,7 +156,7 @@ class Dependencies:
         return Channels(Group(max(sizes), tuple(places), why), unit, _layer(made[0].parameter), normalized)
 
     def _produces(self, entry: ParameterAxis) -> bool:
-        """Return whether a entry is where a convolution or a matrix makes the channels."""
+        """Return whether an entry is where a convolution or a matrix makes the channels."""
         module = self.root.get_submodule(_layer(entry.parameter))
         return self.tensors[entry.parameter].ndim > 1 and entry.axis < 2 and not reads(module, entry.axis)
 

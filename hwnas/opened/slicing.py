@@ -14,7 +14,7 @@ from torch.nn.modules.conv import _ConvNd
 from hwnas.supernet.slicing.channel_groups import ParameterAxis
 
 Cut = tuple[ParameterAxis, int]
-"""A entry, and how many members of its group are kept there."""
+"""An entry, and how many members of its group are kept there."""
 
 
 def sliced(segment: nn.Module, cuts: Iterable[Cut]) -> nn.Module:

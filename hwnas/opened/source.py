@@ -1,4 +1,4 @@
-"""NetworkSource of an opened network: the function that makes it, its weights, and the choices that are left open."""
+"""Source of an opened network: the function that makes it, its weights, and the choices that are left open."""
 
 from __future__ import annotations
 
