@@ -6,14 +6,16 @@ For each seed a residual network (ResNet-20's widths and depths, on images of 8x
 scikit-learn and opened, its blocks are distilled, and random assemblies are drawn. Each one's blockwise score is held
 against three accuracies on images that nothing was trained on: of the slice of the trained network with statistics of
 its own, of its distilled blocks put together, and after it was trained on from the slice for `--epochs` with the
-network as its teacher. Beside the score stands what needs no data: multiply-adds. What is finished is kept in
-`--folder`: the command continues.
+network as its teacher. Beside the score stand the sum of the roots of its parts (a divergence grows with the square of
+what outputs differ by), and what needs no data: multiply-adds. What is finished is kept in `--folder`: the command
+continues.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +104,7 @@ def assembly(
 def correlations(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Spearman's correlations over the sub-networks of a seed; of losses with their sign turned."""
     found: dict[str, dict[str, float]] = {}
-    for by in ("score", "macs"):
+    for by in ("score", "roots", "macs"):
         values = [row[by] for row in rows]
         for kind in ("sliced", "distilled", "trained"):
             for measure, sign in (("top1", 1), ("cross_entropy", -1)):
@@ -123,6 +125,7 @@ def of_seed(args: argparse.Namespace, seed: int) -> dict[str, Any]:
                 args.folder / f"assembly_{seed}_{number}.json",
                 lambda drawn=drawn: assembly(args, run, base, score, drawn),  # type: ignore[misc]
             )
+            | {"roots": -sum(map(sqrt, score.parts(drawn).values()))}
         )
     splits = run.dataset.validation, run.dataset.test
     return {

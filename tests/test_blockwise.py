@@ -132,3 +132,10 @@ def test_blockwise_and_the_teacher_want_a_network_that_is_opened(tmp_path: Path)
     path = small(tmp_path, train={"teacher": "network", "epochs": 1})
     with pytest.raises(ConfigError, match="is the network that a space opens"):
         pipeline.train(path, runs=tmp_path / "runs")
+
+
+def test_blocks_do_not_learn_from_one_image(net: Path, weights: Path, tmp_path: Path) -> None:
+    few = {"source": "blockwise", "calibration_batches": 1, "batch_size": 1}
+    path = small(tmp_path, space={"network": f"{net}:model", "weights": str(weights)}, accuracy=few)
+    with pytest.raises(ConfigError, match="blocks learn from 1 sample"):
+        pipeline.open_run(path)
