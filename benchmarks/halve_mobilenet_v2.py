@@ -85,7 +85,7 @@ def experiment(args: argparse.Namespace, limit_ms: float | None) -> dict[str, An
         },
         "setups": {"cpu": {"runtime": "onnxruntime", "table": str(args.folder / "rows.jsonl")}},
         "tiers": {"cpu": tier},
-        "search": {"trials": 60, "sampler": "guided"},
+        "search": {"trials": 20, "sampler": "guided"},
         "export": {"formats": ["onnx"], "picks": ["best"], "fine_tune_epochs": args.tuned},
         "timing": {"rounds": ROUNDS, "validation_networks": 12, "processes": 3},
     }

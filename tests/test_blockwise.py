@@ -17,6 +17,7 @@ from hwnas.accuracy.additive_front import Form, exact_front
 from hwnas.accuracy.block_distillation import BlockDistiller
 from hwnas.errors import ConfigError
 from hwnas.opened.build import OpenedBuild
+from hwnas.problem.preflight import preflight_check
 from hwnas.tasks import DEFAULT_TASK
 from tests.helpers.experiments import EXPERIMENT
 from tests.helpers.experiments import written as small
@@ -138,4 +139,4 @@ def test_blocks_do_not_learn_from_one_image(net: Path, weights: Path, tmp_path: 
     few = {"source": "blockwise", "calibration_batches": 1, "batch_size": 1}
     path = small(tmp_path, space={"network": f"{net}:model", "weights": str(weights)}, accuracy=few)
     with pytest.raises(ConfigError, match="blocks learn from 1 sample"):
-        pipeline.open_run(path)
+        preflight_check(pipeline.open_run(path))
