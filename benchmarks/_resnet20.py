@@ -41,9 +41,9 @@ class Block(nn.Module):
 class ResNet20(nn.Module):
     """Three stages of three blocks, 16, 32 and 64 channels wide."""
 
-    def __init__(self, classes: int = 10) -> None:
+    def __init__(self, classes: int = 10, channels: int = 3) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, WIDTHS[0], 3, 1, 1, bias=False)
+        self.conv1 = nn.Conv2d(channels, WIDTHS[0], 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])
         stages: list[nn.Module] = []
         inner = WIDTHS[0]
@@ -64,6 +64,11 @@ class ResNet20(nn.Module):
 def model() -> tuple[nn.Module, tuple[int, int, int]]:
     """Return the network and the shape of its inputs."""
     return ResNet20(), (3, 32, 32)
+
+
+def for_digits() -> tuple[nn.Module, tuple[int, int, int]]:
+    """Return the network for the digits of scikit-learn and the shape of its inputs."""
+    return ResNet20(channels=1), (1, 8, 8)
 
 
 def trained(

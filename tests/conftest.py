@@ -19,6 +19,8 @@ pytest.register_assert_rewrite("tests.helpers")  # before any of them is importe
 
 from tests.helpers import durations  # noqa: E402
 from tests.helpers.command_line import hwnas as hwnas  # noqa: E402 - a fixture
+from tests.helpers.opened_nets import net as net  # noqa: E402 - fixtures
+from tests.helpers.opened_nets import weights as weights  # noqa: E402
 from tests.helpers.repository import REPOSITORY  # noqa: E402
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -20,26 +20,16 @@ from hwnas.accuracy.block_distillation import BlockDistiller
 from hwnas.accuracy.blockwise import BlockwiseAccuracy
 from hwnas.errors import ConfigError, RunError
 from hwnas.opened.build import OpenedBuild
+from hwnas.problem.preflight import preflight_check
 from hwnas.tasks import DEFAULT_TASK
 from tests.helpers.experiments import EXPERIMENT
 from tests.helpers.experiments import written as small
-from tests.helpers.opened_nets import trained_on_digits, written
 
 CHOICES = {
     "stages.0.blocks.0.conv1.width": [8, 16],
     "stages.1.blocks.1.conv1.width": [16, 32],
     "stages_1_blocks_1.depth": [0, 1],
 }
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(tmp_path_factory.mktemp("net"))
-
-
-@pytest.fixture(scope="module")
-def weights(net: Path) -> Path:
-    return trained_on_digits(net)
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +146,10 @@ def test_blockwise_and_the_teacher_want_a_network_that_is_opened(tmp_path: Path)
     path = small(tmp_path, train={"teacher": "network", "epochs": 1})
     with pytest.raises(ConfigError, match="is the network that a space opens"):
         pipeline.train(path, runs=tmp_path / "runs")
+
+
+def test_blocks_do_not_learn_from_one_image(net: Path, weights: Path, tmp_path: Path) -> None:
+    few = {"source": "blockwise", "calibration_batches": 1, "batch_size": 1}
+    path = small(tmp_path, space={"network": f"{net}:model", "weights": str(weights)}, accuracy=few)
+    with pytest.raises(ConfigError, match="blocks learn from 1 sample"):
+        preflight_check(pipeline.open_run(path))

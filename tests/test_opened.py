@@ -22,19 +22,9 @@ from hwnas.space import FunctionSpace
 from hwnas.supernet import Supernet
 from hwnas.workspace.folder import locked
 from tests.helpers.experiments import EXPERIMENT
-from tests.helpers.opened_nets import module_of, trained_on_digits, written
+from tests.helpers.opened_nets import module_of
 
 FEW = {"stages.1.blocks.1.conv1.width": [16, 32], "stages_1_blocks_1.depth": [0, 1]}
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(tmp_path_factory.mktemp("net"))
-
-
-@pytest.fixture(scope="module")
-def weights(net: Path) -> Path:
-    return trained_on_digits(net)
 
 
 def opened(net: Path, function: str = "model", weights: Path | None = None) -> FunctionSpace:
@@ -196,6 +186,9 @@ STATES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "list": (lambda state: list(state.values()), "it holds list"),
     "nested": (lambda state: {"epoch": 3}, "a dictionary with epoch"),
     "module": (lambda state: nn.Linear(2, 2), "other things than tensors"),
+    "numbered": (lambda state: dict(enumerate(state.values())), "a dictionary with 0, 1, 2, 3, 4 and"),
+    "diverged": (lambda state: {**state, "fc.bias": torch.full((10,), torch.nan)}, "`fc.bias` holds values that are"),
+    "another network": (lambda state: nn.Linear(2, 2).state_dict(), "2 unknown keys (weight, bias)"),
 }
 
 

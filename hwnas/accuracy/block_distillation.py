@@ -7,6 +7,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -52,8 +53,7 @@ class BlockDistiller:
     def blocks(self) -> Iterator[tuple[int, BlockFeatures]]:
         """Yield each block's number with its features; those of one block at a time are kept."""
         entering, holdout = self.inputs, self.holdout
-        for index in range(len(self.network.links)):
-            teacher = self._teacher(index)
+        for index, teacher in enumerate(self._teachers):
             features = BlockFeatures(entering, _in_parts(teacher, entering), holdout, _in_parts(teacher, holdout))
             yield index, features
             entering, holdout = features.leaving, features.holdout_leaving
@@ -104,20 +104,30 @@ class BlockDistiller:
             if not bool(made.isfinite().all()):
                 return math.inf
             leaving = self._filled(index + 1, features.holdout_leaving, made, members)
-        outputs, expected = leaving, features.holdout_leaving
-        for later in range(index + 1, len(self.network.links)):
-            teacher = self._teacher(later)
-            outputs, expected = _in_parts(teacher, outputs), _in_parts(teacher, expected)
-        own = self.task.distill(expected, expected, 1.0)
-        return max(0.0, float(self.task.distill(outputs, expected, 1.0) - own))
+        outputs = self._followed(leaving, index + 1)
+        own = self.task.distill(self._expected, self._expected, 1.0)
+        return max(0.0, float(self.task.distill(outputs, self._expected, 1.0) - own))
 
     def assembled(self, operators: Sequence[Opened]) -> list[nn.Module]:
         """Return these operators' modules, each distilled alone."""
         wanted = {operator.origin.index: operator for operator in operators}
         return [self.distilled(wanted[index], features) for index, features in self.blocks() if index in wanted]
 
-    def _teacher(self, index: int) -> nn.Module:
-        return self.network.part(index, {}).eval()
+    @cached_property
+    def _teachers(self) -> list[nn.Module]:
+        """The blocks of the trained network."""
+        return [self.network.part(index, {}).eval() for index in range(len(self.network.links))]
+
+    @cached_property
+    def _expected(self) -> Tensor:
+        """Outputs of the trained network for the samples that it is compared on."""
+        return self._followed(self.holdout, 0)
+
+    def _followed(self, x: Tensor, begin: int) -> Tensor:
+        """Return the outputs of the trained network from what enters one of its blocks."""
+        for teacher in self._teachers[begin:]:
+            x = _in_parts(teacher, x)
+        return x
 
     def _kept(self, flow: int, x: Tensor, members: dict[int, int]) -> Tensor:
         return x.index_select(channel_axis(x.ndim), self.network.flows[flow].places(members))

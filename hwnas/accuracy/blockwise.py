@@ -50,9 +50,14 @@ class BlockwiseAccuracy:
     producer: str
 
     def __call__(self, architecture: Architecture) -> float:
+        return -sum(self.parts(architecture).values())
+
+    def parts(self, architecture: Architecture) -> dict[str, float]:
+        """Return what each block adds to the sum, those that are left out too, by slot."""
         network = self.lower(architecture)
         chosen = {s: o.widths for s, o in zip(network.slots, network.operators, strict=True) if isinstance(o, Opened)}
-        return -sum(self.divergences[link.slot, chosen.get(link.slot, "")] for link in self.build.network.links)
+        slots = [link.slot for link in self.build.network.links]
+        return {slot: self.divergences[slot, chosen.get(slot, "")] for slot in slots}
 
     @cached_property
     def divergences(self) -> dict[tuple[str, str], float]:

@@ -13,7 +13,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
     """Load a file into a module; nothing is unpickled beyond tensors and plain values.
 
     Raises:
-        ConfigError: it is missing, no state dictionary, or one of another network.
+        ConfigError: it is missing, no state dictionary, one of another network, or not finite.
     """
     own = module.state_dict()
     state = unwrapped(read_state(path), own.keys())
@@ -35,5 +35,12 @@ def load_weights(module: nn.Module, path: Path) -> None:
                 f"The network that the function returns has {shape_text(own[name].shape)} there; with another number "
                 "of classes only the last layer differs",
                 "Correct the function, such as its number of classes, or name the file of this network",
+            )
+        if not value.isfinite().all():
+            raise refused(
+                path,
+                f"`{name}` holds values that are not finite",
+                "Weights of a training that did not diverge",
+                "Name the file of an earlier epoch, or train again at a smaller rate",
             )
     module.load_state_dict({**own, **state})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from argparse import Namespace
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
@@ -102,9 +103,18 @@ def _read(path: Path) -> Any:
         from safetensors.torch import load
 
         return load(read_regular(path))
-    with open_regular(path) as file, torch.serialization.safe_globals([Namespace]):  # options beside the state
+    with (
+        open_regular(path) as file,
+        torch.serialization.safe_globals([Namespace]),  # options beside the state
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # of pickles that other programs wrote, which are refused or read all the same
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _is_state(content: Any) -> bool:
-    return isinstance(content, Mapping) and bool(content) and all(isinstance(v, Tensor) for v in content.values())
+    return (
+        isinstance(content, Mapping)
+        and bool(content)
+        and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items())
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
+import pytest
 
 from hwnas.user_code import load_source, read_source
 
@@ -211,12 +211,15 @@ def written(folder: Path) -> Path:
 
 def module_of(file: Path, function: str = "model") -> Any:
     """A new module that a function of the file returns, without its shape."""
+    from torch import nn  # not at the top: test sessions without these networks start without PyTorch
+
     made = getattr(load_source(read_source(file)), function)()
-    return made[0] if isinstance(made[0], torch.nn.Module) else made[1]
+    return made[0] if isinstance(made[0], nn.Module) else made[1]
 
 
 def trained_on_digits(file: Path, epochs: int = 3) -> Path:
     """The state of `model` trained for a second on the digits of scikit-learn, beside the file."""
+    import torch
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -233,3 +236,15 @@ def trained_on_digits(file: Path, epochs: int = 3) -> Path:
     path = file.parent / "best.pth"
     torch.save({"state_dict": net.state_dict(), "epoch": epochs}, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of networks."""
+    return written(tmp_path_factory.mktemp("net"))
+
+
+@pytest.fixture(scope="session")
+def weights(net: Path) -> Path:
+    """The trained state of its `model`."""
+    return trained_on_digits(net)
