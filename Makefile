@@ -9,6 +9,8 @@ INPUTS := pyproject.toml constraints.txt hwnas/__init__.py
 
 .PHONY: help venv install dev quickstart test test-fast lint format bench clean
 .DELETE_ON_ERROR:
+unexport PYTHONDONTWRITEBYTECODE
+# Where it is set, each of hundreds of processes that tests start would compile hwnas anew.
 
 help:
 	@echo "make quickstart  install into $(VENV), run experiments/quickstart.yaml and plan edge and cloud over Wi-Fi"
