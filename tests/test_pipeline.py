@@ -553,7 +553,10 @@ def test_an_export_leaves_no_file_of_an_earlier_one(run: Path) -> None:
     assert "best.onnx" in picked
     (path.parent / "knee.onnx").write_bytes(b"of an earlier search")
     (path.parent / "mine.txt").touch()
-    pipeline.export(edited(run, export={"formats": ["onnx"], "picks": ["best"]}))
+    telling = Telling()
+    pipeline.export(run, picks=["best"], reporter=telling)
+    (replaced,) = [line for line in telling.lines if "replaces the earlier one, whose" in line]
+    assert replaced.endswith(f"hwnas export {run} --pick knee --pick fastest --pick best"), "what is lost is said"
     assert {found.name for found in path.parent.iterdir()} == {*exported_names(path), "mine.txt"}
     assert {"best.onnx", "best.py", "README.md"} <= exported_names(path)
     assert not any(name.startswith("knee") for name in exported_names(path))
