@@ -47,7 +47,9 @@ def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def odd_openings() -> list[str]:
-    return [f"{path}:{line}" for path, tree in trees().items() for line, text in docstrings(tree) if OPENING.match(text)]
+    return [
+        f"{path}:{line}" for path, tree in trees().items() for line, text in docstrings(tree) if OPENING.match(text)
+    ]
 
 
 def test_docstrings_open_as_the_standard_librarys_do() -> None:
@@ -228,7 +230,9 @@ def repeated_constants() -> dict[str, set[str]]:
 
 
 def repeated_classes() -> dict[str, int]:
-    classes = Counter(node.name for tree in trees().values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    classes = Counter(
+        node.name for tree in trees().values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    )
     return {name: count for name, count in classes.items() if count > 1}
 
 
