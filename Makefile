@@ -1,7 +1,8 @@
 # make quickstart: a first search, end to end, and plans. make test: the tests. Both set up what they need; repeating is instant.
-# Another Python: make quickstart PYTHON=python3.12
+# Another Python: make quickstart PYTHON=python3.12. More processors for the tests: make test WORKERS=6
 
 PYTHON ?= python3
+WORKERS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -9,6 +10,8 @@ INPUTS := pyproject.toml constraints.txt hwnas/__init__.py
 
 .PHONY: help venv install dev quickstart test test-fast lint format bench clean
 .DELETE_ON_ERROR:
+unexport PYTHONDONTWRITEBYTECODE
+# Where it is set, each of hundreds of processes that tests start would compile hwnas anew.
 
 help:
 	@echo "make quickstart  install into $(VENV), run experiments/quickstart.yaml and plan edge and cloud over Wi-Fi"
@@ -48,8 +51,9 @@ quickstart: install
 	$(BIN)/hwnas run experiments/quickstart.yaml
 	$(BIN)/hwnas plan runs/quickstart --link wifi
 
+# Slow tests wait for servers and for processes that they kill: a third worker uses two cores meanwhile.
 test: dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"

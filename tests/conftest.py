@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import atexit
 import errno
+import gc
 import inspect
 import os
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if needs_more or item.nodeid in taken:
             item.add_marker(pytest.mark.slow)
     durations.longest_first(items, taken)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[object]:
+    """Collect no garbage while tests are collected: modules and tests stay, and each search for garbage would visit
+    all of them, then and for the rest of the run."""
+    gc.disable()
+    result = yield
+    gc.freeze()
+    gc.enable()
+    return result
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from hwnas.data import DATA_SETS, Dataset, Split, load_data
 from hwnas.data import source as source_module
 from hwnas.data.batches import batches
 from hwnas.data.load import Options, split_source
+from hwnas.data.readers import digits as digits_reader
 from hwnas.data.source import Pool, Source, Stored
 from hwnas.errors import ConfigError, DataError, HwnasError
 from hwnas.tasks.augmentation import augmented
@@ -49,6 +51,14 @@ class TestSplits:
         assert abs(len(digits.validation) / 1797 - 0.1) < 0.005
         assert abs(len(digits.test) / 1797 - 0.2) < 0.005
         assert (digits.classes, digits.channels, digits.resolution) == (10, 1, 8)
+
+    def test_images_are_those_of_scikit_learn_which_is_not_imported(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        direct = digits_reader._rows()
+        monkeypatch.setattr(digits_reader, "find_spec", lambda name: None)
+        assert (direct == digits_reader._rows()).all()
+        monkeypatch.undo()
+        monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+        assert (direct == digits_reader._rows()).all()
 
     def test_no_image_is_in_two_splits_and_none_is_lost(self, digits: Dataset) -> None:
         places = torch.cat([getattr(digits, name).indices for name in SPLITS])

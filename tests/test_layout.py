@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -86,8 +87,13 @@ def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports_of(path: Path) -> Iterator[Import]:
-    """Every import of a file, those inside functions and those for type checkers included."""
+@functools.cache
+def imports_of(path: Path) -> tuple[Import, ...]:
+    """Return every import of a file, those inside functions and those for type checkers included."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[Import]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     typing_only = {
         id(inner)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -115,6 +116,17 @@ def test_bundles_hold_checked_files_and_say_all_about_them(whole: Path) -> None:
                 assert file["test_top1"] == model["test_top1"]["value"]
                 assert 0 < file["latency_ms"] <= file["latency_median_ms"]
                 assert file["batch"] == {"edge": 1, "cloud": 4}[tier]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["", "bundle/edge"], ids=["runs", "bundles"])
+def test_two_runs_or_bundles_are_a_page_whose_columns_have_names(whole: Path, tmp_path: Path, part: str) -> None:
+    page, name = tmp_path / "compared.html", str(whole / part)
+    pipeline.write_comparison(pipeline.compare(name, name), (name, name), page)
+    text = page.read_text("utf-8").partition("<main")[2]
+    assert "</table>" in text
+    assert "></button>" not in text, "a header without a name cannot be read aloud"
+    assert "`" not in text.partition("<script")[0]
 
 
 METADATA_BYTES = 1500
@@ -553,7 +565,10 @@ def test_an_export_leaves_no_file_of_an_earlier_one(run: Path) -> None:
     assert "best.onnx" in picked
     (path.parent / "knee.onnx").write_bytes(b"of an earlier search")
     (path.parent / "mine.txt").touch()
-    pipeline.export(edited(run, export={"formats": ["onnx"], "picks": ["best"]}))
+    telling = Telling()
+    pipeline.export(run, picks=["best"], reporter=telling)
+    (replaced,) = [line for line in telling.lines if "replaces the earlier one, whose" in line]
+    assert {"--pick knee", "--pick fastest", "--pick best"} <= set(re.findall(r"--pick \w+", replaced)), "what is lost"
     assert {found.name for found in path.parent.iterdir()} == {*exported_names(path), "mine.txt"}
     assert {"best.onnx", "best.py", "README.md"} <= exported_names(path)
     assert not any(name.startswith("knee") for name in exported_names(path))

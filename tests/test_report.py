@@ -5,6 +5,7 @@ from __future__ import annotations
 import html.parser
 import io
 import json
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -18,12 +19,13 @@ from rich.console import Console
 
 from hwnas.errors import RunError
 from hwnas.pareto import Limit
-from hwnas.report import EpochFacts, ReportFacts, TrainingFacts, render, units, write_page
+from hwnas.report import EpochFacts, ReportFacts, TrainingFacts, parts, render, units, write_page
 from hwnas.report.charts import plots
 from hwnas.report.charts.chart import ChartAxis, Figure, Line
 from hwnas.report.charts.chart_svg import drawn, tooltip_texts
 from hwnas.report.charts.front_plot import front_figure
 from hwnas.report.markup import el, join, safe_json
+from hwnas.report.parts import TableCell
 from hwnas.report.tables import cost_rows, costs_table, front_table
 from hwnas.search.fronts import ShrunkenEstimate
 from hwnas.tasks import DEFAULT_TASK
@@ -290,6 +292,15 @@ class TestMarkup:
     def test_json_holds_no_nan(self) -> None:
         with pytest.raises(ValueError, match="not JSON compliant"):
             safe_json([float("nan")])
+
+
+class TestTable:
+    def test_words_stand_left_and_numbers_right(self) -> None:
+        long = "mbconv, kernel 3, expand 2, stride 1"
+        rows = [[TableCell("a", "a"), TableCell(long, long), TableCell("5 µs", 5.0), TableCell("4 %", "4 %")]]
+        made = parts.table("T", [("Slot", None), ("Operator", None), ("Adds", "predicted"), ("Share", None)], rows)
+        cells = dict(re.findall(r'data-label="([^"]*)"(?: class="([^"]*)")?', made))
+        assert cells == {"Operator": "left words", "Adds, predicted": "", "Share": ""}
 
 
 class TestUnits:

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from hwnas import pipeline
 
 PACKAGE = Path(__file__).resolve().parent.parent / "hwnas"
 LAYOUT = PACKAGE.parent / "docs" / "explanation" / "layout.md"
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 OPENING = re.compile(r"(What|Whether|Where|Nothing)\b")
 VAGUE = {"found": 30, "told": 16, "place": 12, "met": 15, "given": 14, "said": 7, "held": 2, "asked": 0}
 """Names that say nothing of what they hold, and how often each is still bound: these numbers only fall."""
+
+
+@functools.cache
+def trees() -> dict[Path, ast.Module]:
+    """Return the syntax tree of every file of the package."""
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_trees() -> Iterator[None]:
+    """Let go of a million nodes, which every later garbage collection would visit."""
+    yield
+    trees.cache_clear()
 
 
 def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -32,7 +47,9 @@ def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def odd_openings() -> list[str]:
-    return [f"{path}:{line}" for path, tree in TREES.items() for line, text in docstrings(tree) if OPENING.match(text)]
+    return [
+        f"{path}:{line}" for path, tree in trees().items() for line, text in docstrings(tree) if OPENING.match(text)
+    ]
 
 
 def test_docstrings_open_as_the_standard_librarys_do() -> None:
@@ -49,7 +66,7 @@ def test_the_reader_of_docstrings_sees_all_kinds() -> None:
 def test_vague_names_only_become_fewer() -> None:
     bound = [
         node.id if isinstance(node, ast.Name) else node.arg
-        for tree in TREES.values()
+        for tree in trees().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.arg) or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
     ]
@@ -74,7 +91,7 @@ def imported(tree: ast.Module, modules: set[str]) -> set[str]:
 
 def circular() -> set[str]:
     """Files that import themselves, through others."""
-    modules = {module_of(path): tree for path, tree in TREES.items()}
+    modules = {module_of(path): tree for path, tree in trees().items()}
     left = {name: imported(tree, set(modules)) - {name} for name, tree in modules.items()}
     while free := {name for name, needs in left.items() if not needs}:
         left = {name: needs - free for name, needs in left.items() if name not in free}
@@ -92,7 +109,7 @@ def upward() -> list[tuple[str, str]]:
     floors = dict[str, int]()
     for floor, rooms in re.findall(r"^\| (\d+) \| (`.*) \|$", LAYOUT.read_text(encoding="utf-8"), re.MULTILINE):
         floors |= dict.fromkeys(re.findall(r"`(\w+)`", rooms), int(floor))
-    modules = {module_of(path): tree for path, tree in TREES.items() if path.parent != PACKAGE or path.stem in floors}
+    modules = {module_of(path): tree for path, tree in trees().items() if path.parent != PACKAGE or path.stem in floors}
 
     def room(name: str) -> str:
         return name.split(".")[1]
@@ -152,7 +169,7 @@ def many_parameters() -> list[str]:
     """
     many = [
         f"{module_of(path)}:{node.name}"
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         if not module_of(path).startswith("hwnas.cli.")
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and parameters(node) > 7
@@ -170,7 +187,7 @@ FAMILIES = ("commands", "ops", "accuracy/zero_cost_proxies")
 
 
 def files_by_folder() -> dict[str, int]:
-    files = Counter(str(path.parent.relative_to(PACKAGE)) for path in TREES if not path.name.startswith("__"))
+    files = Counter(str(path.parent.relative_to(PACKAGE)) for path in trees() if not path.name.startswith("__"))
     return {folder: count for folder, count in files.items() if folder not in FAMILIES}
 
 
@@ -179,7 +196,7 @@ def test_a_folder_holds_at_most_fourteen_files() -> None:
 
 
 def skips() -> int:
-    return sum(path.read_text(encoding="utf-8").count("# fmt: skip") for path in TREES)
+    return sum(path.read_text(encoding="utf-8").count("# fmt: skip") for path in trees())
 
 
 def test_ruff_lays_out_the_code() -> None:
@@ -206,14 +223,16 @@ TEXTS = {"ALLOWED", "FORM", "WHERE", "_ALLOWED", "_DO"}
 
 def repeated_constants() -> dict[str, set[str]]:
     values: dict[str, set[str]] = {}
-    for tree in TREES.values():
+    for tree in trees().values():
         for name, value in constants(tree):
             values.setdefault(name, set()).add(value)
     return {name: many for name, many in values.items() if len(many) > 1 and name not in {*TEXTS, "_FACE"}}
 
 
 def repeated_classes() -> dict[str, int]:
-    classes = Counter(node.name for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    classes = Counter(
+        node.name for tree in trees().values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    )
     return {name: count for name, count in classes.items() if count > 1}
 
 
@@ -265,7 +284,7 @@ def home_grown(tree: ast.Module) -> list[str]:
 
 
 def home_grown_names() -> dict[str, list[str]]:
-    return {module_of(path): names for path, tree in TREES.items() if (names := home_grown(tree))}
+    return {module_of(path): names for path, tree in trees().items() if (names := home_grown(tree))}
 
 
 def test_public_names_are_the_fields() -> None:

@@ -109,7 +109,8 @@ def export_run(
 def _export_tier(run: Workspace, front: LoadedFront, trained: Trained, reporter: Reporter) -> Path:
     name, folder = front.tier.name, front.folder
     chosen = picked_points(run.experiment.export.picks, front.points, front.tier.objectives)
-    for file, why in open_bundle(folder).wrong.items():
+    earlier = open_bundle(folder)
+    for file, why in earlier.wrong.items():
         reporter.info(
             f"{front.display_name}: {file} of the earlier export was damaged: {why}; the bundle is written anew"
         )
@@ -124,6 +125,13 @@ def _export_tier(run: Workspace, front: LoadedFront, trained: Trained, reporter:
         manifest = manifest_of(run, front, trained, models)
         write_card(fresh, run, front, manifest)
         write_manifest(fresh / MANIFEST, {**manifest, "bundle": files_entry(fresh)})
+    rules = run.experiment.export.picks
+    if gone := [pick for pick in earlier.picks if pick not in rules]:
+        options = " ".join(f"--pick {pick}" for pick in (*gone, *rules))
+        reporter.info(
+            f"{front.display_name}: this bundle replaces the earlier one, whose {', '.join(gone)} it does not hold; "
+            f"one with both: {run.command('export')} {options}"
+        )
     return folder / MANIFEST
 
 

@@ -220,7 +220,7 @@ def _setup(facts: ReportFacts) -> Html:
                 el(
                     "article",
                     el("h3", title),
-                    pairs((_term(name), value) for name, value in rows.items()),
+                    pairs((name if title == "Versions" else _term(name), value) for name, value in rows.items()),
                     class_="card",
                 )
             )

@@ -37,6 +37,10 @@ Header = tuple[str, str | None] | tuple[str, str | None, str]
 """Name of a column, the origin of its values, and their unit in a file."""
 
 
+NOWRAP_CHARACTERS = 24
+"""Words of a table that are longer than this may be broken into lines."""
+
+
 @dataclass(frozen=True)
 class TableCell:
     """One cell of a table; `sort` is what its column is ordered by, None for a gap."""
@@ -76,14 +80,21 @@ def pairs(rows: Iterable[tuple[str, Child]], class_: str = "pairs") -> Html:
 def table(caption: str, headers: Sequence[Header], rows: Sequence[Sequence[TableCell]]) -> Html:
     """A table, a block for each row where it is too wide; a click on a header sorts it, and a link saves it as CSV.
 
-    The first column names the row and is left aligned; a column of gaps alone is left out.
+    The first column names the row. It and columns of words are left aligned; a column of gaps alone is left out.
     """
     known = [i for i in range(len(headers)) if any(row[i].sort is not None for row in rows)]
+    classes = {i: _class([row[i] for row in rows]) for i in known}
     heads = [
-        el("th", el("button", name, type="button"), None if source is None else origin(source), scope="col")
-        for name, source, *_ in (headers[i] for i in known)
+        el(
+            "th",
+            el("button", headers[i][0], type="button"),
+            None if (source := headers[i][1]) is None else origin(source),
+            scope="col",
+            class_=classes[i],
+        )
+        for i in known
     ]
-    body = [el("tr", *(_cell(row[i], headers[i], first=i == 0) for i in known)) for row in rows]
+    body = [el("tr", *(_cell(row[i], headers[i], classes[i], first=i == 0) for i in known)) for row in rows]
     made = el("table", el("thead", el("tr", *heads)), el("tbody", *body), class_="sortable", aria_label=caption)
     region = el("div", made, class_="scroll", role="region", aria_label=caption, tabindex="0")
     return join(region, _csv_link(caption, [headers[i] for i in known], [[row[i] for i in known] for row in rows]))
@@ -104,15 +115,27 @@ def _column(header: Header) -> str:
     return f"{name}{f' ({unit[0]})' if unit and unit[0] else ''}{f', {source}' if source else ''}"
 
 
-def _cell(cell: TableCell, header: Header, *, first: bool) -> Html:
+def _class(column: Sequence[TableCell]) -> str | None:
+    """Return the class of a column of words, None of one of numbers."""
+    if any(not isinstance(cell.sort, str | None) for cell in column):
+        return None
+    texts = [re.sub("<[^>]*>", "", cell.shown) for cell in column]
+    if not any(text[:1].isalpha() for text in texts):
+        return None
+    return "left words" if max(map(len, texts)) > NOWRAP_CHARACTERS else "left"
+
+
+def _cell(cell: TableCell, header: Header, class_: str | None, *, first: bool) -> Html:
     sort = "" if cell.sort is None else str(cell.sort)
     if first:
         return el("th", cell.shown, scope="row", data_sort=sort)
     name, source, *_ = header
-    return el("td", cell.shown, data_sort=sort, data_label=name if source is None else f"{name}, {source}")
+    return el(
+        "td", cell.shown, data_sort=sort, data_label=name if source is None else f"{name}, {source}", class_=class_
+    )
 
 
-def section(anchor: str, title: str, *children: Child, say: str | None = None) -> Html:
+def section(anchor: str, title: str, *children: Child, say: Child = None) -> Html:
     """A section with its heading and a sentence on how to read it."""
     note = None if say is None else el("p", say, class_="say")
     return el("section", el("h2", title, id=anchor), note, *children, aria_labelledby=anchor)

@@ -190,7 +190,7 @@ def _files(manifest: Entry, units: Units) -> str:
             file["runtime"] or "not run here",
             GAP if file["latency_ms"] is None else units.scored("latency_ms", file["latency_ms"]),
             GAP if file[f"test_{quality}"] is None else units.scored(quality, file[f"test_{quality}"]),
-            GAP if file[f"{quality}_agreement"] is None else f"{file[f'{quality}_agreement']:.1%}",
+            GAP if file[f"{quality}_agreement"] is None else f"{100 * file[f'{quality}_agreement']:.1f} %",
         ]
         for model in manifest["models"]
         for file in model["files"]
@@ -250,6 +250,7 @@ def _made(manifest: Entry) -> str:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    aligned = ["---", *("---:" for _ in heads[1:])]
+    words = [i == 0 or any(row[i][:1].isalpha() for row in rows) for i in range(len(heads))]
+    aligned = ["---" if left else "---:" for left in words]
     escaped = [[cell.replace("|", "\\|") for cell in cells] for cells in (heads, aligned, *rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in escaped)

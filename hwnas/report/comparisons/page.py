@@ -10,7 +10,7 @@ from hwnas.report.charts.chart import ChartAxis, Figure, Line, Marks, ReferenceL
 from hwnas.report.comparisons.facts import BundleComparison, RunComparison
 from hwnas.report.comparisons.tables import change_words, files_alone, front_facts, front_notes, verdict_lines
 from hwnas.report.document import framed
-from hwnas.report.markup import Html, el
+from hwnas.report.markup import Html, el, join
 from hwnas.report.parts import Header, TableCell, legend, origin, plot, section, table
 from hwnas.words import counted
 
@@ -118,7 +118,7 @@ def _runs(compared: RunComparison) -> dict[str, Html]:
         quality, cost = front.objectives[:2]
         above = el("p", el("b", f"↑ {compared.units.label(quality)}{compared.units.on_axis(quality)}"), class_="axis")
         figure = fronts_figure(name, compared.fronts[name], (quality, cost), compared.units)
-        headers: list[Header] = [("", None), ("A", None), ("B", None)]
+        headers: list[Header] = [("Figure", None), ("A", None), ("B", None)]
         rows = [[TableCell(cell, cell) for cell in cells] for cells in front_facts(front, compared.units)]
         cards.append(
             el(
@@ -190,7 +190,8 @@ def _bundles(compared: BundleComparison) -> dict[str, Html]:
         for one in compared.files
     ]
     card = el("article", table("Files of both bundles", headers, rows), class_="card")
-    say = "As each export measured it; `hwnas verify B --against A` measures both side by side and judges."
+    command = el("code", "hwnas verify B --against A")
+    say = join("As each export measured it; ", command, " measures both side by side and judges.")
     notes = (el("p", line, class_="note") for line in files_alone(compared))
     sections = {"Files": section("Files", "Files of one name", card, *notes, say=say)}
     if compared.differences:

@@ -31,6 +31,11 @@ class Bundle:
         return self.manifest.models if self.manifest is not None else ()
 
     @property
+    def picks(self) -> tuple[str, ...]:
+        """Rules that its networks were picked by."""
+        return tuple(dict.fromkeys(pick for model in self.models for pick in model.picks))
+
+    @property
     def test_accuracies(self) -> dict[str, float]:
         """Qualities on the test samples of the networks that were exported, by name."""
         return {model.name: model.test_quality for model in self.models}
