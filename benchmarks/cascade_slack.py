@@ -1,6 +1,6 @@
 """What a cascade's threshold costs: the best that each deferral score could do, and the slack of the guarantee.
 
-    python benchmarks/cascade_slack.py runs/cifar10_pair --output docs/results/cascade_slack.json
+    python benchmarks/cascade_slack.py runs/cifar10_pair --edge KEY --output docs/results/cascade_slack.json
 
 Of the pair of the most accurate network of either front, by the answers that planning keeps. `least_asked`: the
 smallest share of requests that closes 95 % of the gap between edge and cloud, the threshold being chosen on the very
@@ -98,6 +98,7 @@ def main() -> None:
     """Compute and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
+    parser.add_argument("--edge", metavar="KEY", help="another network of the edge's front")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     run = open_run(arguments.run)
@@ -105,6 +106,8 @@ def main() -> None:
     assert trained is not None
     samples, sides = HeldOutSamples(run, trained, MOST_SAMPLES), open_sides(run)
     points = [best(samples, side) for side in sides]
+    if arguments.edge:
+        points[0] = sides[0].points[arguments.edge]
     answers = [samples.whole(side, one.architecture) for side, one in zip(sides, points, strict=True)]
     pair, rows = Pair(*answers, samples.parts), np.concatenate([samples.parts.calibration, samples.parts.judging])
     edge, cloud = pair.edge.scores[rows], pair.cloud.scores[rows]

@@ -28,7 +28,7 @@ from _results import publish, stamped
 from joint_search import LINKS, PAIRS_UNWANTED, SHARE, Problem, interval, searched, volumes
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.model_selection import cross_val_predict
+from sklearn.model_selection import KFold, cross_val_predict
 
 from hwnas.config.links import PairConfig
 from hwnas.latency.population import predict_many_ms
@@ -174,7 +174,8 @@ def without_chance(digits: Digits, seeds: int) -> dict[str, Any]:
     some, codes = digits.counted, digits.problem.codes
     columns = np.concatenate([codes[:, [n]] == np.unique(codes[:, n]) for n in range(codes.shape[1])], axis=1)
     accuracy, smooth = digits.problem.accuracy[some], digits.problem.accuracy.copy()
-    smooth[some] = cross_val_predict(HistGradientBoostingRegressor(max_iter=300), columns[some], accuracy, cv=5)
+    folds = KFold(5, shuffle=True, random_state=0)
+    smooth[some] = cross_val_predict(HistGradientBoostingRegressor(max_iter=300), columns[some], accuracy, cv=folds)
     problem = replace(digits.problem, accuracy=smooth)
     share, facts = volumes(problem, LINKS[0], digits.counted)
     shares = [share(pair_rows(digits, problem, LINKS[0], seed)) for seed in range(seeds)]
