@@ -27,11 +27,11 @@ class CascadeDraft:
 
     def expected(self, epsilon: float) -> Candidate | None:
         """Return the cascade as the samples show it that the search saw; None if it asks for all of them or none."""
-        accuracy, escalated = self.pair.expected(self.rule, epsilon)
+        value, escalated = self.pair.expected(self.rule, epsilon)
         if not 0 < escalated < 1:
             return None
-        told = PlanAccuracy(accuracy, None, "the samples that the search saw")
-        return replace(self.sent, kind="cascade", accuracy=told, head=self.alone.head, escalated=escalated)
+        accuracy = PlanAccuracy(value, None, "the samples that the search saw")
+        return replace(self.sent, kind="cascade", accuracy=accuracy, head=self.alone.head, escalated=escalated)
 
     def judged(self, promise: Promise, is_tested: bool, latency: str) -> Candidate | None:
         """Return the cascade as held-out samples show it; None if it asks for all of them or none.
