@@ -32,14 +32,18 @@ def all_networks(run: Workspace) -> Codes:
     return codes
 
 
-def all_accuracies(run: Workspace, codes: Codes, kept: Path) -> NDArray[np.float64]:
-    """Return the accuracies of networks on validation images; those that the file holds are not computed again."""
+def all_accuracies(
+    run: Workspace, codes: Codes, kept: Path, wanted: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
+    """Return the accuracies of networks on validation images, of all or of some wanted ones; those that the file holds
+    are not computed again."""
     torch.set_num_threads(1)
     known = np.load(kept) if kept.exists() else np.full(len(codes), np.nan)
     trained = supernet_of(run, default_reporter(None))
     assert trained is not None
     scored, written = inherited(accuracy_context(run, trained)), time.monotonic()
-    for index in np.flatnonzero(np.isnan(known)):
+    missing = np.isnan(known) if wanted is None else np.isnan(known) & wanted
+    for index in np.flatnonzero(missing):
         (architecture,) = run.codebook.decode(codes[index : index + 1])
         network = run.network(architecture)
         module = extract_recalibrated(trained.supernet, network, scored.calibration[:BATCHES])

@@ -159,14 +159,18 @@ def searched(
     return [problem.row[one.architecture.key] for one in study.evaluations]
 
 
-def volumes(problem: Problem, link: str) -> tuple[Callable[[list[int]], tuple[float, ...]], dict[str, Any]]:
-    """Return a function from rows to their share of brute force's hypervolume, and what brute force found."""
+def volumes(
+    problem: Problem, link: str, counted: NDArray[np.bool_] | None = None
+) -> tuple[Callable[[list[int]], tuple[float, ...]], dict[str, Any]]:
+    """Return a function from rows to their share of brute force's hypervolume, and what brute force found; of all
+    networks, or of those that are counted."""
     objectives = (Objective("accuracy", "max"), Objective("ms", "min"))
-    ms = problem.request_ms(link)
+    ms, numbers = problem.request_ms(link), np.arange(len(problem.accuracy))
+    numbers = numbers if counted is None else numbers[counted]
     rows = [{"accuracy": float(a), "ms": float(m)} for a, m in zip(problem.accuracy, ms, strict=True)]
-    best = front(rows, objectives)
-    references = [reference_point(some, objectives) for some in ([rows[n] for n in best], rows)]
-    references.append({**references[0], "accuracy": float(np.quantile(problem.accuracy, UNWANTED))})
+    best = [int(numbers[n]) for n in front([rows[n] for n in numbers], objectives)]
+    references = [reference_point(some, objectives) for some in ([rows[n] for n in best], [rows[n] for n in numbers])]
+    references.append({**references[0], "accuracy": float(np.quantile(problem.accuracy[numbers], UNWANTED))})
     wholes = [hypervolume([rows[n] for n in best], objectives, reference) for reference in references]
     cuts, last = problem.cuts[link], problem.cuts[link].ms.shape[1] - 1
     kinds = [

@@ -3,15 +3,17 @@
     python benchmarks/server.py --json                # eleven minutes, two idle cores; writes to docs/results/
     python benchmarks/server.py sleeping --share 0.1  # shorter windows; the results of other parts stay
 
-`speed`: a network that does almost nothing; requests a second of clients that ask again at once, the server's processor
-time for a request, the time that the server adds, its memory with 1,000 connections, and tensors in JSON. `sleeping`,
-`batches` and `computing`: 50, 200 and 1,000 clients that ask at random moments (Poisson, open loop: a request that all
-clients are too busy for counts from the moment at which it was due), beside the quantiles that
-`hwnas.collaborate.queueing` predicts. What it needs was measured before, in windows of their own at the same load:
-service times as the server told them, how long a thread takes from one batch to the next, the processor time of the
-server itself; and what is added to a request that is alone. Windows are so long that 90 of 100 of them have a 99 %
-quantile within some 12 % of the true one. The network of `computing` computes; those of the others sleep for a random
-time instead, simulated and called so, the last in batches of eight. `shed`: more than the server can do.
+`speed`: a network that does almost nothing; requests a second of clients that ask again at once, the server's
+processor time for a request, the time that the server adds, its memory with 1,000 connections, and tensors in JSON.
+`sleeping`, `batches` and `computing`: 50, 200 and 1,000 clients that ask at random moments (Poisson, open loop: a
+request that all clients are too busy for counts from the moment at which it was due), beside the quantiles that
+`hwnas.collaborate.queueing` predicts; `own_p99_error` is that by the window's own service times and rate, so that
+what changed since they were measured has no part in it. What it needs was measured before, in windows of their own at
+the same load: service times as the server told them, how long a thread takes from one batch to the next, the
+processor time of the server itself; and what is added to a request that is alone. Windows are so long that 90 of 100
+of them have a 99 % quantile within some 12 % of the true one. The network of `computing` computes; those of the
+others sleep for a random time instead, simulated and called so, the last in batches of eight. `shed`: more than the
+server can do.
 
 But for `speed`, the network has a core of its own, and the clients another; what takes the requests is on one of the
 two. But for `speed` and `shed`, all of it has real-time priority: other work on the machine is not measured.
@@ -27,7 +29,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +218,9 @@ def _rows(server: Server, request: bytes, share: float, batch: int, *, computes:
             row |= {"requests_per_second": round(len(outcome.latencies) / outcome.seconds, 1)}
             row |= {"predicted_ms": predicted, "measured_ms": measured, "p99_error": round(error, 3)}
             row |= {"within": abs(error) <= TOLERANCE, "p99_of_windows_ms": known.of_windows(rate, row["requests"])}
+            own = replace(known, services=np.array(outcome.services))
+            of_its_own = own.predicted(row["requests_per_second"])["p99"] / measured["p99"] - 1
+            row |= {"own_p99_error": round(of_its_own, 3)}
             row["service_ms"] = {
                 "before": round(float(known.services.mean()), 3),
                 "within": round(float(np.mean(outcome.services)), 3),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
@@ -27,7 +28,13 @@ from hwnas.collaborate.links.series import DelaySeries, LinkSeries, Steps
 from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.collaborate.plan import Candidate, Plan, PlanAccuracy, PlanLatency
 from hwnas.collaborate.predict import Load, Worlds, simulate
-from hwnas.commands.measure_plans import PlanMeasurement, measure_candidates
+from hwnas.commands.measure_plans import (
+    COMPARED_WORLDS,
+    PlanMeasurement,
+    compared_worlds,
+    cost_ms,
+    measure_candidates,
+)
 from hwnas.deploy import imposed_edge
 from hwnas.deploy.imposed_edge import ImposedEdge
 from hwnas.errors import ConfigError, HwnasError
@@ -163,7 +170,8 @@ def alone(seed: int) -> list[TimedRequest]:
 
 def test_requests_that_are_as_predicted_lie_within_the_band_nine_times_of_ten() -> None:
     one, worlds = candidate("cascade", 0.4), Worlds.drawn(LTE, 0, requests=400)
-    compared = Compared.of(one, alone(0), requests_of(1, 0.4, 400, LTE), worlds)
+    requests = [request for seed in range(1, 21) for request in requests_of(seed, 0.4, 100, LTE)]
+    compared = Compared.of(one, alone(0), requests, worlds)
     entry = compared.as_dict()
     assert entry["within_band"] == pytest.approx(0.9, abs=0.05)
     assert entry["measured_escalated"] == pytest.approx(0.4, abs=0.08)
@@ -207,9 +215,38 @@ def test_a_slower_edge_is_slower_by_what_it_usually_takes(tmp_path: Path, monkey
 
 def test_sampled_times_are_drawn_with_the_spread_of_their_samples() -> None:
     samples = np.random.default_rng(0).lognormal(1, 0.5, 500)
-    drawn = SampledTime(samples).draw_ms(np.zeros(1), np.random.default_rng(1).standard_normal(100_000))
+    drawn = SampledTime(samples).draw_ms(np.zeros((100, 1)), np.random.default_rng(1).standard_normal((100, 1000)))
     levels = [0.05, 0.5, 0.95]
     assert np.quantile(drawn, levels) == pytest.approx(np.quantile(samples, levels), rel=0.03)
+
+
+@pytest.mark.parametrize("heavy", [False, True])
+def test_the_interval_of_sampled_times_holds_the_quantiles_of_next_calls(heavy: bool) -> None:
+    rng, inside = np.random.default_rng(0), {0.5: 0, 0.99: 0}
+    for _ in range(80):
+        calls = 10 + (rng.pareto(2.5, 250) if heavy else rng.exponential(1.0, 250))
+        drawn = SampledTime(calls[:50]).draw_ms(np.zeros((40, 1)), rng.standard_normal((40, 200)))
+        for level in inside:
+            low, high = np.quantile(np.quantile(drawn, level, axis=1, method="hazen"), (0.05, 0.95))
+            inside[level] += int(low <= np.quantile(calls[50:], level, method="hazen") <= high)
+    assert all(64 <= count <= 79 for count in inside.values()), inside
+
+
+def test_equal_calls_have_no_tail() -> None:
+    drawn = SampledTime(np.full(20, 3.0)).draw_ms(np.zeros((2, 1)), np.random.default_rng(0).standard_normal((2, 50)))
+    assert drawn == pytest.approx(np.full((2, 50), 3.0))
+
+
+def test_worlds_that_are_compared_are_drawn_as_the_measured_states_are() -> None:
+    cost = partial(cost_ms, [candidate("cloud_only")])
+    compared = compared_worlds(LTE, PlanMeasurement(100), cost)
+    spread = {
+        name: np.quantile(cost(draws), 0.95, axis=1).std()
+        for name, draws in (("strata", compared.link), ("random", LTE.draws(COMPARED_WORLDS, 100, 1)))
+    }
+    assert spread["strata"] < spread["random"] / 3
+    whole = cost(LTE.quick_draws(3, 20_000))
+    assert np.quantile(cost(compared.link), [0.5, 0.99]) == pytest.approx(np.quantile(whole, [0.5, 0.99]), rel=0.03)
 
 
 def test_quantiles_have_intervals_that_shrink_with_more_requests() -> None:

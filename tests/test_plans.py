@@ -24,8 +24,9 @@ from hwnas.collaborate.learned.exits import exit_features, exit_logits, fit_exit
 from hwnas.collaborate.links.distribution import Quantiles
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.presets import PRESETS
+from hwnas.collaborate.links.tcp import MODEL_ERROR, Connection
 from hwnas.collaborate.plan import Candidate, PlanAccuracy
-from hwnas.collaborate.predict import Load, Worlds, predict
+from hwnas.collaborate.predict import Load, Worlds, predict, quantiles_of, simulate
 from hwnas.commands.edge_cloud_plans import EdgeCloudPlans
 from hwnas.commands.measure_plans import measurable_plans
 from hwnas.errors import ConfigError, RunError
@@ -306,6 +307,15 @@ def test_intervals_hold_the_medians_of_as_many_worlds_as_they_say() -> None:
     medians = [other.latency.p50 for other in others if other is not None]
     inside = np.mean([plan.latency.low <= median <= plan.latency.high for median in medians])
     assert 0.8 <= inside <= 0.97
+
+
+@pytest.mark.parametrize("connection", ["cold", "idle", "warm"])
+def test_the_interval_over_a_link_that_never_varies_is_the_error_of_the_model_of_tcp(connection: Connection) -> None:
+    link = replace(constant_link(10, 10, 20), connection=connection)
+    worlds = Worlds.drawn(link, 0, worlds=2000, requests=1)
+    way = candidate("cloud_only", 0.9, 0, 0, 10_000)
+    latency = quantiles_of(simulate(way, worlds, Load().queue(way)))
+    assert (latency.high - latency.low) / latency.p50 == pytest.approx(3.29 * MODEL_ERROR[connection], rel=0.1)
 
 
 def test_a_tail_is_not_a_sum_of_tails() -> None:

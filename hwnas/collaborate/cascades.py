@@ -129,10 +129,22 @@ class Pair:
     def empirical(self, rule: str, epsilon: float) -> CascadePoint:
         """Return the cascade with the laxest threshold that loses at most `epsilon` on the calibration samples: it
         carries no promise."""
-        confidence, rows = self.confidences[rule], self.parts.calibration
+        return self.at(rule, self._laxest(rule, epsilon, self.parts.calibration), None)
+
+    def expected(self, rule: str, epsilon: float) -> tuple[float, float]:
+        """Return accuracy and escalated share of the cascade with the laxest threshold that loses at most `epsilon` on
+        the setting samples, on these."""
+        rows = self.parts.setting
+        keeps = self.confidences[rule][rows] >= self._laxest(rule, epsilon, rows)
+        scores = np.where(keeps, self.edge.scores[rows], self.cloud.scores[rows])
+        return float(scores.mean()), float(1 - keeps.mean())
+
+    def _laxest(self, rule: str, epsilon: float, rows: Rows) -> float:
+        """Return the laxest threshold that loses at most `epsilon` on some samples."""
+        confidence = self.confidences[rule]
         curve = cascade_curve(confidence[rows], self.edge.scores[rows], self.cloud.scores[rows])
         fit = curve.accuracy >= self.cloud.scores[rows].mean() - epsilon
-        return self.at(rule, float(curve.thresholds[int(np.flatnonzero(fit)[-1])]), None)
+        return float(curve.thresholds[int(np.flatnonzero(fit)[-1])])
 
     def at(self, rule: str, threshold: float, guarantee: Guarantee | None) -> CascadePoint:
         """Return the cascade at a threshold."""

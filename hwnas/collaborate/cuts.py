@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +18,8 @@ from hwnas.tasks.ends import elements_of
 
 SPAN_Z = 3.29
 """Standard deviations between the two quantiles of `INTERVAL`, of a normal distribution."""
+HEAVIEST_TAIL = 0.5
+"""Largest index of a tail that is drawn: beyond it, times have no variance."""
 
 
 class PartTime(NamedTuple):
@@ -42,6 +43,7 @@ class SampledTime:
 
     Args:
         samples: one for each call.
+        seed: of the distributions that they may come from; another one for each part of a request.
 
     Example:
         >>> SampledTime(np.array([1.0, 2.0, 6.0])).ms
@@ -49,6 +51,7 @@ class SampledTime:
     """
 
     samples: Floats
+    seed: int = 0
 
     @property
     def ms(self) -> float:
@@ -60,18 +63,38 @@ class SampledTime:
         """Standard deviation of one call around it."""
         return float(self.samples.std())
 
-    @property
-    def doubt_ms(self) -> float:
-        """Standard error of the mean."""
-        return self.noise_ms / math.sqrt(len(self.samples))
-
     def draw_ms(self, doubt: Floats, noise: Floats) -> Floats:
-        """Return times from standard normal numbers, one of each kind for each request; the spread of calls is that of
-        the samples."""
-        count = len(self.samples)
-        places = np.array([NormalDist().inv_cdf((index + 0.5) / count) for index in range(count)])
-        times: Floats = np.maximum(np.interp(noise, places, np.sort(self.samples)) + doubt * self.doubt_ms, 0.0)
-        return times
+        """Return times from standard normal numbers, (worlds, requests) of `noise`.
+
+        Each world has another distribution that the samples may come from: the shares below n samples in order are
+        distributed as n uniform numbers in order, whatever the distribution. Beyond the largest sample, which some
+        next calls exceed, the times have Weissman's tail by Hill's estimator (1978, 1975), of times above the median.
+        """
+        from scipy.special import ndtr
+
+        ordered, shape = np.sort(self.samples), np.broadcast_shapes(doubt.shape, noise.shape)
+        uniform = np.broadcast_to(ndtr(noise), shape)
+        worlds = uniform.reshape(-1, shape[-1])
+        rng = np.random.default_rng([self.seed, len(ordered)])
+        shares = np.sort(rng.random((len(worlds), len(ordered))), axis=1)
+        times = np.stack([np.interp(some, below, ordered) for some, below in zip(worlds, shares, strict=True)])
+        median, index, count = _tail(ordered)
+        if count:
+            indices = np.minimum(index * count / rng.gamma(count, size=(len(worlds), 1)), HEAVIEST_TAIL)
+            rarer = np.maximum((1 - shares[:, -1:]) / np.maximum(1 - worlds, 1e-12), 1.0)
+            times = np.where(rarer > 1, median + (ordered[-1] - median) * rarer**indices, times)
+        drawn: Floats = times.reshape(shape)
+        return drawn
+
+
+def _tail(ordered: Floats) -> tuple[float, float, int]:
+    """Return the median, Hill's estimate of the tail's index and the number of calls that it is made of; 0 of them
+    where the slowest calls do not differ."""
+    median, count = float(np.median(ordered)), math.isqrt(len(ordered))
+    beyond = ordered[-count - 1 :] - median
+    if count < 2 or len(beyond) <= count or beyond[0] <= 0 or beyond[0] == beyond[-1]:
+        return median, 0.0, 0
+    return median, float(np.log(beyond[1:] / beyond[0]).mean()), count
 
 
 NO_TIME = PartTime(0.0, 0.0, 0.0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnas.collaborate.breakeven import BITS_PER_BYTE_MS
 from hwnas.collaborate.links.model import LinkModel
-from hwnas.collaborate.links.tcp import LinkDraws, Transfer
+from hwnas.collaborate.links.tcp import MODEL_ERROR, LinkDraws, Transfer
 from hwnas.collaborate.plan import Candidate, Plan, PlanLatency
 from hwnas.collaborate.queueing import LOOP_MS, BatchQueue, Queue, most_clients
 from hwnas.collaborate.wire import HTTP_BYTES
@@ -60,7 +60,7 @@ class Worlds:
 
     Args:
         link: as (worlds, requests) meet it.
-        doubts: (2, worlds, 1) standard normal, of the expected times on the edge and in the cloud.
+        doubts: (3, worlds, 1) standard normal, of the expected times on the edge, in the cloud and on the way.
         noises: (2, worlds, requests) standard normal, of single calls.
         uniforms: (3, worlds, requests): which requests escalate, which sample they carry, how long they wait.
     """
@@ -74,12 +74,10 @@ class Worlds:
     def drawn(cls, link: LinkModel, seed: int, worlds: int = WORLDS, requests: int = REQUESTS) -> Worlds:
         """Return the numbers of a seed."""
         rng = np.random.default_rng([seed, 1])
-        return cls(
-            link.draws(worlds, requests, seed),
-            rng.standard_normal((2, worlds, 1)),
-            rng.standard_normal((2, worlds, requests)),
-            rng.random((3, worlds, requests)),
-        )
+        sides, noises = rng.standard_normal((2, worlds, 1)), rng.standard_normal((2, worlds, requests))
+        uniforms = rng.random((3, worlds, requests))
+        doubts = np.concatenate([sides, rng.standard_normal((1, worlds, 1))])
+        return cls(link.draws(worlds, requests, seed), doubts, noises, uniforms)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,21 +135,34 @@ def simulate(candidate: Candidate, worlds: Worlds, queue: Queue | BatchQueue) ->
     sent = sizes[(worlds.uniforms[1] * len(sizes)).astype(int)] + HTTP_BYTES
     link = replace(worlds.link, start_ms=worlds.link.start_ms + head + candidate.encode_ms)
     way = link.transfer(sent, np.asarray(float(candidate.answer_bytes + HTTP_BYTES)), wait + tail)
+    way = way.scaled(np.maximum(1 + MODEL_ERROR[link.connection] * worlds.doubts[2], 0.0))
     escalated = worlds.uniforms[0] < candidate.escalated
     return Requests(head, wait, tail, way, escalated, candidate.encode_ms)
 
 
 def quantiles_of(requests: Requests) -> PlanLatency:
-    """Return the quantiles over all worlds, with the intervals in which those of single worlds lie."""
-    total = requests.total
+    """Return the quantiles over all worlds, with the intervals in which those of the requests of single worlds lie.
+
+    Such an interval is predictive: where the same quantile of as many next requests lies, which has their own chance
+    in it beside the doubts of a world.
+    """
+    total, intervals = requests.total, {}
     pooled = {name: float(np.quantile(total, q)) for name, q in QUANTILE_LEVELS.items()}
-    intervals = {}
-    for name, q in QUANTILE_LEVELS.items():
-        low, high = np.quantile(np.quantile(total, q, axis=1), INTERVAL_OF_QUANTILES)
+    for name, each in world_quantiles(requests).items():
+        low, high = np.quantile(each, INTERVAL_OF_QUANTILES)
         intervals[name] = (min(float(low), pooled[name]), max(float(high), pooled[name]))
     return PlanLatency(
         **pooled, low=intervals["p50"][0], high=intervals["p50"][1], intervals=intervals, waterfall=requests.waterfall
     )
+
+
+def world_quantiles(requests: Requests) -> dict[str, Floats]:
+    """Return (worlds,) quantiles of the requests of each world, by name.
+
+    Of n requests the k-th stands for the quantile (k - 0.5) / n.
+    """
+    total = requests.total
+    return {name: np.quantile(total, q, axis=1, method="hazen") for name, q in QUANTILE_LEVELS.items()}
 
 
 def predict(candidate: Candidate, link: LinkModel, worlds: Worlds, load: Load) -> Plan | None:

@@ -22,7 +22,7 @@ from hwnas.collaborate.imposed.comparison import Compared, agreement
 from hwnas.collaborate.imposed.link import ImposedLink
 from hwnas.collaborate.imposed.measurement import Rounds
 from hwnas.collaborate.imposed.namespaces import CLOUD_ADDRESS, check_namespaces, congestion_control
-from hwnas.collaborate.imposed.states import link_states, settled_state
+from hwnas.collaborate.imposed.states import Cost, link_states, sampled_draws, settled_state
 from hwnas.collaborate.links.model import LinkModel
 from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.collaborate.plan import Candidate, Plan
@@ -175,13 +175,22 @@ def measure_candidates(
         def tell(done: int) -> None:
             bar.update(done, wanted.requests, f"{len(deployed)} plans")
 
-        states = link_states(link, wanted.requests, wanted.seed, partial(cost_ms, list(deployed.values())))
+        cost = partial(cost_ms, list(deployed.values()))
+        states = link_states(link, wanted.requests, wanted.seed, cost)
         taken = Rounds(imposed, link, edges.endpoints, wanted.seed).times(states, tell)
         facts = _facts(calibration, imposed, wanted, load_before)
-    worlds = Worlds.drawn(calibration.applied_to(link), wanted.seed, COMPARED_WORLDS, wanted.requests)
+    worlds = compared_worlds(calibration.applied_to(link), wanted, cost)
     rows, extra_ms = zip(deployed.values(), taken, strict=True), calibration.extra_rtt_ms
     compared = [Compared.of(candidate, took.alone, took.over, worlds, extra_ms) for candidate, took in rows]
     return MeasuredPlans(compared, facts)
+
+
+def compared_worlds(link: LinkModel, wanted: PlanMeasurement, cost: Cost) -> Worlds:
+    """Return worlds of as many requests as are measured, over states of the link that are drawn as the measured ones
+    are: a plan's interval is then that of the quantiles of such a measurement, not of requests at random moments."""
+    seed = wanted.seed + 1  # other states than those that are measured
+    worlds = Worlds.drawn(link, seed, COMPARED_WORLDS, wanted.requests)
+    return replace(worlds, link=sampled_draws(link, COMPARED_WORLDS, wanted.requests, seed, cost))
 
 
 def cost_ms(candidates: Sequence[Candidate], draws: LinkDraws) -> Floats:

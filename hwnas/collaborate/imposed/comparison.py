@@ -14,7 +14,7 @@ from hwnas.collaborate.imposed.states import NEAR
 from hwnas.collaborate.links.series import ConstantDelay, ConstantRate
 from hwnas.collaborate.links.tcp import LinkDraws
 from hwnas.collaborate.plan import Candidate, PlanLatency
-from hwnas.collaborate.predict import Load, Worlds, quantiles_of, simulate
+from hwnas.collaborate.predict import Load, Worlds, quantiles_of, simulate, world_quantiles
 from hwnas.collaborate.wire import HTTP_BYTES
 
 BAND = 0.05, 0.95
@@ -31,7 +31,7 @@ def on_this_machine(candidate: Candidate, alone: Sequence[TimedRequest], extra_r
         return replace(candidate, head=SampledTime(np.array([one.total_ms for one in alone])))
     encode = float(np.mean([one.encode_ms for one in alone]))
     beyond = np.array([one.beyond_ms for one in alone]) - near_ms(candidate) - extra_rtt_ms
-    return replace(candidate, head=edge, tail=SampledTime(np.maximum(beyond, 0.0)), encode_ms=encode)
+    return replace(candidate, head=edge, tail=SampledTime(np.maximum(beyond, 0.0), seed=1), encode_ms=encode)
 
 
 def near_ms(candidate: Candidate) -> float:
@@ -48,7 +48,7 @@ class Compared:
 
     Args:
         name: of the plan.
-        predicted: with the times of this machine.
+        predicted: with the times of this machine, for as many requests: the medians of the quantiles of all worlds.
         band: times between which 90 % of single requests are predicted.
         requests: that were measured.
     """
@@ -71,7 +71,8 @@ class Compared:
         here = on_this_machine(candidate, alone, extra_rtt_ms)
         drawn = simulate(here, worlds, Load().queue(here))
         low, high = np.quantile(drawn.total, BAND)
-        return cls(candidate.name, quantiles_of(drawn), (float(low), float(high)), requests)
+        medians = {name: float(np.median(each)) for name, each in world_quantiles(drawn).items()}
+        return cls(candidate.name, replace(quantiles_of(drawn), **medians), (float(low), float(high)), requests)
 
     @property
     def totals(self) -> list[float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hwnas.collaborate.imposed.link import LinkState
 from hwnas.collaborate.links.model import LinkModel
@@ -40,27 +39,31 @@ def link_states(link: LinkModel, count: int, seed: int, cost: Cost | None = None
         >>> round(sorted(state.rtt_ms for state in states)[50], 3)
         85.0
     """
-    if cost is not None:
-        draws = link.quick_draws(seed, count * STRATUM)
-        strata = np.argsort(np.broadcast_to(cost(draws), count * STRATUM), kind="stable").reshape(count, STRATUM)
-        chosen = strata[np.arange(count), np.random.default_rng(seed).integers(0, STRATUM, count)]
-        return _states_of(link, draws, chosen)
-    return _states_of(link, link.quick_draws(seed, count), np.arange(count))
+    draws = link.quick_draws(seed, count) if cost is None else sampled_draws(link, 1, count, seed, cost)
+    return _states_of(link, draws.at(np.arange(count)[None]) if cost is None else draws)
 
 
-def _states_of(link: LinkModel, draws: LinkDraws, chosen: NDArray[np.int64]) -> list[LinkState]:
-    """Return the states that some of the requests meet."""
-    count = len(draws.start_ms)
+def sampled_draws(link: LinkModel, worlds: int, count: int, seed: int, cost: Cost) -> LinkDraws:
+    """Return a link as (worlds, count) requests meet it, each world a stratified sample of its own as `link_states`
+    takes one."""
+    draws = link.quick_draws(seed, count * STRATUM)
+    strata = np.argsort(np.broadcast_to(cost(draws), count * STRATUM), kind="stable").reshape(count, STRATUM)
+    chosen = np.random.default_rng(seed).integers(0, STRATUM, (worlds, count))
+    return draws.at(strata[np.arange(count), chosen])
+
+
+def _states_of(link: LinkModel, draws: LinkDraws) -> list[LinkState]:
+    """Return the states that the requests of a link's only world meet."""
 
     def values(part: object) -> list[float | None]:
         if isinstance(part, ConstantRate):
-            return [float(value) for value in np.broadcast_to(part.mbps, count)[chosen]]
+            return [float(value) for value in part.mbps[0]]
         if isinstance(part, ConstantDelay):
-            return [float(value) for value in np.broadcast_to(part.ms, count)[chosen]]
-        return [None] * len(chosen)
+            return [float(value) for value in part.ms[0]]
+        return [None] * draws.start_ms.size
 
-    waits: Floats = np.broadcast_to(draws.held_ms, count) + (draws.promotion_ms if draws.connection != "warm" else 0.0)
-    columns = values(draws.up), values(draws.down), values(draws.delay), draws.start_ms[chosen], waits[chosen]
+    waits = draws.held_ms + (draws.promotion_ms if draws.connection != "warm" else 0.0)
+    columns = values(draws.up), values(draws.down), values(draws.delay), draws.start_ms[0], np.asarray(waits)[0]
     return [
         LinkState(up, down, rtt, float(start), float(wait), link.loss)
         for up, down, rtt, start, wait in zip(*columns, strict=True)

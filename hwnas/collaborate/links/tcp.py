@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hwnas.collaborate.links.series import Capacity, Delay
+from hwnas.collaborate.links.series import Capacity, ConstantDelay, ConstantRate, Delay
 from hwnas.latency.posterior import Floats
 
 Way = Callable[[Floats], Floats]
@@ -31,6 +32,9 @@ PROBED_SEGMENTS = 3
 """A loss among the last segments of a flight is noticed by a probe after two round trips (RFC 8985), not by repeated
 acknowledgements after one."""
 MOST_FLIGHTS = 64
+MODEL_ERROR: Mapping[Connection, float] = {"cold": 0.021, "idle": 0.014, "warm": 0.046}
+"""Standard deviation of a request's measured time on its way, over what this model predicts: 1.48 times the median of
+the absolute errors of 15 settings each (docs/results/imposed_link.json)."""
 
 
 class Transfer(NamedTuple):
@@ -47,6 +51,10 @@ class Transfer(NamedTuple):
     def total(self) -> Floats:
         """All of it, without the cloud's own time."""
         return self.set_up + self.up + self.down
+
+    def scaled(self, factor: Floats) -> Transfer:
+        """Return so many times the time of each step."""
+        return Transfer(self.set_up * factor, self.up * factor, self.down * factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +87,22 @@ class LinkDraws:
         """Return the link with both rates times one factor, and round trips times another."""
         up, down, delay = self.up.scaled(rate), self.down.scaled(rate), self.delay.scaled(rtt)
         return replace(self, up=up, down=down, delay=delay)
+
+    def at(self, rows: NDArray[np.intp]) -> LinkDraws:
+        """Return the link as some of its requests meet it, in an order and a shape of their own."""
+        count = self.start_ms.shape
+
+        def some(values: Floats | float) -> Floats:
+            return np.broadcast_to(values, count)[rows]
+
+        up, down = (
+            replace(way, mbps=some(way.mbps)) if isinstance(way, ConstantRate) else way for way in (self.up, self.down)
+        )
+        delay = replace(self.delay, ms=some(self.delay.ms)) if isinstance(self.delay, ConstantDelay) else self.delay
+        luck = None if self.luck is None else self.luck[:, rows]
+        return replace(
+            self, start_ms=some(self.start_ms), up=up, down=down, delay=delay, luck=luck, held_ms=some(self.held_ms)
+        )
 
     def transfer(self, up_bytes: Floats, down_bytes: Floats, server_ms: Floats | float = 0.0) -> Transfer:
         """Return the times of requests of `up_bytes` whose answers have `down_bytes`; the cloud takes `server_ms`."""

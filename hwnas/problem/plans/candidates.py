@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.collaborate.cascades import Answers, CascadePoint, Pair
+from hwnas.collaborate.cascades import Answers, Pair
 from hwnas.collaborate.codecs import BoundaryCodec, InputCodec, Precision, has_zstd, input_codecs
 from hwnas.collaborate.cuts import ChainCosts, PartTime, enumerate_cuts, part_time
 from hwnas.collaborate.links.tcp import LinkDraws
@@ -19,6 +19,7 @@ from hwnas.collaborate.wire import HTTP_BYTES
 from hwnas.latency.posterior import Floats
 from hwnas.network import Network
 from hwnas.pareto import Objective, front
+from hwnas.problem.plans.cascade_drafts import CascadeDraft
 from hwnas.problem.plans.drafts import Draft, Promise, boundary_bytes, network_answer_bytes
 from hwnas.problem.plans.samples import HeldOutSamples
 from hwnas.problem.plans.sides import Side
@@ -250,17 +251,27 @@ class Enumeration:
         if not rules:
             self._note("there are no cascades: the task has no deferral score")
             return
-        further, tested = self.further_pairs(), len(rules) + (len(rules) > 1)  # one is learned from the others
-        promise = self.promise.shared(tested * (len(further) + sum(one != key for one in own for key in other)))
-        for pair, alone, sent in further:
-            yield from self._cascades_of(pair, promise, alone, sent)
         inputs = {key: self._best_input(key) for key in other}
+        pairs = self.further_pairs()
         for edge_key, edge in own.items():
             alone = self._edge_only(self.edge.points[edge_key])
-            for cloud_key, cloud in other.items():
-                if edge_key != cloud_key:
-                    pair = Pair(edge, cloud, self.samples.parts)
-                    yield from self._cascades_of(pair, promise, alone, inputs[cloud_key])
+            pairs += [
+                (Pair(edge, cloud, self.samples.parts), alone, inputs[key])
+                for key, cloud in other.items()
+                if key != edge_key
+            ]
+        drafts = [CascadeDraft(*pair, rule) for pair in pairs for rule in pair[0].confidences]
+        tested = self._worth_testing(drafts)
+        latency = f"edge {self.edge.latency_origin}; cloud {self.cloud.latency_origin}"
+        for draft in drafts:
+            if cascade := draft.judged(self.promise.shared(len(tested)), draft in tested, latency):
+                yield cascade
+
+    def _worth_testing(self, drafts: Sequence[CascadeDraft]) -> set[CascadeDraft]:
+        """Return the cascades that no other beats on the samples that the search saw, in which the calibration samples
+        have no part: the fewer share delta, the more each is certified."""
+        expected = [(draft, one) for draft in drafts if (one := draft.expected(self.promise.epsilon)) is not None]
+        return {expected[n][0] for n in front([self._quick(one) for _, one in expected], self._all_respects)}
 
     def further_pairs(self) -> list[tuple[Pair, Candidate, Candidate]]:
         """Return pairs that are not two networks of the fronts: with the plan that answers on the edge alone, and the
@@ -273,31 +284,6 @@ class Enumeration:
         ways = [self._sent_input(point, codec) for codec in self._input_codecs() if codec.is_lossless]
         return min(ways, key=self._mean_ms)
 
-    def _cascades_of(self, pair: Pair, promise: Promise, alone: Candidate, sent: Candidate) -> Iterator[Candidate]:
-        """Yield the cascades of a pair, one for each rule; those that no promise covers say why."""
-        for rule in pair.confidences:
-            point = pair.certified(rule, promise.epsilon, promise.delta) or pair.empirical(rule, promise.epsilon)
-            if 0 < point.escalated < 1:
-                yield self._cascade(pair, point, promise, alone, sent)
-
-    def _cascade(
-        self, pair: Pair, point: CascadePoint, promise: Promise, alone: Candidate, sent: Candidate
-    ) -> Candidate:
-        samples = len(pair.parts.judging)
-        origin = f"measured on {samples:,} held-out samples: edge {pair.edge.origin}; cloud {pair.cloud.origin}"
-        return replace(
-            sent,
-            kind="cascade",
-            accuracy=PlanAccuracy(point.accuracy, point.error, origin),
-            edge=alone.edge,
-            head=alone.head,
-            escalated=point.escalated,
-            cascade=point,
-            head_mj=alone.head_mj,
-            origins={**sent.origins, "latency": f"edge {self.edge.latency_origin}; cloud {self.cloud.latency_origin}"},
-            extras={**sent.extras, **promise.facts(pair, point)},
-        )
-
     # --- parts ---
 
     def _worth(self, candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -306,12 +292,16 @@ class Enumeration:
         for one in candidates:
             certified = one.cascade is not None and one.cascade.guarantee is not None
             kinds.setdefault((one.kind, certified), []).append(one)
-        respects = (Objective("accuracy", self.edge.front.tier.quality.goal), *self._respects)
-        return [some[index] for some in kinds.values() for index in front([self._quick(one) for one in some], respects)]
+        every = kinds.values()
+        return [some[n] for some in every for n in front([self._quick(one) for one in some], self._all_respects)]
 
     @property
     def _respects(self) -> tuple[Objective, ...]:
         return (MEAN_MS, BYTES, CLOUD_MS) if self.load.rate_hz else (MEAN_MS, BYTES)
+
+    @property
+    def _all_respects(self) -> tuple[Objective, ...]:
+        return (Objective("accuracy", self.edge.front.tier.quality.goal), *self._respects)
 
     def _quick(self, candidate: Candidate) -> Mapping[str, float]:
         mean, cloud = self._mean_ms(candidate), candidate.escalated * candidate.tail.ms

@@ -35,10 +35,14 @@ class Promise:
         them is chosen holds this one (Bonferroni)."""
         return replace(self, delta=self.delta / max(cascades, 1))
 
-    def facts(self, pair: Pair, point: CascadePoint) -> dict[str, Any]:
-        """Return the entries of a cascade under this promise, ready for JSON."""
+    def facts(self, pair: Pair, point: CascadePoint, is_tested: bool) -> dict[str, Any]:
+        """Return the entries of a cascade under this promise, ready for JSON; some are not tested for it."""
         rows, why, learned = pair.parts.judging, None, pair.deferral if point.rule == RULE else None
-        if point.guarantee is None:
+        if not is_tested:
+            why = (
+                "others beat it on validation samples, so that it was not tested; its threshold holds without a promise"
+            )
+        elif point.guarantee is None:
             samples = len(pair.parts.calibration)
             why = (
                 f"no threshold is certified by {samples:,} samples for epsilon {self.epsilon:g} and delta "
