@@ -14,8 +14,7 @@ from hwnas.errors import ConfigError, raised
 from hwnas.export.manifest import Manifest
 from hwnas.export.standalone.inputs import read_arrays
 from hwnas.export.standalone.metrics import metric_of
-from hwnas.export.standalone.network import RUNTIME_MODULES, FilePredictor, PredictError, is_available, named
-from hwnas.export.standalone.steps import prepared
+from hwnas.export.standalone.network import RUNTIME_MODULES, FailedCall, FilePredictor, PredictError, is_available
 from hwnas.verify.findings import Verification
 
 Array = NDArray[Any]
@@ -80,10 +79,8 @@ def check_outputs(folder: Path, files: list[RunnableFile], result: Verification)
         except (PredictError, *MALFORMED) as error:
             unknown = "step" in str(error) and "unknown" in str(error)
             kind = "preprocessing_unknown" if unknown else "selftest_damaged"
+            kind = "file_refused" if isinstance(error, FailedCall) else kind
             result.find(kind, f"{one.name}: {_first(error)}", folder / one.name)
-            continue
-        except Exception as error:  # runtimes raise errors of their own while they run
-            result.find("file_refused", f"{one.name}: the runtime fails ({_first(error)})", folder / one.name)
             continue
         numbers[one.name] = {"max_difference": apart, "tolerance": allowed}
         if not apart <= allowed:
@@ -169,10 +166,8 @@ class FileAnswers:
     @classmethod
     def of(cls, file: RunnableFile, arrays: Mapping[str, Array]) -> FileAnswers:
         """Return the answers of a file to data."""
-        predictor = file.predictor
-        outputs, taken = predictor.run(named(arrays, list(predictor.facts)), int(arrays.get("steps_done", 0)))
-        seen = prepared(taken[0], next(iter(predictor.facts.values())).get("in_file", []))
-        return cls(outputs[0], seen, arrays["targets"], predictor.manifest["task"])
+        outputs, seen = file.predictor.outputs_and_seen(arrays)
+        return cls(outputs[0], seen, arrays["targets"], file.predictor.manifest["task"])
 
     @property
     def right(self) -> Array | None:

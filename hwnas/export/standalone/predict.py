@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,15 +38,15 @@ def _chosen(folder: Path, wanted: str, most: int | None) -> list[FilePredictor]:
 
 
 def _inputs_of(predictor: FilePredictor, paths: Sequence[str]) -> Iterator[tuple[str, dict[str, Array]]]:
-    names, shapes = list(predictor.facts), [tensor["shape"] for tensor in predictor.file["inputs"]]
-    ranks = dict(zip(names, (len(shape) - 1 for shape in shapes)))
+    names = list(predictor.facts)
     for text in paths:
         path = Path(text)
         try:
             if len(names) > 1:
                 yield text, named(read_arrays(path), names)
             else:
-                yield text, {names[0]: read_input(path, predictor.facts[names[0]], ranks[names[0]])}
+                facts, channels = predictor.facts[names[0]], predictor.shapes[names[0]][0]
+                yield text, {names[0]: read_input(path, facts, predictor.rank(names[0]), channels)}
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise PredictError(
@@ -70,7 +71,8 @@ def _accuracy(path: Path, predictors: Sequence[FilePredictor]) -> Iterator[tuple
     for one in predictors:
         name, value, samples = one.quality(arrays)
         expected = one.file.get(f"test_{name}")
-        entry = {"file": one.file["name"], "metric": name, "value": value, "samples": samples, "manifest": expected}
+        told = value if math.isfinite(value) else None
+        entry = {"file": one.file["name"], "metric": name, "value": told, "samples": samples, "manifest": expected}
         beside = "" if expected is None else f"; the manifest tells {expected:.6g} on the test samples"
         yield entry, f"{one.file['name']}: {name} {value:.6g} of {samples} samples{beside}"
 
@@ -156,6 +158,17 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
     except ValueError as error:  # an input that does not fit a step
         print(
             PredictError(str(error), "the inputs", "They are raw, as the training data were", "Give others"),
+            file=sys.stderr,
+        )
+        return 2
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError) as error:
+        print(
+            PredictError(
+                f"the manifest or the arrays contradict themselves ({type(error).__name__}: {error})",
+                str(folder / "manifest.json"),
+                "A bundle is used as it was exported",
+                "Copy the whole folder again",
+            ),
             file=sys.stderr,
         )
         return 2
