@@ -90,7 +90,8 @@ def verify(
     arrays, allowed = None if data is None else read_data(data), limits or GateLimits()
     if sides := plan_folders(Path(target)):
         result = Verification(str(target))
-        check_deployment(sides, result)
+        _refuse_on_deployments(target, {"--against": against, "--key": key, "--host": host})
+        check_deployment(sides, result, arrays=arrays, drop=allowed.drop)
         return [result]
     folders = bundle_folders(target, runs=runs)
     earlier = None if against is None else _matched(folders, bundle_folders(against, runs=runs), against)
@@ -116,6 +117,22 @@ def verify(
         elif latency:
             check_latency(folder, manifest, result, timing=timing, progress=progress)
     return results
+
+
+def _refuse_on_deployments(target: str | Path, options: Mapping[str, object]) -> None:
+    """Refuse options that a deployment has no use for.
+
+    Raises:
+        ConfigError: one of them is given.
+    """
+    for option in (option for option, value in options.items() if value is not None):
+        raise ConfigError(
+            f"`{target}` is a deployment, for which there is no {option}",
+            where=f"hwnas verify {option}",
+            allowed="Of a deployment the plan's digest, the files, how the halves fit and, with --data, the accuracy "
+            "are checked, on this machine",
+            do=f"Leave {option} out; copy a side to its machine, and verify it there",
+        )
 
 
 def _matched(folders: Sequence[Path], earlier: Sequence[Path], against: str | Path) -> dict[Path, Path]:
@@ -185,6 +202,13 @@ def sign(target: str | Path, key: Path, *, runs: Path = Path("runs")) -> list[Pa
         >>> [path.name for path in pipeline.sign("runs/mini/bundle/cloud", Path("key.pem"))]
         ['bundle.sig']
     """
+    if plan_folders(Path(target)):
+        raise ConfigError(
+            f"`{target}` is a deployment, which is not signed",
+            where="hwnas sign",
+            allowed="Bundles are signed; a deployment's plan has a digest, which names its files by theirs",
+            do="Sign the bundle that the plan's networks are of",
+        )
     folders = bundle_folders(target, runs=runs)
     for folder in folders:
         result = Verification(str(folder))
@@ -231,7 +255,17 @@ def put_under_load(
         >>> list(pipeline.put_under_load("runs/mini/bundle/cloud", "offline", seconds=0.1))
         ['best.onnx']
     """
-    (folder,), result = bundle_folders(target, runs=runs)[:1], Verification(str(target))
+    if plan_folders(Path(target)):
+        _refuse_on_deployments(target, {"--scenario": scenario})
+    folder, *others = bundle_folders(target, runs=runs)
+    if others:
+        raise ConfigError(
+            f"`{target}` names {len(others) + 1} bundles",
+            where="hwnas verify --scenario",
+            allowed="Files of one bundle are put under load",
+            do=f"Name one, such as {folder}",
+        )
+    result = Verification(str(target))
     manifest = check_files(folder, result)
     entries = [] if manifest is None else file_entries(manifest)
     chosen = [entry for entry in entries if model in (None, entry["name"])]

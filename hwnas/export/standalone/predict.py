@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
     except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError) as error:
         print(
             PredictError(
-                f"the manifest or the arrays contradict themselves ({type(error).__name__}: {error})",
+                f"the manifest or the arrays contradict themselves ({error})",
                 str(folder / "manifest.json"),
                 "A bundle is used as it was exported",
                 "Copy the whole folder again",
