@@ -14,6 +14,7 @@ from hwnas.verify.deployment import check_deployment, plan_folders
 from hwnas.verify.findings import Verification
 from hwnas.verify.gate import GateLimits, check_against, check_answers
 from hwnas.verify.integrity import check_files
+from hwnas.verify.interpreters import InterpreterCheck
 from hwnas.verify.latency import SITTING, Progress, check_latency, file_entries, runtime_of_file
 from hwnas.verify.outputs import RunnableFile, check_outputs, check_quality, open_files, read_data
 from hwnas.verify.remote import BoardCheck
@@ -56,6 +57,7 @@ def verify(
     latency: bool = True,
     host: Host | None = None,
     python: str = "python3",
+    against_python: str | None = None,
     timing: Timing = SITTING,
     runs: Path = Path("runs"),
     progress: Progress = no_progress,
@@ -71,6 +73,7 @@ def verify(
         latency: time the files as well.
         host: a board on which files are run, in place of this machine.
         python: on the board.
+        against_python: path of another Python on this machine, whose runtime is compared with this one's.
         timing: the measuring protocol.
         runs: folder of run folders.
         progress: is told how far it is.
@@ -90,7 +93,9 @@ def verify(
     arrays, allowed = None if data is None else read_data(data), limits or GateLimits()
     if sides := plan_folders(Path(target)):
         result = Verification(str(target))
-        _refuse_on_deployments(target, {"--against": against, "--key": key, "--host": host})
+        _refuse_on_deployments(
+            target, {"--against": against, "--key": key, "--host": host, "--against-python": against_python}
+        )
         check_deployment(sides, result, arrays=arrays, drop=allowed.drop)
         return [result]
     folders = bundle_folders(target, runs=runs)
@@ -105,7 +110,7 @@ def verify(
             continue
         if host is not None:
             names = [MANIFEST, *(one.name for one in manifest.files), *(one.name for one in manifest.companions)]
-            BoardCheck(host, python).check(folder, names, data, result)
+            BoardCheck(host, python).check(folder, names, data, allowed.drop, result)
             continue
         opened = open_files(folder, manifest, result)
         check_outputs(folder, opened, result)
@@ -114,6 +119,8 @@ def verify(
         if earlier is not None:
             gate = _Gate(allowed, arrays, timing if latency else None, progress)
             gate.check((folder, manifest), earlier[folder], opened, result)
+        elif against_python is not None:
+            InterpreterCheck(against_python, allowed).check(folder, data, latency, result)
         elif latency:
             check_latency(folder, manifest, result, timing=timing, progress=progress)
     return results

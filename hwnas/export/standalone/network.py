@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Callable
 
@@ -67,6 +68,18 @@ def runnable(manifest: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], M
 def is_available(file: Mapping[str, Any]) -> bool:
     """Return whether a runtime for a file is installed."""
     return _runtime(file["format"]) is not None
+
+
+def runtime_version(file: Mapping[str, Any]) -> str:
+    """Return package and version of the runtime that runs a file here; empty if there is none."""
+    module = _runtime(file["format"])
+    if module is None:
+        return ""
+    package = module.__name__.partition(".")[0].replace("_", "-")
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return package
 
 
 def _runtime(file_format: str) -> Any:

@@ -19,7 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.export.standalone.inputs import READABLE, read_arrays, read_input
-from hwnas.export.standalone.network import FilePredictor, PredictError, is_available, named, read_manifest, runnable
+from hwnas.export.standalone.network import (
+    FilePredictor,
+    PredictError,
+    is_available,
+    named,
+    read_manifest,
+    runnable,
+    runtime_version,
+)
 
 Array = NDArray[Any]
 
@@ -61,7 +69,13 @@ def _selftest(folder: Path, predictors: Sequence[FilePredictor]) -> Iterator[tup
     arrays = _archive(folder / kept[0].model["selftest"]["file"])
     for one in kept:
         apart, tolerance = one.self_test(arrays)
-        entry = {"file": one.file["name"], "max_difference": apart, "tolerance": tolerance, "ok": apart <= tolerance}
+        entry = {
+            "file": one.file["name"],
+            "runtime": runtime_version(one.file),
+            "max_difference": apart,
+            "tolerance": tolerance,
+            "ok": apart <= tolerance,
+        }
         words = "as exported" if entry["ok"] else "OTHER OUTPUTS THAN WHEN IT WAS EXPORTED"
         yield entry, f"{one.file['name']}: {words} (differs by {apart:.3g}, {tolerance:.3g} is allowed)"
 
