@@ -103,20 +103,24 @@ def tried(argv: Sequence[str], folder: Path) -> Outcome:
 
 def set_alarm() -> None:
     """Raise `Hang` in this thread when a command takes too long."""
-    signal.signal(signal.SIGALRM, _alarm)
-    signal.signal(signal.SIGPROF, _alarm)
+    ticks = 0
+
+    def tick(number: int, frame: FrameType | None) -> None:
+        nonlocal ticks
+        ticks += 1  # seconds in which the process runs: while it is stopped, one is pending at most
+        if number == signal.SIGPROF or ticks >= 3 * HANG_S:
+            raise Hang
+
+    signal.signal(signal.SIGALRM, tick)
+    signal.signal(signal.SIGPROF, tick)
     signal.setitimer(signal.ITIMER_PROF, HANG_S)
-    signal.alarm(math.ceil(3 * HANG_S))
+    signal.setitimer(signal.ITIMER_REAL, 1, 1)
 
 
 def clear_alarm() -> None:
     """The command has ended."""
     signal.setitimer(signal.ITIMER_PROF, 0)
-    signal.alarm(0)
-
-
-def _alarm(number: int, frame: FrameType | None) -> None:
-    raise Hang
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @contextlib.contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import runpy
 import wave
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ EXPERIMENT: dict[str, Any] = {
     "setups": {"cpu": {"runtime": "onnxruntime", "batch": 4}},
     "tiers": {"edge": {"setup": "cpu", "measure": "live"}},
     "search": {"trials": 2, "sampler": "random"},
-    "timing": {"rounds": 3, "warm_up_ms": 0, "min_sample_ms": 0.1, "processes": 1},
+    "timing": {"rounds": 3, "warm_up_ms": 0, "min_sample_ms": 0.1, "processes": 0},
     "export": {"formats": ["onnx"], "picks": ["best"], "tolerance": 1e-3},
 }
 DATA = """\
@@ -105,18 +105,9 @@ def _space(raw: Mapping[str, Any], *stages: Mapping[str, Any], **keys: Any) -> d
 
 def _of(function: str) -> Samples:
     def samples(folder: Path) -> tuple[Any, Array]:
-        return _module(folder / "data.py").__dict__[function]()["train"]
+        return runpy.run_path(str(folder / "data.py"))[function]()["train"]
 
     return samples
-
-
-def _module(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(f"{path.stem}_of_a_test", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _tones(folder: Path) -> tuple[Array, Array]:
@@ -217,8 +208,16 @@ TASK_RUNS: dict[str, TaskRun] = {
 }
 
 
-def write_run(folder: Path, name: str, **export: Any) -> Path:
-    """Train, search and export the run of a task; return the folder of its bundle.
+@dataclass(frozen=True)
+class Bundle:
+    """The folder of a bundle, and an archive of its test samples for `predict.py --accuracy`."""
+
+    folder: Path
+    data: Path
+
+
+def write_run(folder: Path, name: str, **export: Any) -> Bundle:
+    """Train, search and export the run of a task.
 
     Args:
         folder: empty.
@@ -236,20 +235,21 @@ def write_run(folder: Path, name: str, **export: Any) -> Path:
         raw["train"] = {"epochs": 1, "batch_size": 64, "learning_rate": 0.01, "warm_up_epochs": 0}
     else:
         (folder / "space.yaml").write_text(yaml.safe_dump(dict(case.space), sort_keys=False))
-    case.samples(folder)
+    samples = case.samples(folder)
     (folder / "tiny.yaml").write_text(yaml.safe_dump(raw))
     for verb in (pipeline.train, pipeline.search, pipeline.export):
         verb(folder / "tiny.yaml", runs=folder / "runs")  # type: ignore[operator]
-    return folder / "runs" / "tiny" / "bundle" / "edge"
+    bundle = folder / "runs" / "tiny" / "bundle" / "edge"
+    np.savez(folder / "data.npz", **_raw_test_samples(*samples, bundle))  # type: ignore[arg-type]
+    return Bundle(bundle, folder / "data.npz")
 
 
-def raw_test_samples(folder: Path, name: str, bundle: Path) -> dict[str, Array]:
-    """Return the arrays of the test samples that the manifest of a bundle names, for `predict.py --accuracy`."""
+def _raw_test_samples(inputs: Any, targets: Array, bundle: Path) -> dict[str, Array]:
+    """Return the arrays of the test samples that the manifest of a bundle names."""
     content = json.loads((bundle / "manifest.json").read_text())
     tested = next(value for key, value in content.items() if key.startswith("test_") and "indices" in value)
     spans = [span.partition("-") for span in tested["indices"].split(",")]
     chosen = [n for first, _, last in spans for n in range(int(first), int(last or first) + 1)]
-    inputs, targets = TASK_RUNS[name].samples(folder)
     if isinstance(inputs, dict):
         return {**{f"input:{key}": values[chosen] for key, values in inputs.items()}, "targets": targets[chosen]}
     return {"inputs": inputs[chosen], "targets": targets[chosen]}

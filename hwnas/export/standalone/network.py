@@ -75,7 +75,7 @@ def runtime_version(file: Mapping[str, Any]) -> str:
     module = _runtime(file["format"])
     if module is None:
         return ""
-    package = module.__name__.partition(".")[0].replace("_", "-")
+    package = str(module.__name__).partition(".")[0].replace("_", "-")
     try:
         return f"{package} {version(package)}"
     except PackageNotFoundError:
@@ -189,7 +189,8 @@ class FilePredictor:
     def rank(self, name: str, done: int = 0) -> int:
         """Return the axes of one raw input: a spectrogram is made of a sound, which has one axis less."""
         steps = self.facts[name]["steps"][done:]
-        return len(self.shapes[name]) - sum(step["step"] == "log_mel" for step in steps)
+        made = [step for step in steps if step["step"] == "log_mel"]
+        return len(self.shapes[name]) - len(made)
 
     def prepared(self, inputs: Mapping[str, Array], done: int = 0) -> list[Array]:
         """Return raw inputs (N, ...) by name as the file takes them; `done` steps are done already.
