@@ -15,6 +15,9 @@ from hwnas.export.standalone import predict
 from tests.helpers.bundles_of_tasks import TASK_RUNS, Bundle, write_run
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module", params=TASK_RUNS)
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return write_run(tmp_path_factory.mktemp(request.param), request.param)
@@ -66,7 +69,7 @@ BAD = {
     "scalar": np.array(3.0),
     "empty": np.zeros((0, 1, 2)),
     "axes": np.zeros((2, 2, 2, 2, 2, 2)),
-    "size": np.zeros((2, 1, 3)),
+    "size": np.zeros((2, 4, 5, 3)),
 }
 
 

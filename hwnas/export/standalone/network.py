@@ -49,7 +49,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if not [file["name"] for model in manifest["models"] for file in model["files"]]:
             raise ValueError("it lists no file")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise PredictError(
             "the manifest is missing or damaged",
             str(path),
