@@ -15,9 +15,6 @@ from hwnas.export.standalone import predict
 from tests.helpers.bundles_of_tasks import TASK_RUNS, Bundle, write_run
 
 
-pytestmark = pytest.mark.slow
-
-
 @pytest.fixture(scope="module", params=TASK_RUNS)
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return write_run(tmp_path_factory.mktemp(request.param), request.param)
