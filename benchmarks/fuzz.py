@@ -86,11 +86,11 @@ class Worker:
         self.process.start()
         theirs.close()
         self.number: int | None = None
-        self.since = time.monotonic()
+        self.silent_s = 0.0
 
     def give(self, number: int) -> None:
         self.pipe.send(number)
-        self.number, self.since = number, time.monotonic()
+        self.number, self.silent_s = number, 0.0
 
     def end(self) -> None:
         self.process.kill()
@@ -110,9 +110,12 @@ def outcomes(numbers: Iterator[int], base: Path, seed: int, workers: int, profil
         if (number := next(numbers, None)) is not None:
             worker.give(number)
     while busy := [worker for worker in crew if worker.number is not None]:
+        begun = time.monotonic()
         ready: list[Connection] = wait([worker.pipe for worker in busy], timeout=1)  # type: ignore[assignment]
+        waited = min(time.monotonic() - begun, 2.0)  # longer if all are stopped for a while
         for worker in busy:
             assert worker.number is not None
+            worker.silent_s += waited
             if worker.pipe in ready:
                 try:
                     yield worker.pipe.recv()
@@ -120,7 +123,7 @@ def outcomes(numbers: Iterator[int], base: Path, seed: int, workers: int, profil
                     worker.process.join(5)
                     yield _lost(worker.number, "died", f"the process died, exit code {worker.process.exitcode}")
                     crew[crew.index(worker)] = worker = _replaced(worker, base, seed, profile)
-            elif time.monotonic() - worker.since > LOST_S:
+            elif worker.silent_s > LOST_S:
                 yield _lost(worker.number, "hang", "a hang that no signal ends")
                 crew[crew.index(worker)] = worker = _replaced(worker, base, seed, profile)
             else:
@@ -170,6 +173,14 @@ def keep_examples(tally: Tally, keep: Path) -> None:
     (keep / "summary.txt").write_text("\n".join(lines) + "\n")
 
 
+def _until_stopped(done: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The outcomes up to Ctrl-C, after which what was seen is reported."""
+    try:
+        yield from done
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+
+
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=10_000)
@@ -203,7 +214,7 @@ def main() -> None:
             )
             return
         numbers = iter(range(asked.first, asked.first + asked.inputs))
-        for done in outcomes(numbers, base, asked.seed, asked.workers, asked.profile):
+        for done in _until_stopped(outcomes(numbers, base, asked.seed, asked.workers, asked.profile)):
             known = set(tally.counts)
             tally.add(done)
             for signature in tally.counts.keys() - known:

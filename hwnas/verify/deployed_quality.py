@@ -43,13 +43,13 @@ def check_deployed_quality(
         return
     value, share = float(right.mean()), float(escalated.mean())
     planned = plan.get("predicted") or {}
-    expected, error = planned.get("accuracy"), float(planned.get("accuracy_error") or 0.0)
+    expected, deviation = planned.get("accuracy"), float(planned.get("accuracy_error") or 0.0)
     numbers = {"metric": "top1", "value": value, "samples": len(right), "manifest": expected, "escalated": share}
     result.measured["quality"] = {str(plan["name"]): numbers}
     result.checked.append(f"accuracy of the plan `{plan['name']}`; {share:.1%} of the samples were sent")
     if expected is None:
         return
-    chance = STANDARD_ERRORS * math.hypot(error, math.sqrt(value * (1 - value) / len(right)))
+    chance = STANDARD_ERRORS * math.hypot(deviation, math.sqrt(value * (1 - value) / len(right)))
     if value < expected - drop - chance:
         result.find("quality_lower", f"top1 is {value:.6g} on {len(right)} samples, {expected:.6g} was planned", where)
 
