@@ -163,9 +163,9 @@ def _verified(
 
     board = None
     sides = {"--host": host, "--against": options["against"], "--against-python": options["against_python"]}
-    if len(given := [name for name, value in sides.items() if value is not None]) > 1:
+    if len(several := [name for name, value in sides.items() if value is not None]) > 1:
         raise ConfigError(
-            f"{' and '.join(given)} exclude each other",
+            f"{' and '.join(several)} exclude each other",
             where="hwnas verify",
             allowed="On this machine two bundles are compared, or two runtimes; a board runs one bundle",
             do="Leave one of them out",

@@ -38,8 +38,8 @@ def check_deployed_quality(
     try:
         right, escalated = _right(sides, plan, arrays)
     except (HwnasError, ClientError) as error:
-        met = error.met if isinstance(error, HwnasError) else error.problem
-        result.find("quality_not_compared", met, where)
+        problem = error.met if isinstance(error, HwnasError) else error.problem
+        result.find("quality_not_compared", problem, where)
         return
     value, share = float(right.mean()), float(escalated.mean())
     planned = plan.get("predicted") or {}
@@ -82,5 +82,7 @@ def _right(
     return np.stack(answers).argmax(1) == targets, np.array(escalated)
 
 
-def _not_compared(met: str, allowed: str) -> DataError:
-    return DataError(met, where="--data", allowed=allowed, do="Name the folder that holds both sides, and such data")
+def _not_compared(problem: str, allowed: str) -> DataError:
+    return DataError(
+        problem, where="--data", allowed=allowed, do="Name the folder that holds both sides, and such data"
+    )

@@ -18,11 +18,10 @@ from hwnas.verify.findings import Verification
 from hwnas.verify.gate import GateLimits
 from hwnas.verify.latency import interval
 from hwnas.verify.outputs import compare_quality
-from hwnas.verify.remote import program_rows
+from hwnas.verify.remote import COMMAND_SECONDS, program_rows
 
-TURNS = 8
+PROCESS_PAIRS = 8
 TURN_SECONDS = "1"
-COMMAND_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class InterpreterCheck:
 
     python: str
     limits: GateLimits
-    turns: int = TURNS
+    turns: int = PROCESS_PAIRS
 
     def check(self, folder: Path, data: Path | None, latency: bool, result: Verification) -> None:
         """Compare self-tests, qualities where there are data, and latencies.

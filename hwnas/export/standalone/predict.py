@@ -85,8 +85,8 @@ def _accuracy(path: Path, predictors: Sequence[FilePredictor]) -> Iterator[tuple
     for one in predictors:
         name, value, samples = one.quality(arrays)
         expected = one.file.get(f"test_{name}")
-        told = value if math.isfinite(value) else None
-        entry = {"file": one.file["name"], "metric": name, "value": told, "samples": samples, "manifest": expected}
+        number = value if math.isfinite(value) else None
+        entry = {"file": one.file["name"], "metric": name, "value": number, "samples": samples, "manifest": expected}
         beside = "" if expected is None else f"; the manifest tells {expected:.6g} on the test samples"
         yield entry, f"{one.file['name']}: {name} {value:.6g} of {samples} samples{beside}"
 
