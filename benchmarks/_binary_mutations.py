@@ -70,7 +70,7 @@ def _other_array(array: Any, kind: str, rng: random.Random) -> Any:
         "object": np.array([{}, None], dtype=object),
         "scalar": np.array(3),
     }
-    return made.get(kind, array[::-1])
+    return made.get(kind, array[::-1] if array.ndim else array)
 
 
 def in_zip(content: bytes, rng: random.Random, *, comment: Any = None) -> Change:

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import re
 import signal
 import sys
@@ -19,7 +20,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from hwnas.cli import entry
+from hwnas.cli import check, entry
 from hwnas.errors import HwnasError
 
 HANG_S = 20
@@ -28,6 +29,7 @@ CODES = (0, 1, 2, 130)
 PACKAGE = str(Path(entry.__file__).resolve().parents[1])
 READS = (
     ("show",), ("cost",), ("feasible",), ("doctor",), ("solve",), ("check",), ("bench", "lint"), ("bench",),
+    ("verify",), ("compare",), ("predict.py",),
 )  # fmt: skip
 """Commands that write nothing; of `bench` with --dry-run, of `show` but for --picture."""
 LEAKS = re.compile(
@@ -101,36 +103,75 @@ def tried(argv: Sequence[str], folder: Path) -> Outcome:
 
 def set_alarm() -> None:
     """Raise `Hang` in this thread when a command takes too long."""
-    signal.signal(signal.SIGALRM, _alarm)
-    signal.signal(signal.SIGPROF, _alarm)
+    ticks = 0
+
+    def tick(number: int, frame: FrameType | None) -> None:
+        nonlocal ticks
+        ticks += 1  # seconds in which the process runs: while it is stopped, one is pending at most
+        if number == signal.SIGPROF or ticks >= 3 * HANG_S:
+            raise Hang
+
+    signal.signal(signal.SIGALRM, tick)
+    signal.signal(signal.SIGPROF, tick)
     signal.setitimer(signal.ITIMER_PROF, HANG_S)
-    signal.alarm(math.ceil(3 * HANG_S))
+    signal.setitimer(signal.ITIMER_REAL, 1, 1)
 
 
 def clear_alarm() -> None:
     """The command has ended."""
     signal.setitimer(signal.ITIMER_PROF, 0)
-    signal.alarm(0)
-
-
-def _alarm(number: int, frame: FrameType | None) -> None:
-    raise Hang
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @contextlib.contextmanager
 def _kept(shown: _Shown) -> Iterator[None]:
     """Keep the error that the command line shows."""
-    show = entry.show_error
+    show, modules = entry.show_error, (entry, check)
 
     def keep(error: HwnasError) -> None:
         shown.error = error
         show(error)
 
-    entry.show_error = keep
+    for module in modules:
+        module.show_error = keep
     try:
         yield
     finally:
-        entry.show_error = show
+        for module in modules:
+            module.show_error = show
+
+
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "shutil.move")
+_watching: list[tuple[Path, list[str]]] = []
+
+
+def _audit(event: str, values: tuple[Any, ...]) -> None:
+    if not _watching or (event != "open" and event not in CHANGES):
+        return
+    folder, outside = _watching[-1]
+    named = [one for one in values[:2] if isinstance(one, (str, bytes, os.PathLike))]
+    if event == "open":
+        if not (isinstance(values[2], int) and values[2] & WRITES):
+            return
+        named = named[:1]
+    for path in (os.path.realpath(os.fsdecode(one)) for one in named):
+        if not path.startswith((f"{folder}{os.sep}", "/dev/", "/proc/")):
+            outside.append(f"{event} {path}")
+
+
+@contextlib.contextmanager
+def watched(folder: Path) -> Iterator[list[str]]:
+    """Yield a list that gets each file outside a folder that Python opens for writing, makes, moves or removes."""
+    if not getattr(watched, "installed", False):
+        sys.addaudithook(_audit)
+        watched.installed = True  # type: ignore[attr-defined]
+    outside: list[str] = []
+    _watching.append((folder.resolve(), outside))
+    try:
+        yield outside
+    finally:
+        _watching.pop()
 
 
 def content_of(folder: Path) -> dict[str, bytes]:
@@ -187,7 +228,7 @@ def _told_badly(outcome: Outcome, verb: str) -> Iterator[Fault]:
         yield from _wrong_words(error)
     elif code and not outcome.out.strip() and not outcome.err.strip():
         yield Fault("silent", f"exit code {code} of {verb} without a word", "")
-    if code and outcome.out.strip() and "--json" in outcome.argv and not _is_document(outcome.out):
+    if code and outcome.out.strip() and "--json" in outcome.argv and not all(map(_is_document, _documents(outcome))):
         yield Fault("output", f"{verb} --json prints more than a document and fails", outcome.out[:300])
     if found := LEAKS.search(outcome.out):
         yield Fault("leak", f"{found[0]} in what {verb} prints", _around(outcome.out, found))
@@ -220,14 +261,20 @@ def _absurd(outcome: Outcome, verb: str) -> Iterator[Fault]:
                 _around(outcome.out, found),
             )
         return
-    if not _is_document(outcome.out):
+    documents = _documents(outcome)
+    if not documents or not all(map(_is_document, documents)):
         yield Fault("output", f"{verb} --json prints no JSON", outcome.out[:300])
         return
-    for name, number in _numbers(json.loads(outcome.out)):
+    for name, number in _numbers([json.loads(text) for text in documents]):
         if not math.isfinite(number):
             yield Fault("absurd", f"{number} in what {verb} --json prints, at {name}", outcome.out[:300])
         elif number < 0 and re.search(r"(_ms|_ns|_us|_s|_mj|params|macs|bytes|_kib|_mb)\b", name):
             yield Fault("absurd", f"a negative {name} in what {verb} --json prints", f"{name} = {number}")
+
+
+def _documents(outcome: Outcome) -> list[str]:
+    """The JSON that a command prints: the program of a bundle prints a document a line."""
+    return outcome.out.splitlines() if outcome.argv[0] == "predict.py" else [outcome.out]
 
 
 def _is_document(text: str) -> bool:

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -26,17 +26,31 @@ MEMORY = 12 << 30
 """Bytes of address space for a worker; PyTorch's libraries take some of them."""
 
 
-def tried_kit(argv: Sequence[str], folder: Path) -> Outcome:
-    """Start a kit as its own `__main__` does, in this process."""
+def _kit(argv: Sequence[str], folder: Path) -> int:
     from hwnas.boards import runner as kit
 
+    return kit.main(argv[0], argv[1:])
+
+
+def _program(argv: Sequence[str], folder: Path) -> int:
+    from hwnas.export.standalone import predict
+
+    return predict.main(argv[2:], folder / argv[1])
+
+
+PROGRAMS: dict[str, Callable[[Sequence[str], Path], int]] = {"kit.pyz": _kit, "predict.py": _program}
+"""Programs that are no command of hwnas, by the first word of their command line."""
+
+
+def tried_program(argv: Sequence[str], folder: Path) -> Outcome:
+    """Start a kit, or the program of a bundle, as its own `__main__` does, in this process."""
     before, out, err, begun = _fuzz_judge.content_of(folder), io.StringIO(), io.StringIO(), time.monotonic()
     code: int | None = None
     crash: BaseException | None = None
     with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             _fuzz_judge.set_alarm()
-            code = kit.main(argv[0], argv[1:])
+            code = PROGRAMS[argv[0]](argv, folder)
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
         except BaseException as error:
@@ -60,8 +74,12 @@ def once(
         seen: list[Fault] = []
         told = []
         for argv in made.commands:
-            outcome = (tried_kit if made.kind == "kit" else _fuzz_judge.tried)(argv, folder)
+            with _fuzz_judge.watched(folder) as outside:
+                outcome = (tried_program if argv[0] in PROGRAMS else _fuzz_judge.tried)(argv, folder)
             seen += _fuzz_judge.faults(outcome)
+            if argv[0] in ("verify", "compare", "predict.py") and outside:
+                fault = Fault("outside", f"{argv[0]} writes outside the folder", ", ".join(outside)[:500], argv)
+                seen.append(fault)
             told.append(
                 {"argv": [word[:300] for word in argv], "code": outcome.code, "seconds": round(outcome.seconds, 3)}
             )
@@ -79,7 +97,14 @@ def _plain(fault: Fault) -> dict[str, Any]:
     return raw
 
 
-def work(pipe: Connection, base: Path, seed: int, keep: Path | None) -> None:
+def kinds_of(profile: str) -> dict[Any, int]:
+    """The kinds of input of a profile: `all`, or `bundles`."""
+    from benchmarks._fuzz_bundles import BUNDLES
+
+    return BUNDLES if profile == "bundles" else _fuzz_inputs.KINDS
+
+
+def work(pipe: Connection, base: Path, seed: int, profile: str) -> None:
     """Try inputs by their numbers until the pipe is closed."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -89,13 +114,14 @@ def work(pipe: Connection, base: Path, seed: int, keep: Path | None) -> None:
     for descriptor in (0, 1, 2):  # what libraries print past Python
         os.dup2(null, descriptor)
     logging.raiseExceptions = False
+    kinds = kinds_of(profile)
     while True:
         try:
             number = pipe.recv()
         except EOFError:
             return
         try:
-            done = once(number, seed, base)
+            done = once(number, seed, base, kinds=kinds)
         except BaseException as error:  # a fault of the instrument, or an alarm that came late
             kind = "hang" if isinstance(error, Hang) else "instrument"
             fault = {

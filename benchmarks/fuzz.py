@@ -3,13 +3,15 @@
     python benchmarks/fuzz.py --inputs 10000 --seed 1 --out docs/results/fuzz.json     # twenty minutes on two cores
     python benchmarks/fuzz.py --inputs 500 --keep faults --workers 1
     python benchmarks/fuzz.py --only 1234 --keep faults     # one input again, its folder kept
+    python benchmarks/fuzz.py --profile bundles --inputs 2500 --out docs/results/fuzz_bundles.json
 
 Experiments, spaces, architectures, latency tables, every file of a run's folder, bundles, kits, data and published
 numbers are made, by a tiny run, and then changed in one thing: a value of another kind, a key twice or not at all, a
 cut, a bit, depth, digits, NaN. Each is given to commands that read it, in worker processes, by the entry of the
 command line. A fault is an exception that ends in a traceback; more than 20 s; a file that was changed by a command
 that only reads; an error without its four parts or with words of Python in it; a success that tells of NaN, infinity
-or negative times. Faults are grouped by what raised them and where; `--keep` keeps an example of each.
+or negative times; of bundles, a file that is written outside the folder. Faults are grouped by what raised them and
+where; `--keep` keeps an example of each.
 """
 
 from __future__ import annotations
@@ -77,18 +79,18 @@ class Tally:
 class Worker:
     """A process that tries inputs, one after the other."""
 
-    def __init__(self, base: Path, seed: int, keep: Path | None) -> None:
+    def __init__(self, base: Path, seed: int, profile: str) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_fuzz_work.work, args=(theirs, base, seed, keep), daemon=True)
+        self.process = context.Process(target=_fuzz_work.work, args=(theirs, base, seed, profile), daemon=True)
         self.process.start()
         theirs.close()
         self.number: int | None = None
-        self.since = time.monotonic()
+        self.silent_s = 0.0
 
     def give(self, number: int) -> None:
         self.pipe.send(number)
-        self.number, self.since = number, time.monotonic()
+        self.number, self.silent_s = number, 0.0
 
     def end(self) -> None:
         self.process.kill()
@@ -101,28 +103,29 @@ def _lost(number: int, kind: str, signature: str) -> dict[str, Any]:
     return {"number": number, "kind": "unknown", "file": "", "what": "", "commands": [], "faults": [fault]}
 
 
-def outcomes(
-    numbers: Iterator[int], base: Path, seed: int, workers: int, keep: Path | None
-) -> Iterator[dict[str, Any]]:
+def outcomes(numbers: Iterator[int], base: Path, seed: int, workers: int, profile: str) -> Iterator[dict[str, Any]]:
     """What became of each input; a worker that hangs or dies is replaced."""
-    crew = [Worker(base, seed, keep) for _ in range(workers)]
+    crew = [Worker(base, seed, profile) for _ in range(workers)]
     for worker in crew:
         if (number := next(numbers, None)) is not None:
             worker.give(number)
     while busy := [worker for worker in crew if worker.number is not None]:
+        begun = time.monotonic()
         ready: list[Connection] = wait([worker.pipe for worker in busy], timeout=1)  # type: ignore[assignment]
+        waited = min(time.monotonic() - begun, 2.0)  # longer if all are stopped for a while
         for worker in busy:
             assert worker.number is not None
+            worker.silent_s += waited
             if worker.pipe in ready:
                 try:
                     yield worker.pipe.recv()
                 except EOFError:
                     worker.process.join(5)
                     yield _lost(worker.number, "died", f"the process died, exit code {worker.process.exitcode}")
-                    crew[crew.index(worker)] = worker = _replaced(worker, base, seed, keep)
-            elif time.monotonic() - worker.since > LOST_S:
+                    crew[crew.index(worker)] = worker = _replaced(worker, base, seed, profile)
+            elif worker.silent_s > LOST_S:
                 yield _lost(worker.number, "hang", "a hang that no signal ends")
-                crew[crew.index(worker)] = worker = _replaced(worker, base, seed, keep)
+                crew[crew.index(worker)] = worker = _replaced(worker, base, seed, profile)
             else:
                 continue
             worker.number = None
@@ -132,12 +135,12 @@ def outcomes(
         worker.end()
 
 
-def _replaced(worker: Worker, base: Path, seed: int, keep: Path | None) -> Worker:
+def _replaced(worker: Worker, base: Path, seed: int, profile: str) -> Worker:
     worker.end()
-    return Worker(base, seed, keep)
+    return Worker(base, seed, profile)
 
 
-def report_of(tally: Tally, seed: int, seconds: float) -> dict[str, Any]:
+def report_of(tally: Tally, seed: int, seconds: float, profile: str) -> dict[str, Any]:
     """The result as it is kept."""
     return {
         "benchmark": "fuzz",
@@ -145,6 +148,7 @@ def report_of(tally: Tally, seed: int, seconds: float) -> dict[str, Any]:
         "machine": dict(machine()),
         "versions": versions(),
         "seed": seed,
+        "profile": profile,
         "inputs": tally.inputs,
         "commands": tally.commands,
         "seconds": round(seconds),
@@ -169,10 +173,19 @@ def keep_examples(tally: Tally, keep: Path) -> None:
     (keep / "summary.txt").write_text("\n".join(lines) + "\n")
 
 
+def _until_stopped(done: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The outcomes up to Ctrl-C, after which what was seen is reported."""
+    try:
+        yield from done
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+
+
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--profile", choices=("all", "bundles"), default="all", help="bundles: what ships alone")
     parser.add_argument("--first", type=int, default=0, help="the number of the first input")
     parser.add_argument("--only", type=int, help="try the input of this number alone; with --keep its folder stays")
     parser.add_argument("--workers", type=int, default=2)
@@ -190,12 +203,18 @@ def main() -> None:
         asked.keep.mkdir(parents=True, exist_ok=True)
     tally, begun = Tally(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hwnas-fuzz-") as scratch:
-        base = _fuzz_base.make_base((asked.base or Path(scratch) / "base").absolute())
+        parts = ("mini",) if asked.profile == "bundles" else tuple(_fuzz_base.PARTS)
+        base = _fuzz_base.make_base((asked.base or Path(scratch) / "base").absolute(), parts)
         if asked.only is not None:
-            print(json.dumps(_fuzz_work.once(asked.only, asked.seed, base, asked.keep), indent=1))
+            print(
+                json.dumps(
+                    _fuzz_work.once(asked.only, asked.seed, base, asked.keep, _fuzz_work.kinds_of(asked.profile)),
+                    indent=1,
+                )
+            )
             return
         numbers = iter(range(asked.first, asked.first + asked.inputs))
-        for done in outcomes(numbers, base, asked.seed, asked.workers, asked.keep):
+        for done in _until_stopped(outcomes(numbers, base, asked.seed, asked.workers, asked.profile)):
             known = set(tally.counts)
             tally.add(done)
             for signature in tally.counts.keys() - known:
@@ -209,7 +228,7 @@ def main() -> None:
                     file=sys.stderr,
                     flush=True,
                 )
-    report = report_of(tally, asked.seed, time.monotonic() - begun)
+    report = report_of(tally, asked.seed, time.monotonic() - begun, asked.profile)
     print(json.dumps(report, indent=1))
     if asked.keep:
         keep_examples(tally, asked.keep)

@@ -29,7 +29,8 @@ EXPERIMENT = """\
 name: alone
 space: digits
 data: digits
-train: {epochs: 8}
+threads: 1
+train: {epochs: 35, batch_size: 32, learning_rate: 0.1, weight_decay: 5.0e-4, augment: shift}  # as quickstart's
 setups:
   onnx: {runtime: onnxruntime}
   onnx_int8: {runtime: onnxruntime, precision: int8}

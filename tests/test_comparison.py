@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hwnas import pipeline
 from hwnas.commands.compare import compare_fronts
 from hwnas.errors import ConfigError, TableError
 from hwnas.latency.tables.comparison import compare_tables
@@ -21,6 +22,8 @@ from hwnas.runtimes import Setup
 from hwnas.search.fronts import FrontPoint
 from hwnas.space import Architecture
 from tests.helpers.command_line import Call
+from tests.helpers.experiments import published
+from tests.helpers.hand_made_bundles import write_bundle
 
 ROWS, ROUNDS = 24, 60
 SETUP = Setup("my board", "fake", "1")
@@ -136,3 +139,14 @@ def test_the_command_compares_shipped_tables(hwnas: Call) -> None:
     assert back.code == 1, "the exit code tells a slower table"
     assert "slower: ratio" in back.out
     assert hwnas("compare", names[0], "digits").parts == ["error", "where", "allowed", "next"]
+
+
+def test_runs_and_bundles_have_no_verdict_and_what_cannot_be_compared_is_input(hwnas: Call, tmp_path: Path) -> None:
+    bundles = [str(write_bundle(tmp_path / name)) for name in ("old", "new")]
+    assert hwnas("compare", *bundles).code == 0
+    pipeline.search(published(tmp_path, search={"trials": 6, "sampler": "random"}), runs=tmp_path)
+    runs = [str(tmp_path / "published")] * 2
+    assert hwnas("compare", *runs).code == 0
+    for pair in ((bundles[0], runs[0]), (runs[0], str(tmp_path / "nothing")), (bundles[0], str(tmp_path / "nothing"))):
+        done = hwnas("compare", *pair)
+        assert (done.code, done.parts) == (2, ["error", "where", "allowed", "next"])

@@ -99,6 +99,10 @@ def verify(
         Path | None, typer.Option(help="An .npz archive of raw inputs and targets: the quality is computed again.")
     ] = None,
     against: Annotated[str | None, typer.Option(help="An earlier bundle: fail where this one is worse.")] = None,
+    against_python: Annotated[
+        str | None,
+        typer.Option(help="Another Python on this machine: fail where its runtime is worse than this one's."),
+    ] = None,
     key: Annotated[Path | None, typer.Option(help="Public key, in PEM, of who signed the bundle.")] = None,
     host: Annotated[str | None, typer.Option(help="Run the files on a board, such as pi@board.")] = None,
     python: Annotated[str, typer.Option(help="Python on the board.")] = "python3",
@@ -133,6 +137,7 @@ def verify(
             bundle,
             data=data,
             against=against,
+            against_python=against_python,
             key=key,
             host=host,
             python=python,
@@ -161,6 +166,14 @@ def _verified(
     from hwnas.verify.gate import GateLimits
 
     board = None
+    sides = {"--host": host, "--against": options["against"], "--against-python": options["against_python"]}
+    if len(several := [name for name, value in sides.items() if value is not None]) > 1:
+        raise ConfigError(
+            f"{' and '.join(several)} exclude each other",
+            where="hwnas verify",
+            allowed="On this machine two bundles are compared, or two runtimes; a board runs one bundle",
+            do="Leave one of them out",
+        )
     if host is not None:
         from hwnas.boards.host import open_host
 

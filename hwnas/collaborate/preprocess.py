@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.export.standalone.resampling import resampling
+
 Array = NDArray[Any]
 
 
@@ -33,15 +35,5 @@ def preprocessed(values: Array, steps: Mapping[str, Any], shape: tuple[int, ...]
     numbers = (numbers - mean) / std
     for axis, (have, want) in enumerate(zip(numbers.shape[1:], shape[1:]), 1):
         if have != want:
-            numbers = np.moveaxis(np.tensordot(_resampling(have, want), numbers, (1, axis)), 0, axis)
+            numbers = np.moveaxis(np.tensordot(resampling(have, want, smooth=True), numbers, (1, axis)), 0, axis)
     return np.ascontiguousarray(numbers, np.float32)
-
-
-def _resampling(have: int, want: int) -> Array:
-    """Return the weights of a linear resampling with antialiasing, as PyTorch's `interpolate` has them."""
-    scale = have / want
-    centres = scale * (np.arange(want) + 0.5)
-    distances = np.abs(np.arange(have)[None] + 0.5 - centres[:, None]) / max(scale, 1.0)
-    weights = np.maximum(1 - distances, 0)
-    normalised: Array = weights / weights.sum(axis=1, keepdims=True)
-    return normalised.astype(np.float32)

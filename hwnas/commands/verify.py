@@ -14,6 +14,7 @@ from hwnas.verify.deployment import check_deployment, plan_folders
 from hwnas.verify.findings import Verification
 from hwnas.verify.gate import GateLimits, check_against, check_answers
 from hwnas.verify.integrity import check_files
+from hwnas.verify.interpreters import InterpreterCheck
 from hwnas.verify.latency import SITTING, Progress, check_latency, file_entries, runtime_of_file
 from hwnas.verify.outputs import RunnableFile, check_outputs, check_quality, open_files, read_data
 from hwnas.verify.remote import BoardCheck
@@ -56,6 +57,7 @@ def verify(
     latency: bool = True,
     host: Host | None = None,
     python: str = "python3",
+    against_python: str | None = None,
     timing: Timing = SITTING,
     runs: Path = Path("runs"),
     progress: Progress = no_progress,
@@ -71,6 +73,7 @@ def verify(
         latency: time the files as well.
         host: a board on which files are run, in place of this machine.
         python: on the board.
+        against_python: path of another Python on this machine, whose runtime is compared with this one's.
         timing: the measuring protocol.
         runs: folder of run folders.
         progress: is told how far it is.
@@ -90,7 +93,10 @@ def verify(
     arrays, allowed = None if data is None else read_data(data), limits or GateLimits()
     if sides := plan_folders(Path(target)):
         result = Verification(str(target))
-        check_deployment(sides, result)
+        _refuse_on_deployments(
+            target, {"--against": against, "--key": key, "--host": host, "--against-python": against_python}
+        )
+        check_deployment(sides, result, arrays=arrays, drop=allowed.drop)
         return [result]
     folders = bundle_folders(target, runs=runs)
     earlier = None if against is None else _matched(folders, bundle_folders(against, runs=runs), against)
@@ -104,7 +110,7 @@ def verify(
             continue
         if host is not None:
             names = [MANIFEST, *(one.name for one in manifest.files), *(one.name for one in manifest.companions)]
-            BoardCheck(host, python).check(folder, names, data, result)
+            BoardCheck(host, python).check(folder, names, data, allowed.drop, result)
             continue
         opened = open_files(folder, manifest, result)
         check_outputs(folder, opened, result)
@@ -113,9 +119,27 @@ def verify(
         if earlier is not None:
             gate = _Gate(allowed, arrays, timing if latency else None, progress)
             gate.check((folder, manifest), earlier[folder], opened, result)
+        elif against_python is not None:
+            InterpreterCheck(against_python, allowed).check(folder, data, latency, result)
         elif latency:
             check_latency(folder, manifest, result, timing=timing, progress=progress)
     return results
+
+
+def _refuse_on_deployments(target: str | Path, options: Mapping[str, object]) -> None:
+    """Refuse options that a deployment has no use for.
+
+    Raises:
+        ConfigError: one of them is given.
+    """
+    for option in (option for option, value in options.items() if value is not None):
+        raise ConfigError(
+            f"`{target}` is a deployment, for which there is no {option}",
+            where=f"hwnas verify {option}",
+            allowed="Of a deployment the plan's digest, the files, how the halves fit and, with --data, the accuracy "
+            "are checked, on this machine",
+            do=f"Leave {option} out; copy a side to its machine, and verify it there",
+        )
 
 
 def _matched(folders: Sequence[Path], earlier: Sequence[Path], against: str | Path) -> dict[Path, Path]:
@@ -185,6 +209,13 @@ def sign(target: str | Path, key: Path, *, runs: Path = Path("runs")) -> list[Pa
         >>> [path.name for path in pipeline.sign("runs/mini/bundle/cloud", Path("key.pem"))]
         ['bundle.sig']
     """
+    if plan_folders(Path(target)):
+        raise ConfigError(
+            f"`{target}` is a deployment, which is not signed",
+            where="hwnas sign",
+            allowed="Bundles are signed; a deployment's plan has a digest, which names its files by theirs",
+            do="Sign the bundle that the plan's networks are of",
+        )
     folders = bundle_folders(target, runs=runs)
     for folder in folders:
         result = Verification(str(folder))
@@ -232,7 +263,17 @@ def put_under_load(
         >>> list(pipeline.put_under_load("runs/mini/bundle/cloud", "offline", seconds=0.1))
         ['best.onnx']
     """
-    (folder,), result = bundle_folders(target, runs=runs)[:1], Verification(str(target))
+    if plan_folders(Path(target)):
+        _refuse_on_deployments(target, {"--scenario": scenario})
+    folder, *others = bundle_folders(target, runs=runs)
+    if others:
+        raise ConfigError(
+            f"`{target}` names {len(others) + 1} bundles",
+            where="hwnas verify --scenario",
+            allowed="Files of one bundle are put under load",
+            do=f"Name one, such as {folder}",
+        )
+    result = Verification(str(target))
     manifest = check_files(folder, result)
     entries = [] if manifest is None else file_entries(manifest)
     chosen = [entry for entry in entries if model in (None, entry["name"])]

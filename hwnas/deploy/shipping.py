@@ -9,19 +9,21 @@ from typing import Any
 
 from hwnas.collaborate import preprocess, wire
 from hwnas.deploy import client
+from hwnas.export.standalone import resampling
 from hwnas.io.atomic import write_file
 
 MODEL_FILE = re.compile(r"(edge|exit|cloud|fallback)\.\w+")
-SHIPPED_IMPORT = re.compile(r"^from hwnas\.(?:deploy\.client|collaborate)\.(\w+) import ", re.MULTILINE)
+SHIPPED_IMPORT = re.compile(
+    r"^from hwnas\.(?:deploy\.client|collaborate|export\.standalone)\.(\w+) import ", re.MULTILINE
+)
 RUNTIME_PACKAGES = {"onnxruntime": "onnxruntime", "tflite": "ai-edge-litert"}
 
 
 def client_files() -> dict[str, str]:
     """Return the files of the client by name; they import one another from their own folder."""
     paths = [path for path in Path(client.__file__).parent.glob("*.py") if path.name != "__init__.py"]
-    files = {
-        path.name: path.read_text(encoding="utf-8") for path in [*paths, Path(wire.__file__), Path(preprocess.__file__)]
-    }
+    paths += [Path(str(module.__file__)) for module in (wire, preprocess, resampling)]
+    files = {path.name: path.read_text(encoding="utf-8") for path in paths}
     return {name: SHIPPED_IMPORT.sub(r"from \1 import ", text) for name, text in sorted(files.items())}
 
 

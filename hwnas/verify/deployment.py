@@ -13,6 +13,7 @@ from hwnas.errors import HwnasError, raised
 from hwnas.io.checksum import sha256_of
 from hwnas.io.fields import FieldError, loads
 from hwnas.runtimes import open_runtime
+from hwnas.verify.deployed_quality import check_deployed_quality
 from hwnas.verify.findings import Verification
 from hwnas.words import counted
 
@@ -27,15 +28,24 @@ def plan_folders(folder: Path) -> dict[str, Path]:
     return sides
 
 
-def check_deployment(sides: Mapping[str, Path], result: Verification) -> None:
-    """Check the sides of a deployment that are here."""
+def check_deployment(
+    sides: Mapping[str, Path], result: Verification, *, arrays: Mapping[str, Any] | None = None, drop: float = 0.0
+) -> None:
+    """Check the sides of a deployment that are here.
+
+    Args:
+        sides: folders by name.
+        result: gets findings and numbers.
+        arrays: raw `inputs` and `targets`; without them the accuracy is not computed.
+        drop: by how much the accuracy may be worse than planned.
+    """
     plans = {name: plan for name, folder in sides.items() if (plan := _plan(folder, result)) is not None}
     if len({plan["plan"] for plan in plans.values()}) > 1:
         result.find("plan_differs", "edge and cloud are of different plans", sides["edge"] / PLAN_FILE)
         return
     outputs: dict[str, Any] = {}
     for name, plan in plans.items():
-        for part in ("edge", "cloud", "fallback"):
+        for part in ("edge", "cloud", "fallback", "exit"):
             if isinstance(entry := plan.get(part), dict) and (part == "cloud") == (name == "cloud"):
                 _check_file(sides[name], part, entry, result, outputs)
     for name, plan in plans.items():
@@ -45,6 +55,8 @@ def check_deployment(sides: Mapping[str, Path], result: Verification) -> None:
     result.checked.append(f"plan and files of {counted(len(plans), 'side')}")
     if len(plans) == len(SIDES):
         _check_halves(plans["edge"], outputs, sides["cloud"], result)
+    if arrays is not None and plans and result.ok:
+        check_deployed_quality(sides, next(iter(plans.values())), arrays, drop, result)
 
 
 def _plan(folder: Path, result: Verification) -> dict[str, Any] | None:

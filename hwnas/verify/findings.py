@@ -35,6 +35,7 @@ KINDS: Mapping[str, tuple[Severity, str]] = {
     "selftest_differs": ("error", "Use the runtime version that the manifest names, or export with this one"),
     "preprocessing_unknown": ("error", "Use the version of hwnas that wrote the bundle, or a newer one"),
     "quality_lower": ("error", "See whether the data are those that it was trained for"),
+    "other_runtime": ("note", "See the self-test; --against-python compares two versions"),
     "other_machine": ("note", "Latency is compared on the machine that the manifest names"),
     "slower_than_exported": ("warning", "Verify --against an earlier bundle, which takes the machine's state out"),
     "files_not_shared": ("error", "Compare bundles that were exported for the same picks and formats"),

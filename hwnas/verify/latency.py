@@ -51,17 +51,22 @@ def ratio_of(second: Measurement, first: Measurement, blocks: int) -> Ratio:
         blocks: processes that the rounds are divided among.
     """
     logs = np.log(np.array(second.rounds_ns)) - np.log(np.array(first.rounds_ns))
-    return _interval(np.array_split(logs, max(blocks, 1)), lambda logs: float(np.median(logs)))
+    return interval(np.array_split(logs, max(blocks, 1)), lambda logs: float(np.median(logs)))
 
 
 def ratio_to(exported_ms: float, measured: Measurement, blocks: int) -> Ratio:
     """Return a file's low time over one that was measured at another time."""
     logs = np.log(np.array(measured.rounds_ns) / 1e6 / exported_ms)
-    return _interval(np.array_split(logs, max(blocks, 1)), lambda logs: float(np.quantile(logs, LOW)))
+    return interval(np.array_split(logs, max(blocks, 1)), lambda logs: float(np.quantile(logs, LOW)))
 
 
-def _interval(blocks: Sequence[NDArray[Any]], value: Callable[[NDArray[Any]], float]) -> Ratio:
-    """Return a value of all rounds with its interval: processes are drawn, and rounds within them."""
+def interval(blocks: Sequence[NDArray[Any]], value: Callable[[NDArray[Any]], float]) -> Ratio:
+    """Return a value of all rounds with its interval: processes are drawn, and rounds within them.
+
+    Args:
+        blocks: logarithms of ratios, those of each process.
+        value: of rounds.
+    """
     rng, drawn = np.random.default_rng(0), []
     for _ in range(LATENCY_DRAWS):
         chosen = [blocks[index] for index in rng.integers(len(blocks), size=len(blocks))]

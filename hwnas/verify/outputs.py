@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,14 @@ from hwnas.errors import ConfigError, raised
 from hwnas.export.manifest import Manifest
 from hwnas.export.standalone.inputs import read_arrays
 from hwnas.export.standalone.metrics import metric_of
-from hwnas.export.standalone.network import RUNTIME_MODULES, FilePredictor, PredictError, is_available, named
-from hwnas.export.standalone.steps import prepared
+from hwnas.export.standalone.network import (
+    RUNTIME_MODULES,
+    FailedCall,
+    FilePredictor,
+    PredictError,
+    is_available,
+    runtime_version,
+)
 from hwnas.verify.findings import Verification
 
 Array = NDArray[Any]
@@ -52,12 +59,20 @@ def open_files(folder: Path, manifest: Manifest, result: Verification) -> list[R
             elif path.is_file():
                 try:
                     predictor = FilePredictor(folder, manifest.content, model, file)
+                    _compare_runtime(path, file, result)
                     opened.append(RunnableFile(path.name, predictor, file.get(f"test_{quality}")))
                 except PredictError as error:
                     result.find("file_refused", f"{path.name}: {error.met}", path)
                 except MALFORMED as error:
                     result.find("manifest_damaged", _contradiction(path.name, error), path)
     return opened
+
+
+def _compare_runtime(path: Path, file: Mapping[str, Any], result: Verification) -> None:
+    """Note that a file was exported with another version of the runtime than is here."""
+    exported, here = str(file["runtime"]).partition(",")[0].split(), runtime_version(file).split()
+    if len(exported) == len(here) == 2 and exported[1] != here[1]:
+        result.find("other_runtime", f"{path.name} was run by {' '.join(exported)}, here is {' '.join(here)}", path)
 
 
 def check_outputs(folder: Path, files: list[RunnableFile], result: Verification) -> None:
@@ -80,10 +95,8 @@ def check_outputs(folder: Path, files: list[RunnableFile], result: Verification)
         except (PredictError, *MALFORMED) as error:
             unknown = "step" in str(error) and "unknown" in str(error)
             kind = "preprocessing_unknown" if unknown else "selftest_damaged"
+            kind = "file_refused" if isinstance(error, FailedCall) else kind
             result.find(kind, f"{one.name}: {_first(error)}", folder / one.name)
-            continue
-        except Exception as error:  # runtimes raise errors of their own while they run
-            result.find("file_refused", f"{one.name}: the runtime fails ({_first(error)})", folder / one.name)
             continue
         numbers[one.name] = {"max_difference": apart, "tolerance": allowed}
         if not apart <= allowed:
@@ -131,17 +144,30 @@ def check_quality(
     numbers = {}
     for one, (quality, value, samples) in _qualities(folder, files, arrays, result):
         numbers[one.name] = {"metric": quality, "value": value, "samples": samples, "manifest": one.exported_quality}
-        if one.exported_quality is None:
-            continue
-        worse = (value - one.exported_quality) * (1 if quality in LOW_IS_GOOD else -1)
-        if not worse <= most_drop + SLACK:
-            result.find(
-                "quality_lower",
-                f"{one.name}: {quality} is {value:.6g} on {samples} samples, {one.exported_quality:.6g} before",
-                folder / one.name,
-            )
+        compare_quality(folder / one.name, numbers[one.name], most_drop, result)
     result.measured["quality"] = numbers
     result.checked.append(f"quality of {', '.join(numbers) or 'no file'}")
+
+
+def compare_quality(path: Path, one: Mapping[str, Any], most_drop: float, result: Verification) -> None:
+    """Compare the quality of a file with the manifest's.
+
+    Args:
+        path: of the file.
+        one: `metric`, `value`, `samples` and `manifest`, the exported quality; either may be None.
+        most_drop: by how much the quality may be worse.
+        result: gets the finding.
+    """
+    if one["manifest"] is None:
+        return
+    value = math.nan if one["value"] is None else one["value"]
+    worse = (value - one["manifest"]) * (1 if one["metric"] in LOW_IS_GOOD else -1)
+    if not worse <= most_drop + SLACK:
+        result.find(
+            "quality_lower",
+            f"{path.name}: {one['metric']} is {value:.6g} on {one['samples']} samples, {one['manifest']:.6g} before",
+            path,
+        )
 
 
 def _qualities(
@@ -169,10 +195,8 @@ class FileAnswers:
     @classmethod
     def of(cls, file: RunnableFile, arrays: Mapping[str, Array]) -> FileAnswers:
         """Return the answers of a file to data."""
-        predictor = file.predictor
-        outputs, taken = predictor.run(named(arrays, list(predictor.facts)), int(arrays.get("steps_done", 0)))
-        seen = prepared(taken[0], next(iter(predictor.facts.values())).get("in_file", []))
-        return cls(outputs[0], seen, arrays["targets"], predictor.manifest["task"])
+        outputs, seen = file.predictor.outputs_and_seen(arrays)
+        return cls(outputs[0], seen, arrays["targets"], file.predictor.manifest["task"])
 
     @property
     def right(self) -> Array | None:

@@ -14,8 +14,10 @@ from typing import Any
 
 from hwnas.boards.host import Host
 from hwnas.errors import HostAway, RunError
+from hwnas.export.companions.program import PROGRAM
 from hwnas.io.command import command_line
 from hwnas.verify.findings import Verification
+from hwnas.verify.outputs import compare_quality
 
 UNPACK = """
 import sys, zipfile
@@ -39,8 +41,15 @@ class BoardCheck:
     host: Host
     python: str = "python3"
 
-    def check(self, folder: Path, names: Sequence[str], data: Path | None, result: Verification) -> None:
+    def check(self, folder: Path, names: Sequence[str], data: Path | None, drop: float, result: Verification) -> None:
         """Run the bundle's self-test and timing on the board, and its quality where there are data.
+
+        Args:
+            folder: of the bundle.
+            names: of its files.
+            data: archive of raw inputs and targets.
+            drop: by how much the quality may be worse than the manifest's.
+            result: gets findings and numbers.
 
         Raises:
             HostAway: the board cannot be reached.
@@ -56,15 +65,19 @@ class BoardCheck:
             self._words([self.python, "-c", UNPACK, f"{own}.zip", own])
             self._self_test(own, folder, result)
             if data is not None:
-                result.measured["quality"] = {
-                    one["file"]: one for one in self._program(own, "--accuracy", f"{own}/{data.name}")
-                }
-                result.checked.append(f"quality on {self.host.name}")
+                self._quality(own, folder, data.name, drop, result)
             timed = list(self._program(own, "--time", TIMING_SECONDS))
             result.measured["latency"] = {one["file"]: one for one in timed}
             result.checked.append(f"latency on {self.host.name}")
         finally:
             self._words([self.python, "-c", REMOVE, f"{own}.zip", own])
+
+    def _quality(self, own: str, folder: Path, data: str, drop: float, result: Verification) -> None:
+        rows = {one["file"]: one for one in self._program(own, "--accuracy", f"{own}/{data}")}
+        for name, one in rows.items():
+            compare_quality(folder / name, one, drop, result)
+        result.measured["quality"] = rows
+        result.checked.append(f"quality on {self.host.name}")
 
     def _self_test(self, own: str, folder: Path, result: Verification) -> None:
         numbers = {}
@@ -81,17 +94,8 @@ class BoardCheck:
         result.checked.append(f"self-test on {self.host.name} of {', '.join(numbers) or 'no file'}")
 
     def _program(self, own: str, *arguments: str) -> Iterator[dict[str, Any]]:
-        code, out, complaints = self._words([self.python, f"{own}/predict.py", "--json", *arguments], check=False)
-        if code not in (0, 1) or (code and not out.strip()):
-            lines = complaints.strip().splitlines() or [f"it ended with code {code}"]
-            raise RunError(
-                f"the bundle's program cannot run there ({lines[0]})",
-                where=self.host.name,
-                allowed=f"`{self.python}` is Python 3.9 or newer with numpy and a runtime of the bundle's files",
-                do="Install what requirements-*.txt of the bundle list, or name another Python by --python",
-            )
-        for line in out.splitlines():
-            yield json.loads(line)
+        done = self._words([self.python, f"{own}/{PROGRAM}", "--json", *arguments], check=False)
+        return program_rows(*done, python=self.python, where=self.host.name)
 
     def _words(self, words: Sequence[str], *, check: bool = True) -> tuple[int, str, str]:
         return self._done(self.host.command(words), check=check)
@@ -116,6 +120,30 @@ class BoardCheck:
             allowed="The board is reached by the system's ssh or adb, and has Python",
             do=(cause.do if cause else "Try `ssh {host} python3 --version`").format(host=self.host.name),
         )
+
+
+def program_rows(code: int, out: str, complaints: str, *, python: str, where: str) -> Iterator[dict[str, Any]]:
+    """Yield what a bundle's program printed, a row for each file.
+
+    Args:
+        code: exit code.
+        out: standard output.
+        complaints: standard error.
+        python: that ran it.
+        where: it ran.
+
+    Raises:
+        RunError: it could not run.
+    """
+    if code not in (0, 1) or (code and not out.strip()):
+        lines = complaints.strip().splitlines() or [f"it ended with code {code}"]
+        raise RunError(
+            f"the bundle's program cannot run there ({lines[0]})",
+            where=where,
+            allowed=f"`{python}` is Python 3.9 or newer with numpy and a runtime of the bundle's files",
+            do="Install what requirements-*.txt of the bundle list, or name another Python",
+        )
+    yield from map(json.loads, out.splitlines())
 
 
 def _pack(archive: Path, folder: Path, names: Sequence[str], data: Path | None) -> None:

@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 
 from hwnas.adapt.board.drift import FEWEST_COMPARED, Drift, drift, sample_numbers
 from hwnas.adapt.board.logistic import Fit, Head, fit, matched_rows
-from hwnas.export.standalone.network import FilePredictor, PredictError, is_available, read_manifest, runnable
+from hwnas.export.standalone.network import (
+    FilePredictor,
+    PredictError,
+    input_shape,
+    is_available,
+    read_manifest,
+    runnable,
+)
 from hwnas.export.standalone.steps import prepared
 
 Array = NDArray[Any]
@@ -132,11 +139,8 @@ class AdaptableModel:
         Raises:
             PredictError: the samples have another number of channels, or of axes.
         """
-        tensor, inputs = self.file["inputs"][0], samples.inputs
-        shape, rank = list(tensor["shape"][1:]), len(tensor["shape"])
-        if tensor["layout"].endswith("C") and rank > 2:
-            shape = [shape[-1], *shape[:-1]]
-        channels = shape[0]
+        inputs, shape = samples.inputs, input_shape(self.file["inputs"][0])
+        rank, channels = len(shape) + 1, shape[0]
         if len(self.predictor.facts) > 1:
             raise PredictError(
                 "the network takes several inputs", self.file["name"], "A network of one input is adapted", "Take hwnas"
@@ -152,7 +156,7 @@ class AdaptableModel:
             )
         name, facts = next(iter(self.predictor.facts.items()))
         values = prepared(inputs, facts["steps"][samples.steps_done :])
-        if list(values.shape[2:]) != shape[1:]:
+        if values.shape[2:] != shape[1:]:
             values = prepared(values, [{"step": "resize", "size": shape[1:]}])
         outputs, taken = self.predictor.run({name: values}, len(facts["steps"]))
         seen = prepared(taken[0], facts.get("in_file", []))

@@ -23,6 +23,7 @@ from hwnas.deploy.client.network import (
     ClientError,
     EdgeNetwork,
     Encoder,
+    LocalResult,
     checked_input,
     open_network,
     read_input,
@@ -120,18 +121,36 @@ class Client:
         begun = time.monotonic()
         values = checked_input(sample, self.plan["raw"])
         limit = begun + 1e-3 * (self.plan["deadline_ms"] if deadline_ms is None else deadline_ms)
+        local = self.compute(values)
+        if local.is_answer:
+            if local.confidence is not None:
+                self._maybe_audit(local.sent, local.outputs)
+            return ClientAnswer(local.outputs, "edge", _ms_since(begun), local.confidence)
+        stand_in = (lambda: self._stand_in(values)) if local.confidence is None else (lambda: local.outputs)
+        return self._escalated(local.sent, stand_in, begun, limit, local.confidence)
+
+    def compute(self, values: Any) -> LocalResult:
+        """Return what the edge computes for one raw input before anything is sent.
+
+        Args:
+            values: as `checked_input` returns them.
+        """
         kind = self.plan["kind"]
         own = self._first.run(values) if self._first is not None else None
         sent = own if kind == "split" or self._exit is not None else values
-        if kind in ("edge_only", "cascade"):
-            own = own if self._exit is None else self._exit.call(own)
-            confidence = None if kind == "edge_only" else self._confidence(own)
-            if confidence is None or confidence >= self.plan["cascade"]["threshold"]:
-                if confidence is not None:
-                    self._maybe_audit(sent, own)
-                return ClientAnswer(own, "edge", _ms_since(begun), confidence)
-            return self._escalated(sent, lambda: own, begun, limit, confidence)
-        return self._escalated(sent, lambda: self._stand_in(values), begun, limit, None)
+        if kind not in ("edge_only", "cascade"):
+            return LocalResult(own, sent, None, False)
+        own = own if self._exit is None else self._exit.call(own)
+        if kind == "edge_only":
+            return LocalResult(own, sent, None, True)
+        confidence = cascade_confidence(own, self.plan["cascade"])
+        return LocalResult(own, sent, confidence, confidence >= self.plan["cascade"]["threshold"])
+
+    def content(self, sent: Any) -> bytes:
+        """Return the content of a request's tensor, as it travels."""
+        assert self._encoder is not None
+        body, header_bytes = self._encoder.body(sent)
+        return body[header_bytes:]
 
     def _stand_in(self, values: Any) -> Any:
         """Return the answer of the network that stands in for the cloud."""
@@ -156,9 +175,6 @@ class Client:
         if exchange.outputs is not None:
             return ClientAnswer(exchange.outputs, "cloud", _ms_since(begun), confidence)
         return ClientAnswer(own, f"edge: {_why(exchange)}", _ms_since(begun), confidence, exchange.detail)
-
-    def _confidence(self, outputs: Any) -> float:
-        return cascade_confidence(outputs, self.plan["cascade"])
 
     # --- asking the cloud ---
 

@@ -72,6 +72,23 @@ class EdgeNetwork:
         return self.call(preprocessed(sample, self.steps, self.shape))
 
 
+@dataclass(frozen=True)
+class LocalResult:
+    """Result of the edge's part for one input.
+
+    Args:
+        outputs: of the edge's network, or its exit; None where it has none.
+        sent: tensor that the cloud is asked with.
+        confidence: by the plan's rule; None where the plan has none.
+        is_answer: True if nothing has to be sent.
+    """
+
+    outputs: Any
+    sent: Any
+    confidence: float | None
+    is_answer: bool
+
+
 def open_network(folder: Path, entry: dict[str, Any]) -> EdgeNetwork:
     """Return the network of a plan's entry, called once.
 

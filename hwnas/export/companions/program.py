@@ -9,7 +9,7 @@ from pathlib import Path
 from hwnas.export import standalone
 
 PROGRAM = "predict.py"
-ORDER = ("images", "steps", "metrics", "inputs", "network", "predict")
+ORDER = ("images", "resampling", "steps", "metrics", "inputs", "network", "predict")
 """Modules, each after those that it imports."""
 ALIAS = "Array = NDArray[Any]\n"
 """Line that each of them begins with."""

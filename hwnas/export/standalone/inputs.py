@@ -18,30 +18,31 @@ Array = NDArray[Any]
 READABLE = "images, .wav, .csv with named columns, .npy and .npz"
 
 
-def read_input(path: Path, facts: Mapping[str, Any], rank: int) -> Array:
+def read_input(path: Path, facts: Mapping[str, Any], rank: int, channels: int) -> Array:
     """Return raw inputs (N, C, ...) in a file.
 
     Args:
         path: of the file; how it is read follows from its ending.
         facts: the `preprocessing` of a manifest.
         rank: axes of one input.
+        channels: of one input.
 
     Raises:
         OSError, ValueError: it cannot be read.
     """
     suffix = path.suffix.lower()
     if suffix in (".npy", ".npz"):
-        return _with_batch(_array(path), rank)
+        return _with_batch(_array(path), rank, channels)
     if suffix == ".wav":
-        return _with_batch(_sound(path, facts), rank)
+        return _with_batch(_sound(path, facts), rank, channels)
     if suffix == ".csv":
-        return _with_batch(_table(path, facts, rank), rank)
+        return _with_batch(_table(path, facts, rank), rank, channels)
     pixels, ends = _image(path, facts, rank), facts["pixels"]["range"]
     if pixels.max(initial=0) > ends[1]:
         raise ValueError(
             f"its pixels go up to {pixels.max()}, those of the training images from {ends[0]:g} to {ends[1]:g}"
         )
-    return _with_batch(pixels, rank)
+    return _with_batch(pixels, rank, channels)
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
@@ -69,9 +70,12 @@ def _array(path: Path) -> Array:
     return arrays.get("inputs", next(iter(arrays.values())))
 
 
-def _with_batch(values: Array, rank: int) -> Array:
-    if values.ndim == rank - 1 > 0:  # one channel
+def _with_batch(values: Array, rank: int, channels: int) -> Array:
+    """Return (N, C, ...) of one input or of several; those of one channel may lack its axis."""
+    if values.ndim == rank - 1 > 0:
         values = values[None]
+    if values.ndim == rank > 1 and channels == 1 != len(values):
+        values = values[:, None]
     if values.ndim not in (rank, rank + 1):
         raise ValueError(f"an input has {rank} axes, this one is of shape {values.shape}")
     return values[None] if values.ndim == rank else values

@@ -8,7 +8,7 @@ from typing import Any, Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.export.standalone.steps import resampling
+from hwnas.export.standalone.resampling import resampling
 
 Array = NDArray[Any]
 Facts = Mapping[str, Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Callable
 
@@ -33,6 +34,10 @@ class PredictError(Exception):
         return f"{self.met}\n  where:   {self.where}\n  allowed: {self.allowed}\n  next:    {self.do}"
 
 
+class FailedCall(PredictError):
+    """A runtime loads a file and cannot compute with it."""
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of a folder, which lists networks with files.
 
@@ -44,7 +49,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if not [file["name"] for model in manifest["models"] for file in model["files"]]:
             raise ValueError("it lists no file")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise PredictError(
             "the manifest is missing or damaged",
             str(path),
@@ -63,6 +68,18 @@ def runnable(manifest: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], M
 def is_available(file: Mapping[str, Any]) -> bool:
     """Return whether a runtime for a file is installed."""
     return _runtime(file["format"]) is not None
+
+
+def runtime_version(file: Mapping[str, Any]) -> str:
+    """Return package and version of the runtime that runs a file here; empty if there is none."""
+    module = _runtime(file["format"])
+    if module is None:
+        return ""
+    package = str(module.__name__).partition(".")[0].replace("_", "-")
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return package
 
 
 def _runtime(file_format: str) -> Any:
@@ -93,16 +110,31 @@ def open_file(path: Path, file: Mapping[str, Any]) -> Callable[[Sequence[Array]]
             "One runtime and numpy are needed",
             f"Run: pip install {name}, or name another file by --model",
         )
+    as_exported = "The runtime is as new as requirements-*.txt say, and the file as it was exported"
+    do = "Copy the file again, or install the runtime of requirements-*.txt"
     try:
-        return (_onnx if file["format"] == "onnx" else _tflite)(package, path, file)
+        call = (_onnx if file["format"] == "onnx" else _tflite)(package, path, file)
     except Exception as error:  # runtimes raise errors of their own
-        text = str(error).splitlines() or [type(error).__name__]
-        raise PredictError(
-            f"the file cannot be loaded ({text[0]})",
-            str(path),
-            "The runtime is as new as requirements-*.txt say, and the file as it was exported",
-            "Copy the file again, or install the runtime of requirements-*.txt",
-        ) from error
+        raise PredictError(f"the file cannot be loaded ({_first(error)})", str(path), as_exported, do) from error
+
+    def checked(batch: Sequence[Array]) -> list[Array]:
+        try:
+            return call(batch)
+        except Exception as error:
+            raise FailedCall(f"the runtime fails ({_first(error)})", str(path), as_exported, do) from error
+
+    return checked
+
+
+def _first(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def input_shape(tensor: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the shape of one input of a file, channels first, from its entry in a manifest."""
+    _, *sizes = tensor["shape"]
+    return (sizes[-1], *sizes[:-1]) if tensor.get("layout", "").endswith("C") else tuple(sizes)
 
 
 def _onnx(package: Any, path: Path, file: Mapping[str, Any]) -> Callable[[Sequence[Array]], list[Array]]:
@@ -151,15 +183,61 @@ class FilePredictor:
         self.manifest, self.model, self.file = manifest, model, file
         several = model["preprocessing"].get("inputs")
         self.facts: dict[str, Mapping[str, Any]] = dict(several) if several else {"input": model["preprocessing"]}
+        self.shapes = {name: input_shape(tensor) for name, tensor in zip(self.facts, file["inputs"])}
         self._call = open_file(folder / file["name"], file)
 
+    def rank(self, name: str, done: int = 0) -> int:
+        """Return the axes of one raw input: a spectrogram is made of a sound, which has one axis less."""
+        steps = self.facts[name]["steps"][done:]
+        made = [step for step in steps if step["step"] == "log_mel"]
+        return len(self.shapes[name]) - len(made)
+
     def prepared(self, inputs: Mapping[str, Array], done: int = 0) -> list[Array]:
-        """Return raw inputs (N, ...) by name as the file takes them; `done` steps are done already."""
-        return [prepared(inputs[name], facts["steps"][done:]) for name, facts in self.facts.items()]
+        """Return raw inputs (N, ...) by name as the file takes them; `done` steps are done already.
+
+        Raises:
+            PredictError: they have another shape then.
+        """
+        ready = [prepared(inputs[name], facts["steps"][done:]) for name, facts in self.facts.items()]
+        for (name, shape), values in zip(self.shapes.items(), ready):
+            if values.shape[1:] != shape:
+                raise PredictError(
+                    f"inputs of shape {inputs[name].shape[1:]} become {values.shape[1:]}, the file takes {shape}",
+                    name,
+                    "Inputs are raw, as the training data were, with the channels first",
+                    "Give inputs of the shape that the training data had",
+                )
+        return ready
+
+    def _checked(self, name: str, values: Array, done: int) -> Array:
+        """Return raw inputs (N, C, ...); those of one channel may lack its axis."""
+        rank = self.rank(name, done)
+        if values.ndim == rank and self.shapes[name][0] == 1:
+            values = values[:, None]
+        if values.ndim != rank + 1 or values.dtype.kind not in "buif" or not len(values):
+            raise PredictError(
+                f"the inputs are {values.dtype} of shape {values.shape}",
+                name,
+                f"They are numbers, (samples, channels, ...) with {rank + 1} axes, of one sample or more",
+                "Give them as the training data were",
+            )
+        return values
 
     def run(self, inputs: Mapping[str, Array], done: int = 0) -> tuple[list[Array], list[Array]]:
-        """Return the outputs for raw inputs (N, ...) by name, and the inputs as the file took them."""
-        count = len(next(iter(inputs.values())))
+        """Return the outputs for raw inputs (N, ...) by name, and the inputs as the file took them.
+
+        Raises:
+            PredictError: the inputs do not fit the file, or the runtime fails.
+        """
+        inputs = {name: self._checked(name, inputs[name], done) for name in self.facts}
+        count, *others = (len(values) for values in inputs.values())
+        if any(other != count for other in others):
+            raise PredictError(
+                f"the inputs hold {count} and {', '.join(map(str, others))} samples",
+                ", ".join(inputs),
+                "Each input has as many samples as the others",
+                "Give them so",
+            )
         outputs, taken = [], []
         for start in range(0, count, AT_ONCE):
             part = self.prepared({name: values[start : start + AT_ONCE] for name, values in inputs.items()}, done)
@@ -180,12 +258,8 @@ class FilePredictor:
 
     def call_on_zeros(self) -> Callable[[], Any]:
         """Return a function that runs the file once on a batch of zeros."""
-        zeros = []
-        for tensor in self.file["inputs"]:
-            _, *sizes = tensor["shape"]
-            if tensor.get("layout", "").endswith("C"):
-                sizes = [sizes[-1], *sizes[:-1]]
-            zeros.append(np.zeros((int(self.file["batch"]), *sizes), tensor["dtype"]))
+        batch = int(self.file["batch"])
+        zeros = [np.zeros((batch, *input_shape(tensor)), tensor["dtype"]) for tensor in self.file["inputs"]]
         return lambda: self._call(zeros)
 
     def self_test(self, arrays: Mapping[str, Array]) -> tuple[float, float]:
@@ -208,15 +282,34 @@ class FilePredictor:
             raise PredictError(
                 fault, "--accuracy", "Metrics of hwnas's own tasks are computed, of `inputs` with `targets`", "Add them"
             )
-        inputs = named(arrays, list(self.facts))
-        outputs, taken = self.run(inputs, int(arrays.get("steps_done", 0)))
-        seen = prepared(taken[0], next(iter(self.facts.values())).get("in_file", []))
+        outputs, seen = self.outputs_and_seen(arrays)
         return task["quality"], metric(outputs[0], arrays["targets"], seen), len(outputs[0])
+
+    def outputs_and_seen(self, arrays: Mapping[str, Array]) -> tuple[list[Array], Array]:
+        """Return the outputs for an archive of raw inputs with `targets`, and the first input as a network sees it.
+
+        Raises:
+            PredictError: the inputs do not fit the file, or the targets do not fit the outputs.
+        """
+        inputs, targets = named(arrays, list(self.facts)), arrays["targets"]
+        outputs, taken = self.run(inputs, int(arrays.get("steps_done", 0)))
+        if targets.ndim < 1 or len(targets) != len(outputs[0]) or targets.dtype.kind not in "buif":
+            raise PredictError(
+                f"the targets are {targets.dtype} of shape {targets.shape}, for {len(outputs[0])} outputs",
+                "targets",
+                "There is one target for each sample, a number or an array of numbers",
+                "Give as many targets as inputs",
+            )
+        return outputs, self._seen(taken)
+
+    def _seen(self, taken: Sequence[Array]) -> Array:
+        """Return the first input as the network takes it, behind the steps that the file does itself."""
+        return prepared(taken[0], next(iter(self.facts.values())).get("in_file", []))
 
     def answers(self, inputs: Mapping[str, Array]) -> list[dict[str, Any]]:
         """Return the answers to raw inputs (N, ...) by name, JSON-ready."""
         outputs, taken = self.run(inputs)
-        seen = prepared(taken[0], next(iter(self.facts.values())).get("in_file", []))
+        seen = self._seen(taken)
         return [self._answer([output[number] for output in outputs], seen[number]) for number in range(len(seen))]
 
     def _answer(self, outputs: Sequence[Array], given: Array) -> dict[str, Any]:

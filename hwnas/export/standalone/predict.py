@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.export.standalone.inputs import READABLE, read_arrays, read_input
-from hwnas.export.standalone.network import FilePredictor, PredictError, is_available, named, read_manifest, runnable
+from hwnas.export.standalone.network import (
+    FilePredictor,
+    PredictError,
+    is_available,
+    named,
+    read_manifest,
+    runnable,
+    runtime_version,
+)
 
 Array = NDArray[Any]
 
@@ -37,15 +46,15 @@ def _chosen(folder: Path, wanted: str, most: int | None) -> list[FilePredictor]:
 
 
 def _inputs_of(predictor: FilePredictor, paths: Sequence[str]) -> Iterator[tuple[str, dict[str, Array]]]:
-    names, shapes = list(predictor.facts), [tensor["shape"] for tensor in predictor.file["inputs"]]
-    ranks = dict(zip(names, (len(shape) - 1 for shape in shapes)))
+    names = list(predictor.facts)
     for text in paths:
         path = Path(text)
         try:
             if len(names) > 1:
                 yield text, named(read_arrays(path), names)
             else:
-                yield text, {names[0]: read_input(path, predictor.facts[names[0]], ranks[names[0]])}
+                facts, channels = predictor.facts[names[0]], predictor.shapes[names[0]][0]
+                yield text, {names[0]: read_input(path, facts, predictor.rank(names[0]), channels)}
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise PredictError(
@@ -60,7 +69,13 @@ def _selftest(folder: Path, predictors: Sequence[FilePredictor]) -> Iterator[tup
     arrays = _archive(folder / kept[0].model["selftest"]["file"])
     for one in kept:
         apart, tolerance = one.self_test(arrays)
-        entry = {"file": one.file["name"], "max_difference": apart, "tolerance": tolerance, "ok": apart <= tolerance}
+        entry = {
+            "file": one.file["name"],
+            "runtime": runtime_version(one.file),
+            "max_difference": apart,
+            "tolerance": tolerance,
+            "ok": apart <= tolerance,
+        }
         words = "as exported" if entry["ok"] else "OTHER OUTPUTS THAN WHEN IT WAS EXPORTED"
         yield entry, f"{one.file['name']}: {words} (differs by {apart:.3g}, {tolerance:.3g} is allowed)"
 
@@ -70,7 +85,8 @@ def _accuracy(path: Path, predictors: Sequence[FilePredictor]) -> Iterator[tuple
     for one in predictors:
         name, value, samples = one.quality(arrays)
         expected = one.file.get(f"test_{name}")
-        entry = {"file": one.file["name"], "metric": name, "value": value, "samples": samples, "manifest": expected}
+        number = value if math.isfinite(value) else None
+        entry = {"file": one.file["name"], "metric": name, "value": number, "samples": samples, "manifest": expected}
         beside = "" if expected is None else f"; the manifest tells {expected:.6g} on the test samples"
         yield entry, f"{one.file['name']}: {name} {value:.6g} of {samples} samples{beside}"
 
@@ -156,6 +172,17 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
     except ValueError as error:  # an input that does not fit a step
         print(
             PredictError(str(error), "the inputs", "They are raw, as the training data were", "Give others"),
+            file=sys.stderr,
+        )
+        return 2
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError) as error:
+        print(
+            PredictError(
+                f"the manifest or the arrays contradict themselves ({error})",
+                str(folder / "manifest.json"),
+                "A bundle is used as it was exported",
+                "Copy the whole folder again",
+            ),
             file=sys.stderr,
         )
         return 2
