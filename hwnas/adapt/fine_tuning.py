@@ -130,16 +130,7 @@ class FineTuning:
 
     def recipe(self, recipe: Recipe, epochs: int) -> Recipe:
         """Return the recipe of the fine-tuning, from that of the training before."""
-        gentle = replace(
-            recipe,
-            epochs=epochs,
-            learning_rate=GENTLE_SHARE * recipe.learning_rate,
-            warm_up_epochs=0.0,
-            layer_decay=LAYER_DECAY,
-            batch_size=min(recipe.batch_size, max(2, len(self.dataset.train) // 4)),
-            processes=1,
-            teacher=None,
-        )
+        gentle = replace(_gentle(recipe, epochs, len(self.dataset.train)), layer_decay=LAYER_DECAY)
         if not self.teaches:
             return gentle
         return replace(gentle, teacher=TEACHER, distill_weight=MOST_TEACHER_WEIGHT * self.agreed)
@@ -188,6 +179,38 @@ class FineTuning:
             "after": last.value,
             "difference": {"value": apart.value, "error": apart.error},
         }
+
+
+def _gentle(recipe: Recipe, epochs: int, samples: int) -> Recipe:
+    """Return a recipe for weights that are trained already, on so many samples."""
+    return replace(
+        recipe,
+        epochs=epochs,
+        learning_rate=GENTLE_SHARE * recipe.learning_rate,
+        warm_up_epochs=0.0,
+        batch_size=min(recipe.batch_size, max(2, samples // 4)),
+        processes=1,
+        teacher=None,
+    )
+
+
+def tuned_scales(
+    module: nn.Module,
+    network: Network,
+    dataset: Dataset,
+    recipe: Recipe,
+    epochs: int,
+    *,
+    seed: int,
+    on_epoch: Callable[[int, float], None],
+) -> nn.Module:
+    """Return a copy of a module whose normalisations' scales and shifts were trained on, and nothing else."""
+    start = copy.deepcopy(module).requires_grad_(False)
+    for child in start.modules():
+        if isinstance(child, _BatchNorm):
+            child.requires_grad_(True)
+    gentle = _gentle(recipe, epochs, len(dataset.train))
+    return train_standalone(network, dataset, gentle, seed=seed, start=start, on_epoch=on_epoch).requires_grad_(True)
 
 
 def statistics_layers(module: nn.Module) -> int:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from hwnas.adapt.board.adapt import SAMPLES_FORM, read_samples
 from hwnas.data import Dataset, Pool, Raw, Source, Split, Stored, load_data
@@ -140,7 +139,7 @@ def check_labels(data: NewData, how: str, reference: str) -> None:
         raise DataError(
             "the samples have no labels",
             where=f"--data {reference}",
-            allowed=f"`--how {how}` learns from labels; `--how norm` and `--watch` need none. {SAMPLES_FORM}",
+            allowed=f"`--how {how}` learns from labels; `--how norm` alone and `--watch` need none. {SAMPLES_FORM}",
             do="Add `targets`, or take `--how norm`",
         )
 
@@ -158,19 +157,4 @@ def check_channels(dataset: Dataset, shape: Shape, *, where: str) -> None:
             where=where,
             allowed="Sizes of images and signals are fitted; the number of channels stays",
             do="Bring the data in as many channels (`channels: 1` of images: grey), or train a network for it",
-        )
-
-
-def check_two_classes(counts: Tensor, *, where: str) -> None:
-    """Refuse labels of one class.
-
-    Raises:
-        DataError: they are.
-    """
-    if int((counts > 0).sum()) < 2:
-        raise DataError(
-            "all samples are of one class",
-            where=where,
-            allowed="A head tells two classes or more apart",
-            do="Add samples of others",
         )

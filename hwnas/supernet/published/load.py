@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from hwnas.errors import ConfigError
