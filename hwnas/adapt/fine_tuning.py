@@ -204,11 +204,23 @@ def tuned_scales(
     seed: int,
     on_epoch: Callable[[int, float], None],
 ) -> nn.Module:
-    """Return a copy of a module whose normalisations' scales and shifts were trained on, and nothing else."""
+    """Return a copy of a module whose normalisations' scales and shifts were trained on, and nothing else.
+
+    Raises:
+        ConfigError: they have none.
+        TrainingError: the training diverged.
+    """
     start = copy.deepcopy(module).requires_grad_(False)
     for child in start.modules():
         if isinstance(child, _BatchNorm):
             child.requires_grad_(True)
+    if not any(value.requires_grad for value in start.parameters()):
+        raise ConfigError(
+            "the network's normalisations have no scales and shifts",
+            where="hwnas adapt: --epochs",
+            allowed="`--how norm` with epochs trains those of batch normalisation, unless it was made without",
+            do="Leave --epochs out, which recomputes statistics alone, or take `--how full`",
+        )
     gentle = _gentle(recipe, epochs, len(dataset.train))
     return train_standalone(network, dataset, gentle, seed=seed, start=start, on_epoch=on_epoch).requires_grad_(True)
 

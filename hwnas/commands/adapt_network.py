@@ -56,6 +56,13 @@ class NetworkAdapter:
             ConfigError, DataError: the data or an option cannot be used.
             TrainingError: a fine-tuning diverged.
         """
+        if self.rehearse and self.trained.old is None:
+            raise ConfigError(
+                "--rehearse asks for samples of the data before, which is not at hand",
+                where=self.trained.label,
+                allowed="A run names the data that it was trained on; a network of yours and a bundle alone do not",
+                do="Leave --rehearse out",
+            )
         data = self._data()
         methods = {"head": self._with_head, "norm": self._with_statistics, "full": self._fine_tuned}
         done = methods[self.how](data)
@@ -150,13 +157,22 @@ class NetworkAdapter:
         from hwnas.adapt.head import accuracy_on
 
         trained, dataset, where = self.trained, data.dataset, f"--data {self.reference}"
+        match = ClassMatch.of(trained.classes, dataset.class_names if data.labelled else ())
+        if self.epochs and not match.shared:
+            raise ConfigError(
+                "the network knows none of the classes of the data"
+                if match.old
+                else "the network's classes have no names",
+                where=f"--how norm --epochs {self.epochs}",
+                allowed="Scales and shifts are trained on labels, of classes that the network knows by the same names",
+                do="Leave --epochs out, which recomputes statistics alone, or take `--how head`",
+            )
         module = recalibrated(trained.module, trained.network, dataset.train, where=where)
         report: dict[str, Any] = {"layers": statistics_layers(module), "samples": len(dataset.train)}
-        match = ClassMatch.of(trained.classes, dataset.class_names if data.labelled else ())
         if match.shared:
             dataset = with_classes(dataset, trained.classes)
         if self.epochs:
-            module = self._with_scales(module, dataset, match, report)
+            module = self._with_scales(module, dataset, report)
         if not match.shared:
             if data.labelled:
                 self.reporter.info("no accuracy is told: the network knows none of the data's classes by their names")
@@ -168,21 +184,12 @@ class NetworkAdapter:
         }
         return Adapted(module, trained.network, dataset, report, None)
 
-    def _with_scales(self, module: nn.Module, dataset: Dataset, match: ClassMatch, report: dict[str, Any]) -> nn.Module:
+    def _with_scales(self, module: nn.Module, dataset: Dataset, report: dict[str, Any]) -> nn.Module:
         """Return the better of a module with new statistics and one whose scales and shifts were trained as well."""
         from hwnas.adapt.fine_tuning import tuned_scales
         from hwnas.adapt.head import accuracy_on
 
         trained, epochs = self.trained, self.epochs or 0
-        if not match.shared:
-            raise ConfigError(
-                "the network knows none of the classes of the data"
-                if match.old
-                else "the network's classes have no names",
-                where=f"--how norm --epochs {epochs}",
-                allowed="Scales and shifts are trained on labels, of classes that the network knows by the same names",
-                do="Leave --epochs out, which recomputes statistics alone, or take `--how head`",
-            )
         with self.reporter.bar("scales and shifts") as bar:
             tuned = tuned_scales(
                 module,
@@ -210,13 +217,6 @@ class NetworkAdapter:
         assert match is not None
         epochs = self.epochs or EPOCHS
         old = None if self.trained.old is None else OldData(self.trained.old, self.rehearse)
-        if self.rehearse and old is None:
-            raise ConfigError(
-                "--rehearse asks for samples of the data before, which is not at hand",
-                where=self.trained.label,
-                allowed="A run names the data that it was trained on; a network of yours and a bundle alone do not",
-                do="Leave --rehearse out",
-            )
         before = report["test"]["before"]
         tuning = FineTuning(network, start, self.trained.module, match, dataset, old, before["value"] if before else 0)
         recipe = tuning.recipe(self.trained.recipe, epochs)
