@@ -29,7 +29,7 @@ from scipy.ndimage import gaussian_filter
 
 from hwnas import pipeline
 from hwnas.adapt.board.adapt import AdaptableModel, Samples, drift_of
-from hwnas.adapt.board.logistic import fit, matched_rows
+from hwnas.adapt.board.logistic import fit, fitted, matched_rows
 from hwnas.adapt.classes import normalised_as
 from hwnas.adapt.head import features_of, fit_head, head_of, last_linear
 from hwnas.commands.adapt_sources import picked_network
@@ -84,6 +84,7 @@ def heads(run: str, mnist: dict[str, Any], seed: int) -> dict[str, Any]:
     by_torch, torch_s = seconds_of(lambda: fit_head(train, validation, start))
     every = (np.concatenate([train.values, validation.values]), np.concatenate([train.labels, validation.labels]))
     by_numpy, numpy_s = seconds_of(lambda: fit(*every, start))
+    same = fitted(train.values, train.labels, start, by_torch.strength)
     return {
         "features": int(train.values.shape[1]),
         "samples": len(train.labels),
@@ -92,6 +93,7 @@ def heads(run: str, mnist: dict[str, Any], seed: int) -> dict[str, Any]:
             "test_top1": by_numpy.head.accuracy(test.values, test.labels),
             "own_estimate": by_numpy.accuracy,
             "seconds": numpy_s,
+            "test_top1_of_the_same_samples": same.accuracy(test.values, test.labels),
         },
     }
 
