@@ -122,7 +122,7 @@ def user_network(source: NetworkSource) -> TrainedNetwork:
     module, shape = module_of(source)
     function = getattr(load_source(source.file), source.function)
     classes = tuple(map(str, getattr(function, "classes", ())))
-    stated = tuple(getattr(function, name, None) for name in ("mean", "std"))
+    stated = getattr(function, "mean", None), getattr(function, "std", None)
     return _classifier(source.where, source.function, module, shape, classes, stated)
 
 
