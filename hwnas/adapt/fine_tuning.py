@@ -130,16 +130,7 @@ class FineTuning:
 
     def recipe(self, recipe: Recipe, epochs: int) -> Recipe:
         """Return the recipe of the fine-tuning, from that of the training before."""
-        gentle = replace(
-            recipe,
-            epochs=epochs,
-            learning_rate=GENTLE_SHARE * recipe.learning_rate,
-            warm_up_epochs=0.0,
-            layer_decay=LAYER_DECAY,
-            batch_size=min(recipe.batch_size, max(2, len(self.dataset.train) // 4)),
-            processes=1,
-            teacher=None,
-        )
+        gentle = replace(_gentle(recipe, epochs, len(self.dataset.train)), layer_decay=LAYER_DECAY)
         if not self.teaches:
             return gentle
         return replace(gentle, teacher=TEACHER, distill_weight=MOST_TEACHER_WEIGHT * self.agreed)
@@ -188,6 +179,50 @@ class FineTuning:
             "after": last.value,
             "difference": {"value": apart.value, "error": apart.error},
         }
+
+
+def _gentle(recipe: Recipe, epochs: int, samples: int) -> Recipe:
+    """Return a recipe for weights that are trained already, on so many samples."""
+    return replace(
+        recipe,
+        epochs=epochs,
+        learning_rate=GENTLE_SHARE * recipe.learning_rate,
+        warm_up_epochs=0.0,
+        batch_size=min(recipe.batch_size, max(2, samples // 4)),
+        processes=1,
+        teacher=None,
+    )
+
+
+def tuned_scales(
+    module: nn.Module,
+    network: Network,
+    dataset: Dataset,
+    recipe: Recipe,
+    epochs: int,
+    *,
+    seed: int,
+    on_epoch: Callable[[int, float], None],
+) -> nn.Module:
+    """Return a copy of a module whose normalisations' scales and shifts were trained on, and nothing else.
+
+    Raises:
+        ConfigError: they have none.
+        TrainingError: the training diverged.
+    """
+    start = copy.deepcopy(module).requires_grad_(False)
+    for child in start.modules():
+        if isinstance(child, _BatchNorm):
+            child.requires_grad_(True)
+    if not any(value.requires_grad for value in start.parameters()):
+        raise ConfigError(
+            "the network's normalisations have no scales and shifts",
+            where="hwnas adapt: --epochs",
+            allowed="`--how norm` with epochs trains those of batch normalisation, unless it was made without",
+            do="Leave --epochs out, which recomputes statistics alone, or take `--how full`",
+        )
+    gentle = _gentle(recipe, epochs, len(dataset.train))
+    return train_standalone(network, dataset, gentle, seed=seed, start=start, on_epoch=on_epoch).requires_grad_(True)
 
 
 def statistics_layers(module: nn.Module) -> int:

@@ -139,7 +139,7 @@ def check_labels(data: NewData, how: str, reference: str) -> None:
         raise DataError(
             "the samples have no labels",
             where=f"--data {reference}",
-            allowed=f"`--how {how}` learns from labels; `--how norm` and `--watch` need none. {SAMPLES_FORM}",
+            allowed=f"`--how {how}` learns from labels; `--how norm` alone and `--watch` need none. {SAMPLES_FORM}",
             do="Add `targets`, or take `--how norm`",
         )
 

@@ -87,7 +87,11 @@ def adapt(
     tier: Annotated[str | None, typer.Option(help="Of a run; the first one if left out.")] = None,
     pick: Annotated[str, typer.Option(help="Rule for the network of the tier's front.")] = "knee",
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Of full, 5 if left out; of space, a third of those before.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of full, 5 if left out; of space, a third of those before; of norm, to train scales and shifts.",
+        ),
     ] = None,
     rehearse: Annotated[
         int, typer.Option(min=0, metavar="N", help="Of full: train on N samples of the data before too; classes stay.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from hwnas.adapt.board.adapt import (
@@ -14,7 +14,8 @@ from hwnas.adapt.board.adapt import (
     read_samples,
     save_head,
 )
-from hwnas.adapt.new_data import as_data_error, check_labels, read_new_data
+from hwnas.adapt.classes import ClassMatch
+from hwnas.adapt.new_data import as_data_error, read_new_data
 from hwnas.commands.adapt_sources import is_bundle
 from hwnas.commands.adaptation import Adaptation
 from hwnas.errors import ConfigError
@@ -23,30 +24,29 @@ from hwnas.words import counted
 from hwnas.workspace.workspace import open_run
 
 
-def head_of_bundle(target: str, data: str, out: Path | None) -> Adaptation:
+def head_of_bundle(target: str, data: str, out: Path | None, *, keep: bool) -> Adaptation:
     """Fit a head on the features of a bundle's first file, and write it beside it."""
     with as_data_error():
         model = AdaptableModel(Path(target))
         model.old_head()
         samples = samples_of(data, model)
+        samples = replace(samples, classes=ClassMatch.of(model.classes, samples.classes, keep=keep).new)
         fit = fit_head(model, samples, data)
     path = out or Path(target) / HEAD_FILE
     save_head(fit.head, path)
-    kept = [name for name in fit.head.classes if name in model.classes]
+    classes = ClassMatch.of(model.classes, fit.head.classes).as_dict()
     report = {
         "target": target,
         "data": data,
-        "classes": {
-            "kept": kept,
-            "new": [name for name in fit.head.classes if name not in model.classes],
-            "left_out": [name for name in model.classes if name not in fit.head.classes],
-        },
+        "classes": classes,
         "penalty": fit.strength,
         "held_out": {"accuracy": fit.accuracy, "samples": fit.samples},
         "files": [str(path)],
     }
-    said = f"accuracy {fit.accuracy:.1%} on {counted(fit.samples, 'held-out sample')}" if fit.accuracy else "not judged"
-    lines = (f"{len(fit.head.classes)} classes, {len(kept)} keep their rows; {said}", f"wrote {path}")
+    said = "not judged"
+    if fit.accuracy is not None:
+        said = f"accuracy {fit.accuracy:.1%} on {counted(fit.samples, 'held-out sample')}"
+    lines = (f"{len(fit.head.classes)} classes, {len(classes['kept'])} keep their rows; {said}", f"wrote {path}")
     return Adaptation("head", str(path.parent), report, lines)
 
 
@@ -57,7 +57,6 @@ def samples_of(data: str, model: AdaptableModel) -> Samples:
     import torch
 
     read = read_new_data(data, seed=0, task=DEFAULT_TASK)
-    check_labels(read, "head", data)
     split, names = read.dataset.train, read.dataset.class_names
     raw = split.inputs.take(split.indices[torch.arange(len(split))])
     labels = [names[label] for label in split.targets.tolist()]

@@ -122,9 +122,10 @@ def write_user_network(
             task=network.task,
         )
         facts = {
+            **report,
+            **({"class_match": match} if (match := report.get("classes")) else {}),
             "classes": list(dataset.class_names),
             "preprocessing": dataset.preprocessing_at(network.input_shape),
-            **report,
         }
         write_file(fresh / f"{ADAPTED_STEM}.json", json.dumps(facts, indent=1) + "\n")
     return sorted(path.name for path in folder.iterdir())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from hwnas.commands.settled import settled_network
 from hwnas.data import Dataset, Split
 from hwnas.errors import ConfigError, RunError, did_you_mean
 from hwnas.export.manifest import MANIFEST
+from hwnas.io.checksum import sha256_of
 from hwnas.network import Network
 from hwnas.opened.source import NetworkSource, module_of
 from hwnas.opened.space_file import parse_opened, source_of
@@ -50,6 +52,8 @@ class TrainedNetwork:
         recipe: by which it was trained.
         seed: of the run.
         device: on which PyTorch computes.
+        stem: of the folder that its adapted files are in, unless it is a run's.
+        raw_steps: by which raw samples of an archive become those of a data set, such as cropping.
         architecture: of a run's network.
         run: that it is a pick of, with its tier.
     """
@@ -63,6 +67,8 @@ class TrainedNetwork:
     recipe: Recipe
     seed: int
     device: str
+    stem: str
+    raw_steps: Sequence[Mapping[str, Any]] = ()
     architecture: Architecture | None = None
     run: tuple[Workspace, str] | None = None
 
@@ -112,54 +118,104 @@ def user_network(source: NetworkSource) -> TrainedNetwork:
     Raises:
         ConfigError, SpaceError: the function returns no network, the weights do not fit, or an attribute is no list.
     """
-    import torch
-
-    from hwnas.ops.operator import Shape
-    from hwnas.supernet import Recipe
-    from hwnas.tasks.ends import call, examples
     from hwnas.user_code import load_source
 
     module, shape = module_of(source)
-    taken: Shape = shape
+    function = getattr(load_source(source.file), source.function)
+    classes = tuple(map(str, getattr(function, "classes", ())))
+    stated = getattr(function, "mean", None), getattr(function, "std", None)
+    return _classifier(source.where, source.function, module, shape, classes, stated)
+
+
+def bundled_network(folder: Path, pick: str) -> TrainedNetwork:
+    """Return the network of a bundle alone, by its plain module, which is run; the first one if it has no such pick.
+
+    Raises:
+        ConfigError: it is no classifier, or its module or weights are missing or were changed.
+    """
+    from hwnas.adapt.new_data import as_data_error
+    from hwnas.export.standalone.network import read_manifest
+    from hwnas.export.standalone.steps import raw_steps
+
+    with as_data_error():
+        models = read_manifest(folder)["models"]
+    model = next((one for one in models if pick in one["picks"]), models[0])
+    files, label = model.get("module") or {}, f"{folder}, {model['picks'][0]}"
+    if why := _untrainable(model, files):
+        raise ConfigError(
+            why,
+            where=str(folder),
+            allowed="Outside its run a classifier is adapted by the plain module and the weights in its bundle",
+            do="Name the run that the bundle is from",
+        )
+    paths = {kind: folder / files[kind]["file"] for kind in ("source", "weights")}
+    for kind, path in paths.items():
+        if not path.is_file() or sha256_of(path) != files[kind]["sha256"]:
+            raise ConfigError(
+                "the file is gone, or another than the manifest lists",
+                where=str(path),
+                allowed="A bundle is used as it was exported",
+                do="Copy the folder again",
+            )
+    source = source_of(
+        f"{paths['source'].name}:build", paths["weights"], model["input_shape"], where=label, base=folder
+    )
+    prepared = model["preprocessing"]
+    trained = _classifier(
+        label,
+        folder.resolve().name,
+        *module_of(source),
+        tuple(model["classes"]),
+        (prepared.get("mean"), prepared.get("std")),
+    )
+    return replace(trained, raw_steps=prepared["steps"][: raw_steps(prepared)])
+
+
+def _untrainable(model: Mapping[str, Any], files: Mapping[str, Any]) -> str | None:
+    """Return why the module of a bundle's network is not trained on; None if it can be."""
+    if not model.get("classes"):
+        return "the network is no classifier"
+    if not files.get("source"):
+        return f"the bundle has no module of PyTorch ({files.get('reason', 'it is of an earlier hwnas')})"
+    return "its module takes raw numbers, and prepares them itself" if "in_file" in model["preprocessing"] else None
+
+
+def _classifier(
+    where: str, stem: str, module: nn.Module, shape: Any, classes: tuple[str, ...], stated: tuple[Any, Any]
+) -> TrainedNetwork:
+    """Return a trained classifier, of which names of classes, mean and deviation of inputs may be known."""
+    import torch
+
+    from hwnas.supernet import Recipe
+    from hwnas.tasks.ends import call, examples
+
     with torch.no_grad():
-        outputs = call(module.eval(), examples(taken, 2)[0])
-    if not is_plain(taken) or not isinstance(outputs, torch.Tensor) or outputs.ndim != 2:
+        outputs = call(module.eval(), examples(shape, 2)[0])
+    if not is_plain(shape) or not isinstance(outputs, torch.Tensor) or outputs.ndim != 2:
         raise ConfigError(
             "the network returns something else than logits, one row a sample",
-            where=source.where,
+            where=where,
             allowed="A classifier of one input is adapted",
             do="Wrap it in a module that returns the logits alone",
         )
     width = outputs.shape[1]
-    network = Network((Classifier(int(taken[0]), width),), (source.function,), taken)
-    function = getattr(load_source(source.file), source.function)
-    classes = tuple(map(str, getattr(function, "classes", ())))
     if classes and len(classes) != width:
         raise ConfigError(
             f"`classes` of the function holds {len(classes)} names, the network gives {width} logits",
-            where=source.where,
+            where=where,
             allowed="One name for each logit, in their order",
             do="Correct the attribute, or leave it out",
         )
-    return TrainedNetwork(
-        source.where,
-        network,
-        module,
-        classes,
-        _normalisation(function, taken, source.where),
-        None,
-        Recipe(),
-        0,
-        "cpu",
-    )
+    network = Network((Classifier(int(shape[0]), width),), (stem,), shape)
+    normalised = _normalisation(stated, shape, where)
+    return TrainedNetwork(where, network, module, classes, normalised, None, Recipe(), 0, "cpu", stem)
 
 
-def _normalisation(function: Any, shape: tuple[int, ...], where: str) -> Split | None:
-    """Return an empty split that is normalised as the attributes `mean` and `std` of a function say."""
+def _normalisation(stated: tuple[Any, Any], shape: tuple[int, ...], where: str) -> Split | None:
+    """Return an empty split that is normalised by a mean and a deviation; None if none are stated."""
     import torch
 
-    stated = [getattr(function, name, None) for name in ("mean", "std")]
-    if stated == [None, None]:
+    if stated == (None, None):
         return None
     if not all(isinstance(one, list | tuple) and len(one) == shape[0] for one in stated):
         raise ConfigError(
@@ -239,6 +295,8 @@ def picked_network(target: str, runs: Path, tier: str | None, pick: str, reporte
         recipe_of(run),
         run.experiment.seed,
         torch_device(run.experiment.device),
+        run.folder.name,
+        run.dataset.raw.steps,
         point.architecture,
         (run, name),
     )

@@ -85,11 +85,7 @@ def adapt_space(
         "target": str(run.folder),
         "data": data,
         "run": str(folder),
-        "classes": {
-            "kept": list(match.shared),
-            "new": [one for one in match.new if one not in match.old],
-            "left_out": [one for one in match.old if one not in match.new],
-        },
+        "classes": match.as_dict(),
         "epochs": trained_epochs,
         "epochs_before": epochs_before,
         "rows": rows,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hwnas.words import brief
+from hwnas.words import brief, counted
 
 
 @brief
@@ -34,3 +35,36 @@ class Adaptation:
     def as_dict(self) -> dict[str, Any]:
         """Return all of it but the lines, ready for JSON."""
         return {"how": self.how, "folder": self.folder, **self.report}
+
+
+def report_lines(report: Mapping[str, Any]) -> list[str]:
+    """Return the report on an adapted network as lines."""
+    lines = []
+    if "layers" in report:
+        lines.append(f"statistics of {counted(report['samples'], 'sample')} in {counted(report['layers'], 'layer')}")
+    if (test := report.get("test")) is not None:
+        parts = [
+            f"{label} {test[key]['value']:.1%}"
+            for key, label in (("before", "before"), ("head", "with a new head"), ("after", "after"))
+            if test.get(key)
+        ]
+        lines.append(
+            f"test accuracy on the new data: {', '.join(parts)} ({counted(test['after']['samples'], 'sample')})"
+        )
+    if "teacher" in report:
+        lines.append(f"normalisation: {report['normalisation']}")
+        teacher = report["teacher"]
+        lines.append(
+            "no teacher: the network before names none of the classes"
+            if teacher is None
+            else f"the network before teaches {counted(teacher['classes'], 'class', 'classes')}, "
+            f"{teacher['weight']:.0%} of the loss"
+        )
+    if "validation" in report:
+        lines.append(f"better on validation samples, and what was written: {report['validation']['shipped']}")
+    if (lost := report.get("forgetting")) is not None:
+        lines.append(
+            f"on {counted(lost['samples'], 'validation sample')} of the data before: {lost['before']:.1%} before, "
+            f"{lost['after']:.1%} after"
+        )
+    return lines

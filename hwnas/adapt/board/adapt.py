@@ -29,7 +29,7 @@ from hwnas.export.standalone.network import (
     read_manifest,
     runnable,
 )
-from hwnas.export.standalone.steps import prepared
+from hwnas.export.standalone.steps import prepared, raw_steps
 
 Array = NDArray[Any]
 
@@ -165,10 +165,7 @@ class AdaptableModel:
     @property
     def raw_steps(self) -> int:
         """Number of steps that make samples of a data set of raw ones; the rest scales and normalises them."""
-        facts = next(iter(self.predictor.facts.values()))
-        names = [step["step"] for step in facts["steps"]]
-        end = len(names) - names[::-1].index("normalise") - 1 if "normalise" in names else len(names)
-        return end - 1 if facts["divide_by"] != 1 and end and names[end - 1] == "divide" else end
+        return raw_steps(next(iter(self.predictor.facts.values())))
 
     def old_head(self) -> Head:
         """Return the last layer as it was exported.

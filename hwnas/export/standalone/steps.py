@@ -36,6 +36,13 @@ def prepared(inputs: Array, steps: Sequence[Step]) -> Array:
     return inputs.astype(np.float32) if inputs.dtype.kind == "f" else inputs
 
 
+def raw_steps(facts: Mapping[str, Any]) -> int:
+    """Return the number of steps that make samples of a data set of raw ones; the rest scales and normalises them."""
+    names = [step["step"] for step in facts["steps"]]
+    end = len(names) - names[::-1].index("normalise") - 1 if "normalise" in names else len(names)
+    return end - 1 if facts["divide_by"] != 1 and end and names[end - 1] == "divide" else end
+
+
 def _as_is(inputs: Array, step: Step) -> Array:
     return inputs  # files were decoded when they were read
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from hwnas.errors import ConfigError
@@ -69,7 +68,7 @@ def _check_keys(
 
 def _taken(source: TensorSource, value: Tensor, target: Tensor) -> Tensor:
     """Return the weight that a tensor of the file makes; as it is where that does not fit."""
-    value = source.read(value.to(torch.float32))
+    value = source.read(value.to(target.dtype))
     if value.ndim != target.ndim:
         return value
     size = tuple(min(n, target.shape[axis]) if axis in source.cut else n for axis, n in enumerate(value.shape))
