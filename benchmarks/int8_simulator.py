@@ -21,6 +21,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported
 
 import argparse
+import copy
 import random
 import shlex
 import sys
@@ -87,8 +88,9 @@ def compared(accuracy: InheritedAccuracy, network: Network, runtime: str, folder
     started = time.process_time()
     fp32 = evaluate(module, network, accuracy.split)
     fp32_s = time.process_time() - started
+    own = copy.deepcopy(module)  # a search extracts a module for each candidate, which is its own
     started = time.process_time()
-    simulated = simulated_int8(module, ranges, file_format=RUNTIMES[runtime])
+    simulated = simulated_int8(own, ranges, file_format=RUNTIMES[runtime], in_place=True)
     sums = evaluate(simulated, network, accuracy.split)
     simulated_s = time.process_time() - started
     started = time.process_time()

@@ -43,7 +43,7 @@ class Int8Accuracy:
         module = self.fp32.settled(network)
         device = next(module.parameters()).device
         ranges = network.task.fitted(self.ranges.to(device), network.input_shape)
-        simulated = simulated_int8(module, ranges, file_format=self.file_format)
+        simulated = simulated_int8(module, ranges, file_format=self.file_format, in_place=True)
         sums = evaluate(simulated, network, self.fp32.split)
         value = network.task.values(sums)[task.quality.name]
         self.fp32.errors[value.value] = value.error
