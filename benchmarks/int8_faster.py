@@ -56,7 +56,6 @@ from scipy.stats import spearmanr
 
 from hwnas.io.resources import find_file
 from hwnas.latency.model import LatencyModel
-from hwnas.latency.population import predict_many_ms
 from hwnas.measure.table import LatencyTable, read_table, row_key
 from hwnas.network import known_operators
 from hwnas.pareto import Objective, Tier, front, hypervolume, reference_point
@@ -94,8 +93,8 @@ class Tables:
 
     def latency(self, machine: str, precision: str) -> Latency:
         """Latencies of networks in ms, by the latency model."""
-        model = self.models[machine, precision]
-        return lambda codes: predict_many_ms(model, self.codebook, codes)
+        constant_ms, effective_ms = self.models[machine, precision].linear(self.codebook.links)
+        return lambda codes: constant_ms + self.codebook.total(codes, effective_ms)
 
     def sums(self, machine: str, precision: str, codes: Codes) -> Floats:
         """Latencies of networks in ms, as plain sums of the rows' medians."""

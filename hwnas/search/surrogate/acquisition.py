@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hwnas.population import Codes
 from hwnas.predictors import Predictor
 from hwnas.search.surrogate.batch_proposal import propose_batch
-from hwnas.search.surrogate.candidates import CandidatePool, Candidates, Floats, Integers, PerNetwork
+from hwnas.search.surrogate.candidates import CandidatePool, Candidates, Floats, Integers, PerNetwork, keys_of
 from hwnas.search.surrogate.ehvi import BoxDecomposition, expected_improvements, improvements, normal, probability_below
 from hwnas.search.surrogate.evolution import REFUSED, evolve
 from hwnas.search.surrogate.initial_design import stratified
@@ -283,8 +283,8 @@ class Acquisition:
         features = self.candidates.features(codes)
         mean, deviation = belief.predict(belief.place(features))
         gains = self._gain(belief, cells, self._costs(codes), mean, deviation, np.arange(len(codes)))
-        seen = {row.tobytes() for row in before}
-        known = np.array([row.tobytes() in seen for row in codes], dtype=np.bool_)
+        seen = set(keys_of(before))
+        known = np.array([key in seen for key in keys_of(codes)], dtype=np.bool_)
         refused = REFUSED - self._excess(codes)
         return np.where(refused < REFUSED, refused, np.where(known, -np.inf, gains))
 

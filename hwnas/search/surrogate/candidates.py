@@ -91,6 +91,12 @@ class CandidatePool:
         return cls(codes, features, row.reshape(-1), {code.tobytes(): n for n, code in enumerate(codes)})
 
 
+def keys_of(codes: Codes) -> list[bytes]:
+    """Return the bytes of each row: faster than one row after another."""
+    joined, width = codes.tobytes(), codes.shape[1] * codes.itemsize
+    return [joined[at : at + width] for at in range(0, len(joined), width)] if width else [b""] * len(codes)
+
+
 def candidates_of(codebook: Codebook, features: tuple[Callable[[Codes], Table], Integers] | None = None) -> Candidates:
     """Return the networks of a space, with the features that `hwnas.predictors` knows of them, or with others."""
     if features is None:
