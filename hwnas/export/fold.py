@@ -36,7 +36,7 @@ def fold_(module: nn.Module, *, convolutions: bool = True) -> nn.Module:
             continue
         children = list(chain.named_children())
         flat = {id(layer) for (_, before), (_, layer) in pairwise(children) if _makes_vectors(before)}
-        for (name, layer), (norm_name, norm) in pairwise(children):
+        for (_, layer), (norm_name, norm) in pairwise(children):
             if not isinstance(norm, _BatchNorm) or norm.running_mean is None:
                 continue
             if places[id(layer)] != 1 or places[id(norm)] != 1:

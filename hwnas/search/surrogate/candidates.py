@@ -39,6 +39,8 @@ class Candidates:
     features: Callable[[Codes], Table]
     groups: Integers
     """(columns,) the number of each feature's group; columns of a group are comparable."""
+    effect: int | None = None
+    """Column of a gene that features leave out: its options shift the learned objective, each by the same for all."""
 
     @cached_property
     def sizes(self) -> Integers:
