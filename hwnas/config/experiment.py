@@ -117,6 +117,9 @@ class AccuracyConfig(StrictModel):
     epochs: Positive | None = None
     """Of the sources that train each network: `standalone` as many as `train.epochs`, `finetuned` one if left out."""
 
+    file_every: Positive | None = None
+    """One network in so many is judged in int8 by its real file, and corrects the simulated accuracies of the others;
+    all are simulated if left out."""
     file: str = ""
     """Of `table`: a CSV, NPZ or Parquet file with a row for each architecture. Of `predicted`: the store of a run."""
     column: str = ""
@@ -391,6 +394,11 @@ class Experiment(StrictModel):
             raise ValueError(
                 f"export.quantized_epochs: it is {self.export.quantized_epochs}, and no tier has files in int8. Leave "
                 "it out, or set `precision: int8` of a tier's set-up"
+            )
+        if self.accuracy.file_every and not any("int8" in (tier.precision or ()) for tier in self.tiers.values()):
+            raise ValueError(
+                f"accuracy.file_every: it is {self.accuracy.file_every}, and no tier lists int8 among its precisions. "
+                "Leave it out, or set `precision: [fp32, int8]` of a tier"
             )
         return self
 
