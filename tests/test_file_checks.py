@@ -80,7 +80,7 @@ def test_scores_are_those_of_the_files(run: Path) -> None:
             continue
         network = workspace.network(score.architecture)
         inputs = network.task.fitted(validation.every(), network.input_shape)
-        file = run / "bundle" / "cloud" / model["files"][0]["file"]
+        file = run / "bundle" / "cloud" / model["files"][0]["name"]
         loaded = open_runtime("onnxruntime", precision="int8").load(file)
         right = (loaded.run(inputs.numpy()).argmax(1) == validation.targets.numpy()).mean()
         assert score.value == pytest.approx(float(right), abs=0.011)  # the file in the bundle has other ranges
