@@ -16,8 +16,8 @@ from hwnas.predictors import Predictor
 from hwnas.search.surrogate.batch_proposal import propose_batch
 from hwnas.search.surrogate.candidates import CandidatePool, Candidates, Floats, Integers, PerNetwork, keys_of
 from hwnas.search.surrogate.ehvi import BoxDecomposition, expected_improvements, improvements, normal, probability_below
-from hwnas.search.surrogate.evolution import REFUSED, evolve
-from hwnas.search.surrogate.fixed_effects import effects_of, learned_effects, variants
+from hwnas.search.surrogate.evolution import REFUSED
+from hwnas.search.surrogate.fixed_effects import effects_of, evolve_variants, learned_effects, least_of, variants
 from hwnas.search.surrogate.initial_design import stratified
 from hwnas.search.surrogate.online_gp import CachedPosterior, OnlineGP
 
@@ -159,7 +159,8 @@ class Acquisition:
             shifted = expected + effects_of(self.candidates, opened, last.effects)
             cells = self._cells(last, observations, opened, -belief.warp.back(shifted))
             if self.candidates.everything is None:
-                return self._evolved(last, cells, before, rng)
+                promise = partial(self._gains, last, cells, before)
+                return evolve_variants(self.candidates, promise, before, rng, self._excess)
             priced = self._standing
             free = priced.allowed & ~priced.pool.holds(before)
             mean, deviation, row = self._usual(last)
@@ -168,28 +169,6 @@ class Acquisition:
         finally:
             belief.rollback(kept)
             last.watched.rollback(kept)
-
-    def _evolved(
-        self, last: _WarmState, cells: BoxDecomposition, before: Codes, rng: np.random.Generator
-    ) -> Codes | None:
-        """Return the best that evolution visits; where a gene has effects, networks with the option that suits them."""
-        promise = partial(self._gains, last, cells, before)
-        if self.candidates.effect is None:
-            return evolve(self.candidates, lambda codes: promise(codes)[0], before, rng, excess=self._excess)
-
-        def settle(codes: Codes) -> Codes:
-            return variants(self.candidates, self.candidates.settle(codes))[0]
-
-        def excess(codes: Codes) -> Floats:
-            least: Floats = np.min([self._excess(of) for of in variants(self.candidates, codes)], axis=0)
-            return least
-
-        plain, known = replace(self.candidates, settle=settle), np.unique(settle(before), axis=0)
-        best = evolve(plain, lambda codes: np.max(promise(codes), axis=0), known, rng, excess=excess)
-        if best is None:
-            return None
-        chosen: Codes = variants(plain, best[None])[int(np.argmax(promise(best[None])))][0]
-        return chosen
 
     # --- when there are many scores ---
 
@@ -316,15 +295,14 @@ class Acquisition:
         return shifted, deviation[pool.row], np.arange(len(pool.codes))
 
     def _dearest(self, within: Floats) -> Floats:
-        """Return (known objectives,) the highest cost among networks, with the gene that suits them where one has
+        """Return (known objectives,) the highest cost among networks, each with the gene that suits it where one has
         effects."""
-        if self.candidates.effect is None:
-            highest: Floats = within.max(axis=0)
-            return highest
         standing = self._standing
-        codes = standing.pool.codes[standing.allowed] if standing.allowed.any() else standing.pool.codes
-        least: Floats = np.min([self._costs(of) for of in variants(self.candidates, codes)], axis=0)
-        return least.max(axis=0)
+        if self.candidates.effect is not None:
+            codes = standing.pool.codes[standing.allowed] if standing.allowed.any() else standing.pool.codes
+            within = least_of(self.candidates, self._costs, codes)
+        highest: Floats = within.max(axis=0)
+        return highest
 
     def _gains(self, last: _WarmState, cells: BoxDecomposition, before: Codes, codes: Codes) -> list[Floats]:
         """Return (networks,) expected gains, for each option of a gene that has effects; -1 and less for refused ones,

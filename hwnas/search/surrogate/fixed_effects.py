@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 
 from hwnas.population import Codes
 from hwnas.predictors.gaussian_process import GaussianProcess
 from hwnas.search.surrogate.candidates import Candidates, Floats, Table
+from hwnas.search.surrogate.evolution import evolve
 
 EFFECT_DEVIATION = 0.5
 """Standard deviation of an effect before anything was evaluated; that of the networks themselves is 1."""
@@ -55,3 +59,45 @@ def variants(candidates: Candidates, codes: Codes) -> list[Codes]:
         variant[:, candidates.effect] = option
         result.append(variant)
     return result
+
+
+def least_of(candidates: Candidates, values: Callable[[Codes], Floats], codes: Codes) -> Floats:
+    """Return the least values of networks over the options of the gene."""
+    least: Floats = np.min([values(of) for of in variants(candidates, codes)], axis=0)
+    return least
+
+
+def evolve_variants(
+    candidates: Candidates,
+    promise: Callable[[Codes], list[Floats]],
+    known: Codes,
+    rng: np.random.Generator,
+    excess: Callable[[Codes], Floats],
+) -> Codes | None:
+    """Return the best network that evolution visits, with the option that suits it; see `evolve`.
+
+    Args:
+        candidates: the space.
+        promise: scores of networks for each option, or of one list where there is no such gene.
+        known: evaluated networks.
+        rng: equal generators, equal results.
+        excess: by how much networks exceed limits.
+    """
+    if candidates.effect is None:
+        return evolve(candidates, lambda codes: promise(codes)[0], known, rng, excess=excess)
+
+    def settle(codes: Codes) -> Codes:
+        return variants(candidates, candidates.settle(codes))[0]
+
+    plain = replace(candidates, settle=settle)
+    best = evolve(
+        plain,
+        lambda codes: np.max(promise(codes), axis=0),
+        np.unique(settle(known), axis=0),
+        rng,
+        excess=lambda codes: least_of(candidates, excess, codes),
+    )
+    if best is None:
+        return None
+    chosen: Codes = variants(candidates, best[None])[int(np.argmax(promise(best[None])))][0]
+    return chosen
