@@ -79,7 +79,8 @@ def _checked_by_files(run: Workspace, tier: str, int8: Int8Accuracy, every: int)
     def file_sums(module: nn.Module, network: Network, ranges: Tensor) -> Sums:
         made = exporter_for(format_of(setup.runtime), setup.batch, "int8", calibration=ranges.numpy())
         exporter = with_activations(made, activations)
-        return file_statistics(module, network, network.task, int8.fp32.split, exporter, setup)
+        split = int8.fp32.split
+        return file_statistics(module, network, split.fit(network.task), split, exporter, setup)
 
     def earlier() -> list[float]:
         scores = ScoreStore.open(run.folder / "scores.jsonl").scores
