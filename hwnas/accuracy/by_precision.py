@@ -58,8 +58,8 @@ class AccuracyByPrecision:
         """Return what the simulator told of a candidate that was scored last by its file; None if it was not."""
         architecture, precision = split_candidate(candidate)
         checks = getattr(self.parts[str(precision)], "checks", None)
-        told: float | None = None if checks is None else checks.simulated.get(architecture.key)
-        return told
+        score: float | None = None if checks is None else checks.simulated.get(architecture.key)
+        return score
 
 
 def producers_of(accuracy: Accuracy) -> str | Mapping[str, str]:

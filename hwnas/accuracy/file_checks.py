@@ -35,7 +35,7 @@ class FileChecks:
     file_sums: FileSums
     earlier: Callable[[], Iterable[float]] = tuple
     simulated: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
-    """What the simulator told of networks that were checked here, by key."""
+    """Simulated scores of networks that were checked here, by key."""
 
     def wants(self, key: str) -> bool:
         """Return whether the architecture of this key is checked."""
@@ -53,7 +53,7 @@ class FileChecks:
 
     @property
     def correction(self) -> float:
-        """What is added to a simulated accuracy: the mean difference, shrunken towards 0 by how sure it is of not being
+        """Number to add to a simulated accuracy: the mean difference, shrunken towards 0 by how sure it is of not being
         chance."""
         count = len(self.differences)
         if count < FEWEST_CHECKS:

@@ -128,8 +128,8 @@ def _choices(codebook: Codebook, codes: Codes) -> Floats:
     sizes = [len(choice.options) for choice in codebook.choices]
     column = np.repeat(np.arange(len(sizes)), sizes)
     option = np.concatenate([np.empty(0, np.intp), *(np.arange(size) for size in sizes)])
-    taken = (codes[:, column] == option) & codebook.active(codes)[:, column]
-    return taken.astype(np.float64)
+    taken: Floats = ((codes[:, column] == option) & codebook.active(codes)[:, column]).astype(np.float64)
+    return taken
 
 
 def _ranked(column: Floats, known: Floats) -> Floats:

@@ -144,9 +144,9 @@ def _stored(
         else:
             error = standard_error_of(scorer, value)
             pairs = paired_counts_of(scorer, candidate)
-            told = simulated_of(scorer, candidate)
+            simulated = simulated_of(scorer, candidate)
             score = store.add(
-                Score(architecture, metric, producer, value, None, elapsed_s, timestamp(), error, pairs, told)
+                Score(architecture, metric, producer, value, None, elapsed_s, timestamp(), error, pairs, simulated)
             )
     return score.value, score.failed
 

@@ -78,7 +78,8 @@ def simulated_int8(
     ready = fold_(integer_friendly_(module if in_place else copy.deepcopy(module)))
     tape = Tape()
     with torch.no_grad():
-        for inputs in calibration.split(max(CALIBRATION_BATCH, CALIBRATION_NUMBERS // calibration[0].numel())):
+        size = max(CALIBRATION_BATCH, CALIBRATION_NUMBERS // calibration[0].numel())
+        for inputs in (calibration[start : start + size] for start in range(0, len(calibration), size)):
             tape.begin(inputs)
             with tape:
                 ready(inputs)

@@ -42,8 +42,8 @@ def learned_effects(
     if candidates.effect is None:
         return effects
     joint = process.covariance(placed, placed).astype(float) + process.noise * np.eye(len(values))
-    held = (codes[:, candidates.effect, None] == np.arange(len(effects))).astype(float)
-    explained = held.T @ np.linalg.solve(joint, np.column_stack([held, values - process.mean]))
+    design = (codes[:, candidates.effect, None] == np.arange(len(effects))).astype(float)
+    explained = design.T @ np.linalg.solve(joint, np.column_stack([design, values - process.mean]))
     prior = np.eye(len(effects)) / EFFECT_DEVIATION**2
     learned: Floats = np.linalg.solve(explained[:, :-1] + prior, explained[:, -1])
     return learned
