@@ -1,6 +1,6 @@
 """Is int8 faster? By the shipped once-for-all tables, and what it is worth to search with the precision.
 
-    python benchmarks/int8_faster.py --output docs/results/int8_faster.json       # 10 seeds: 45 min of CPU a predictor
+    python benchmarks/int8_faster.py --workers 2 --output docs/results/int8_faster.json
     python benchmarks/int8_faster.py --seeds 0                                    # the tables alone: seconds
 
 The tables (`xeon|epyc_onnxruntime_fp32|int8_1t_ofa224`) were measured with ONNX Runtime, one thread, batch 1; int8 has
@@ -27,10 +27,15 @@ Ways that do not:
 - `faster`: the same front, each network in the precision in which it is faster;
 - `resolved`: all 300 networks of that search, each in the precision in which it is faster.
 
-The reference point is just worse than all points of the fronts that are compared. Accuracies are made-up functions of
-the network (benchmarks/ofa_predictors.py), nobody's accuracy, and taken to be the same in int8: what is compared is
-latency. Those of `additive`, `effects_and_pairs` and `hidden_layer` grow with kernels, widths and depths as real ones
-do; `three_layers`, of the form of once-for-all's own predictor with random weights, hardly does.
+Searches are kept in `--folder`: what is there is not made again, so that the command may be ended and repeated.
+
+Two reference points: `wide`, just worse than all points of the fronts that are compared; `wanted`, the same without
+the networks that `guided` leaves out, those of an accuracy in the worst tenth of random ones.
+
+Accuracies are made-up functions of the network (benchmarks/ofa_predictors.py), nobody's accuracy, and taken to be the
+same in int8: what is compared is latency. Those of `additive`, `effects_and_pairs` and `hidden_layer` grow with
+kernels, widths and depths as real ones do; `three_layers`, of the form of once-for-all's own predictor with random
+weights, hardly does.
 """
 
 from __future__ import annotations
@@ -40,23 +45,28 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported
 
 import argparse
+import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from _results import publish, stamped
 from numpy.typing import NDArray
-from ofa_predictors import PREDICTORS, Predictor, predictor
+from ofa_predictors import PREDICTORS, predictor
 from scipy.stats import spearmanr
 
+from hwnas.io.atomic import write_file
 from hwnas.io.resources import find_file
 from hwnas.latency.model import LatencyModel
-from hwnas.latency.population import predict_many_ms
 from hwnas.measure.table import LatencyTable, read_table, row_key
 from hwnas.network import known_operators
 from hwnas.pareto import Objective, Tier, front, hypervolume, reference_point
@@ -67,6 +77,7 @@ from hwnas.search.precision.coded import by_precision, with_precisions
 from hwnas.search.study import open_study
 from hwnas.search.study_spec import StudySpec
 from hwnas.search.surrogate import Acquisition, candidates_of
+from hwnas.search.surrogate.acquisition import UNWANTED
 from hwnas.space import Architecture, read_space
 
 SPACE, TABLE = "ofa_mobilenet_v3_224", "{}_onnxruntime_{}_1t_ofa224"
@@ -94,8 +105,8 @@ class Tables:
 
     def latency(self, machine: str, precision: str) -> Latency:
         """Latencies of networks in ms, by the latency model."""
-        model = self.models[machine, precision]
-        return lambda codes: predict_many_ms(model, self.codebook, codes)
+        constant_ms, effective_ms = self.models[machine, precision].linear(self.codebook.links)
+        return lambda codes: constant_ms + self.codebook.total(codes, effective_ms)
 
     def sums(self, machine: str, precision: str, codes: Codes) -> Floats:
         """Latencies of networks in ms, as plain sums of the rows' medians."""
@@ -152,17 +163,31 @@ def equal_in_fp32(fp32: Floats, int8: Floats) -> dict[str, Any]:
 # --- searches ---
 
 
-def searched(
-    tables: Tables, machine: str, score: Predictor, seed: int, trials: int, precisions: Sequence[str]
-) -> list[Architecture]:
-    """The candidates of a guided search on a machine, in one precision or among several."""
-    codebook = tables.codebook
-    latencies = [tables.latency(machine, precision) for precision in precisions]
+@dataclass(frozen=True)
+class Race:
+    """A search: on a machine, for a made-up accuracy, with a seed, in these precisions."""
+
+    machine: str
+    predictor: str
+    seed: int
+    precisions: tuple[str, ...]
+    trials: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.machine}-{self.predictor}-{self.seed}-{'-'.join(self.precisions)}-{self.trials}"
+
+
+def searched(tables: Tables, race: Race) -> list[Architecture]:
+    """The candidates of a guided search."""
+    codebook, precisions = tables.codebook, race.precisions
+    score = predictor(race.predictor, codebook, race.seed)
+    latencies = [tables.latency(race.machine, precision) for precision in precisions]
     candidates, known, space = candidates_of(codebook), latencies[0], tables.space
     if len(precisions) > 1:
         candidates, known = with_precisions(candidates, precisions), by_precision(latencies)
-        space = PrecisionSpace(space, tuple(precisions))
-    plan = StudySpec(space, TIER, "guided", seed=seed, guide=Acquisition(candidates, [known]))
+        space = PrecisionSpace(space, precisions)
+    plan = StudySpec(space, TIER, "guided", seed=race.seed, guide=Acquisition(candidates, [known]))
     by_name = dict(zip(precisions, latencies, strict=True))
 
     def latency_of(candidate: Architecture) -> float:
@@ -174,23 +199,43 @@ def searched(
 
     scorers = {"latency_ms": latency_of, "accuracy": accuracy_of}
     study = open_study(plan)
-    study.run(lambda candidate: evaluate(candidate, scorers, TIER), trials)
+    study.run(lambda candidate: evaluate(candidate, scorers, TIER), race.trials)
     return [evaluation.architecture for evaluation in study.evaluations]
 
 
-def deployed(tables: Tables, machine: str, score: Predictor, seed: int, trials: int) -> dict[str, Points]:
+def kept(race: Race, folder: Path) -> dict[str, Any]:
+    """The codes and precisions that a search tried, in order, and its CPU seconds; made once, then read."""
+    path = folder / f"{race.name}.json"
+    if not path.exists():
+        tables, started = Tables(), time.process_time()
+        tried = [split_candidate(one) for one in searched(tables, race)]
+        entry = {
+            "codes": tables.codebook.encode([architecture for architecture, _ in tried]).tolist(),
+            "int8": [(precision or race.precisions[0]) == "int8" for _, precision in tried],
+            "cpu_seconds": round(time.process_time() - started, 1),
+        }
+        write_file(path, json.dumps(entry))
+        print(f"{race.name}: {entry['cpu_seconds']} s", file=sys.stderr, flush=True)
+    return dict(json.loads(path.read_text()))
+
+
+def races(machine: str, name: str, seed: int, trials: int) -> dict[str, Race]:
+    """The searches of a seed, by way."""
+    ways = {"both": PRECISIONS, "int8": ("int8",), "fp32": ("fp32",)}
+    return {way: Race(machine, name, seed, precisions, trials) for way, precisions in ways.items()}
+
+
+def deployed(tables: Tables, machine: str, name: str, seed: int, trials: int, folder: Path) -> dict[str, Points]:
     """The points of each way: accuracies, and latencies in the precision in which networks are deployed."""
-    codebook = tables.codebook
+    score = predictor(name, tables.codebook, seed)
     fp32, int8 = (tables.latency(machine, precision) for precision in PRECISIONS)
-    joint = [split_candidate(one) for one in searched(tables, machine, score, seed, trials, PRECISIONS)]
-    codes = codebook.encode([architecture for architecture, _ in joint])
-    chosen = np.where([precision == "int8" for _, precision in joint], int8(codes), fp32(codes))
-    lower = codebook.encode(searched(tables, machine, score, seed, trials, ("int8",)))
-    alone = codebook.encode(searched(tables, machine, score, seed, trials, ("fp32",)))
+    made = {way: kept(race, folder) for way, race in races(machine, name, seed, trials).items()}
+    joint, lower, alone = (np.array(made[way]["codes"]) for way in ("both", "int8", "fp32"))
+    chosen = np.where(made["both"]["int8"], int8(joint), fp32(joint))
     accuracy, slow, fast = score(alone), fp32(alone), int8(alone)
     on_front, best = front(points(accuracy, slow), TIER.objectives), np.minimum(slow, fast)
     return {
-        "both": points(score(codes), chosen),
+        "both": points(score(joint), chosen),
         "int8": points(score(lower), int8(lower)),
         "quantized": points(accuracy[on_front], fast[on_front]),
         "faster": points(accuracy[on_front], best[on_front]),
@@ -204,19 +249,32 @@ def points(accuracy: Floats, latency: Floats) -> Points:
     return [{"accuracy": one, "latency_ms": ms} for one, ms in pairs]
 
 
-def raced(tables: Tables, machine: str, name: str, seeds: int, trials: int) -> dict[str, Any]:
+def corners(tables: Tables, name: str, seed: int, fronts: dict[str, Points]) -> dict[str, dict[str, float]]:
+    """The reference points: just worse than all fronts, and the same without the networks that `guided` does not want:
+    those below the worst tenth of random ones in accuracy."""
+    wide = reference_point([point for of in fronts.values() for point in of], TIER.objectives)
+    random = predictor(name, tables.codebook, seed)(tables.codebook.draw(NETWORKS, np.random.default_rng(0)))
+    return {"wide": dict(wide), "wanted": {**wide, "accuracy": float(np.quantile(random, UNWANTED))}}
+
+
+def raced(tables: Tables, machine: str, name: str, seeds: int, trials: int, folder: Path) -> dict[str, Any]:
     """All ways with every seed, which is that of the search and of the made-up accuracy."""
-    rows, started = [], time.process_time()
+    rows = []
     for seed in range(seeds):
-        ways = deployed(tables, machine, predictor(name, tables.codebook, seed), seed, trials)
+        ways = deployed(tables, machine, name, seed, trials, folder)
         fronts = {way: [of[index] for index in front(of, TIER.objectives)] for way, of in ways.items()}
-        corner = reference_point([point for of in fronts.values() for point in of], TIER.objectives)
-        volumes = {way: hypervolume(of, TIER.objectives, corner) for way, of in fronts.items()}
-        gains = {way: {of: round(volumes[way] / volumes[of] - 1, 4) for of in UNAWARE} for way in AWARE}
-        rows.append({"seed": seed, "gain": gains, "on_front": {way: len(of) for way, of in fronts.items()}})
-        print(f"{machine}, {name}, seed {seed}: {gains}", file=sys.stderr, flush=True)
-    summary = {way: {of: summed([row["gain"][way][of] for row in rows]) for of in UNAWARE} for way in AWARE}
-    return {"summary": summary, "seeds": rows, "cpu_seconds": round(time.process_time() - started, 1)}
+        gains: dict[str, Any] = {}
+        for corner, at in corners(tables, name, seed, fronts).items():
+            volumes = {way: hypervolume(of, TIER.objectives, at) for way, of in fronts.items()}
+            gains[corner] = {way: {of: round(volumes[way] / volumes[of] - 1, 4) for of in UNAWARE} for way in AWARE}
+        seconds = {way: kept(race, folder)["cpu_seconds"] for way, race in races(machine, name, seed, trials).items()}
+        rows.append({"seed": seed, "gain": gains, "on_front": {way: len(of) for way, of in fronts.items()},
+                     "cpu_seconds": seconds})  # fmt: skip
+    summary = {
+        corner: {way: {of: summed([row["gain"][corner][way][of] for row in rows]) for of in UNAWARE} for way in AWARE}
+        for corner in ("wide", "wanted")
+    }
+    return {"summary": summary, "seeds": rows}
 
 
 def summed(gains: list[float]) -> dict[str, float]:
@@ -232,7 +290,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=TRIALS)
     parser.add_argument("--machines", nargs="+", choices=MACHINES, default=["xeon"], help="searched for")
-    parser.add_argument("--predictors", nargs="+", choices=PREDICTORS, default=["hidden_layer", "three_layers"])
+    parser.add_argument("--predictors", nargs="+", choices=PREDICTORS, default=["additive", "hidden_layer"])
+    parser.add_argument("--workers", type=int, default=1, help="searches at a time")
+    parser.add_argument("--folder", type=Path, default=Path("runs/int8_faster"), help="of searches, each made once")
     parser.add_argument("--output", type=Path)
     asked = parser.parse_args()
     tables = Tables()
@@ -253,8 +313,17 @@ def main() -> None:
         },
     }  # fmt: skip
     if asked.seeds:
+        asked.folder.mkdir(parents=True, exist_ok=True)
+        pairs = [(machine, name) for machine in asked.machines for name in asked.predictors]
+        todo = [
+            race for seed in range(asked.seeds) for pair in pairs for race in races(*pair, seed, asked.trials).values()
+        ]
+        with ProcessPoolExecutor(asked.workers, mp_context=get_context("spawn")) as pool:
+            list(pool.map(partial(kept, folder=asked.folder), todo))
         result["search"] = {
-            machine: {name: raced(tables, machine, name, asked.seeds, asked.trials) for name in asked.predictors}
+            machine: {
+                name: raced(tables, machine, name, asked.seeds, asked.trials, asked.folder) for name in asked.predictors
+            }
             for machine in asked.machines
         }
         result["trials"] = asked.trials

@@ -1,15 +1,16 @@
 """What training with the rounding of int8 wins back, judged by the real files on validation and test images.
 
-    python benchmarks/qat.py --output docs/results/qat.json              # some 5 minutes
+    python benchmarks/qat.py --output docs/results/qat.json              # some 10 minutes
     python benchmarks/qat.py --run runs/cifar10_pair --epochs 3          # networks of a run of yours, trained
 
-Without `--run`, a network of digits is trained alone, and hurt in a way that leaves its fp32 outputs as they are: one
-channel of each layer is made FACTOR times as large, and the weights that read it as much smaller. With `--run`, the
-smallest and the largest sub-network of the run's supernet are taken as they are, and hurt.
+Without `--run`, a network of digits is trained alone with each of `--seeds`, and hurt in a way that leaves its fp32
+outputs as they are: one channel of each layer is made FACTOR times as large, and the weights that read it as much
+smaller. With `--run`, the smallest and the largest sub-network of the run's supernet are taken as they are, and hurt.
 
 The JSON: `rows`, by network and factor (1: not hurt): top-1 of fp32, of the file before, and of the file after, on
 validation images; `test`: the same of the shipped module on test images, in the same file format; `lost` and
-`won_back` in points; `shipped`; paired counts with McNemar's p.
+`won_back` in points; `shipped`; paired counts with McNemar's p. `summary`: by factor, all networks together, on test
+images.
 """
 
 from __future__ import annotations
@@ -113,16 +114,34 @@ def row(run: Workspace, tier: str, architecture: Architecture, module: nn.Module
     }  # fmt: skip
 
 
-def trained_networks(run: Workspace, own: bool) -> Iterator[tuple[Architecture, nn.Module]]:
-    """Networks with trained weights."""
-    if own:
-        recipe = Recipe(epochs=10, batch_size=64, learning_rate=0.1)
-        architecture = run.space.largest()
-        yield architecture, train_standalone(run.network(architecture), run.dataset.without_test(), recipe)
+def pooled(rows: list[dict[str, Any]], factor: float) -> dict[str, Any]:
+    """All networks of a factor together: points lost by int8 and won back, in the mean, and the share that is."""
+    own = [row for row in rows if row["factor"] == factor]
+    tests = [row["test"] for row in own]
+    lost = [test["fp32"] - test["before"] for test in tests]
+    back = [test["shipped"] - test["before"] for test in tests]
+    share = sum(back) / sum(lost) if sum(lost) > 0 else None
+    return {
+        "networks": len(own), "test_lost": round(sum(lost) / len(own), 3),
+        "test_won_back": round(sum(back) / len(own), 3), "test_share": None if share is None else round(share, 3),
+        "test_shares": [round(b / one, 2) for b, one in zip(back, lost, strict=True) if one >= 2],
+        "validation_share": round(sum(row["won_back"] for row in own) / max(sum(row["lost"] for row in own), 1e-9), 3),
+        "shipped_after": sum(row["shipped"] == "after" for row in own),
+        "test_worse_than_before": sum(one < 0 for one in back),
+    }  # fmt: skip
+
+
+def trained_networks(run: Workspace, seeds: int) -> Iterator[tuple[int, Architecture, nn.Module]]:
+    """Networks with trained weights: one trained alone with each seed, or without seeds two of a supernet."""
+    architecture, recipe = run.space.largest(), Recipe(epochs=10, batch_size=64, learning_rate=0.1)
+    for seed in range(seeds):
+        data = run.dataset.without_test()
+        yield seed, architecture, train_standalone(run.network(architecture), data, recipe, seed=seed)
+    if seeds:
         return
     accuracy = inherited(accuracy_context(run, supernet_of(run, NullReporter())))
     for architecture in (run.space.smallest(), run.space.largest()):
-        yield architecture, accuracy.settled(run.network(architecture))
+        yield 0, architecture, accuracy.settled(run.network(architecture))
 
 
 def in_int8(run: Workspace, epochs: int) -> tuple[Workspace, str]:
@@ -141,8 +160,9 @@ def main() -> None:
     """All rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, help="a run whose supernet is trained; digits if left out")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=20, help="`export.quantized_epochs`")
     parser.add_argument("--factors", type=float, nargs="+", default=[1, 60, 120, 300])
+    parser.add_argument("--seeds", type=int, default=5, help="networks of digits that are trained; of a run none are")
     parser.add_argument("--output", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -156,13 +176,15 @@ def main() -> None:
             run = open_run(asked.run)
         run, tier = in_int8(run, asked.epochs)
         rows = []
-        for architecture, module in trained_networks(run, asked.run is None):
+        for seed, architecture, module in trained_networks(run, asked.seeds if asked.run is None else 0):
             for factor in asked.factors:
-                rows.append(row(run, tier, architecture, module, factor))
+                rows.append({"seed": seed, **row(run, tier, architecture, module, factor)})
                 print(rows[-1], file=sys.stderr, flush=True)
         result = {
             "command": shlex.join(["python", "benchmarks/qat.py", *sys.argv[1:]]), "space": run.space.name,
-            "epochs": asked.epochs, "validation_samples": len(run.dataset.validation), "rows": rows,
+            "epochs": asked.epochs, "validation_samples": len(run.dataset.validation),
+            "test_samples": len(run.dataset.test), "summary": {str(f): pooled(rows, f) for f in asked.factors},
+            "rows": rows,
         }  # fmt: skip
     publish(stamped(result), asked.output)
 

@@ -141,7 +141,8 @@ def test_codes_of_candidates_lead_to_the_costs_of_their_precisions(space: Space)
     everything = candidates.everything
     assert everything is not None
     assert len(everything.codes) == 2 * space.count
-    assert len(np.unique(everything.features, axis=0)) == 2 * space.count
+    assert len(np.unique(everything.features, axis=0)) == space.count
+    assert candidates.effect == len(candidates.names) - 1
     assert len(candidates.groups) == everything.features.shape[1]
     costs = by_precision([lambda codes: codes.sum(axis=1), lambda codes: 100 + codes.sum(axis=1)])(everything.codes)
     assert np.array_equal(costs, everything.codes[:, :-1].sum(axis=1) + 100 * everything.codes[:, -1])

@@ -54,6 +54,13 @@ class AccuracyByPrecision:
         pairs: Mapping[str, PairedCounts] = getattr(part, "pairs", {})
         return pairs.get(architecture.key)
 
+    def simulated(self, candidate: Architecture) -> float | None:
+        """Return what the simulator told of a candidate that was scored last by its file; None if it was not."""
+        architecture, precision = split_candidate(candidate)
+        checks = getattr(self.parts[str(precision)], "checks", None)
+        score: float | None = None if checks is None else checks.simulated.get(architecture.key)
+        return score
+
 
 def producers_of(accuracy: Accuracy) -> str | Mapping[str, str]:
     """Return the producer of stored scores, or one for each precision."""

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hwnas.accuracy.file_checks import FileChecks
 from hwnas.accuracy.inherited import InheritedAccuracy
 from hwnas.data import Split
 from hwnas.export.simulation import simulated_int8
@@ -30,11 +31,13 @@ class Int8Accuracy:
         fp32: the same quality in fp32: its networks, its samples and its calibration inputs are used.
         file_format: format whose writer is simulated, `onnx` or `tflite`.
         samples: training inputs from which the ranges of activations are taken, at most.
+        checks: networks that are judged by their real files; none if left out.
     """
 
     fp32: InheritedAccuracy
     file_format: str
     samples: int
+    checks: FileChecks | None = None
     pairs: dict[str, PairedCounts] = field(default_factory=dict, repr=False, compare=False)
     """Paired counts of networks that were scored here, by key."""
 
@@ -43,13 +46,22 @@ class Int8Accuracy:
         module = self.fp32.settled(network)
         device = next(module.parameters()).device
         ranges = network.task.fitted(self.ranges.to(device), network.input_shape)
-        simulated = simulated_int8(module, ranges, file_format=self.file_format)
+        simulated = simulated_int8(module, ranges, file_format=self.file_format, in_place=True)
         sums = evaluate(simulated, network, self.fp32.split)
         value = network.task.values(sums)[task.quality.name]
-        self.fp32.errors[value.value] = value.error
+        score, error = value.value, value.error
+        if self.checks is not None and self.checks.wants(architecture.key):
+            sums = self.checks.file_sums(self.fp32.settled(network), network, ranges.cpu())
+            judged = network.task.values(sums)[task.quality.name]
+            self.checks.take(architecture.key, score, judged.value)
+            score, error = judged.value, judged.error
+        elif self.checks is not None:
+            score += self.checks.correction
+            score = min(max(score, 0.0), 1.0) if network.task.has_labels else score
+        self.fp32.errors[score] = error
         if (counts := _paired(simulated.module, network, self.fp32.split, sums)) is not None:
             self.pairs[architecture.key] = counts
-        return value.value
+        return score
 
     def standard_error(self, score: float) -> float | None:
         """Return the standard error of a score, from the samples alone."""
@@ -63,7 +75,8 @@ class Int8Accuracy:
     @property
     def producer(self) -> str:
         """Identifier of how a stored score was made."""
-        return int8_producer(self.fp32.producer, self.file_format, self.calibration)
+        simulated = int8_producer(self.fp32.producer, self.file_format, self.calibration)
+        return simulated if self.checks is None else simulated + self.checks.producer
 
     @cached_property
     def calibration(self) -> str:

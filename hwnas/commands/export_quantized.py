@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hwnas.commands.export_setups import file_exporter, setup_for, tier_setup
 from hwnas.errors import ExportError, TrainingError
-from hwnas.export import FORMATS, format_named, format_of
+from hwnas.export import FORMATS, format_of
 from hwnas.network import Network
 from hwnas.problem.fine_tune import FineTuneResult, measured
+from hwnas.problem.precision.files import file_statistics
 from hwnas.space import Architecture
-from hwnas.tasks import Batch, Task, paired_difference
+from hwnas.tasks import Task, paired_difference
 from hwnas.tasks.metrics.paired import PairedCounts
 from hwnas.tasks.metrics.sums import Sums
-from hwnas.workspace.measuring.setups import runtime_of
 from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -152,23 +150,12 @@ def _file_statistics(
     run: Workspace, network: Network, setups: Mapping[str, SetupConfig], calibration: Tensor, module: nn.Module
 ) -> dict[str, Sums]:
     """Write the int8 file of each format, run it on the validation samples, and return its statistics."""
-    import torch
-    from torch.utils._pytree import tree_map
-
-    from hwnas.export.bundle import write_model
-
     validation, task = run.dataset.validation, run.dataset.train.fit(network.task)
-    inputs = task.fitted(validation.every(), network.input_shape)
-    exported, statistics = task.finished(module), {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name, setup in setups.items():
-            path = Path(folder) / f"network{format_named(name).suffix}"
-            write_model(exported, network.input_shape, path, file_exporter(setup, name, calibration.numpy()))
-            outputs = runtime_of(setup).load(path).run(inputs.numpy())
-            statistics[name] = task.statistics(
-                tree_map(torch.from_numpy, outputs), Batch(validation.every(), validation.targets)
-            )
-    return statistics
+    exporters = {name: file_exporter(setup, name, calibration.numpy()) for name, setup in setups.items()}
+    return {
+        name: file_statistics(module, network, task, validation, exporters[name], setup)
+        for name, setup in setups.items()
+    }
 
 
 @dataclass(frozen=True)

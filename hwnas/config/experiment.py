@@ -125,6 +125,11 @@ class Experiment(StrictModel):
                 f"export.quantized_epochs: it is {self.export.quantized_epochs}, and no tier has files in int8. Leave "
                 "it out, or set `precision: int8` of a tier's set-up"
             )
+        if self.accuracy.file_every and not any("int8" in (tier.precision or ()) for tier in self.tiers.values()):
+            raise ValueError(
+                f"accuracy.file_every: it is {self.accuracy.file_every}, and no tier lists int8 among its precisions. "
+                "Leave it out, or set `precision: [fp32, int8]` of a tier"
+            )
         return self
 
     @model_validator(mode="after")

@@ -84,6 +84,9 @@ class AccuracyConfig(StrictModel):
     epochs: Positive | None = None
     """Of the sources that train each network: `standalone` as many as `train.epochs`, `finetuned` one if left out."""
 
+    file_every: Positive | None = None
+    """One network in so many is judged in int8 by its real file, and corrects the simulated accuracies of the others;
+    all are simulated if left out."""
     file: str = ""
     """Of `table`: a CSV, NPZ or Parquet file with a row for each architecture. Of `predicted`: the store of a run."""
     column: str = ""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
-from typing import cast
+from typing import Any
 
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
 
 def folded(module: nn.Module, *, convolutions: bool = True) -> nn.Module:
@@ -22,27 +24,39 @@ def folded(module: nn.Module, *, convolutions: bool = True) -> nn.Module:
         module: the module; it stays as it is.
         convolutions: whether convolutions are folded, which some converters do themselves.
     """
-    twin = copy.deepcopy(module).eval()
-    places = Counter(id(child) for _, child in twin.named_modules(remove_duplicate=False))
-    for chain in list(twin.modules()):
+    return fold_(copy.deepcopy(module), convolutions=convolutions)
+
+
+def fold_(module: nn.Module, *, convolutions: bool = True) -> nn.Module:
+    """Fold a module in place, put it into eval mode and return it; see `folded`."""
+    module.eval()
+    places = Counter(id(child) for _, child in module.named_modules(remove_duplicate=False))
+    for chain in list(module.modules()):
         if type(chain) is not nn.Sequential:
             continue
         children = list(chain.named_children())
         flat = {id(layer) for (_, before), (_, layer) in pairwise(children) if _makes_vectors(before)}
-        for (name, layer), (norm_name, norm) in pairwise(children):
-            if not isinstance(norm, nn.modules.batchnorm._BatchNorm) or norm.running_mean is None:
+        for (_, layer), (norm_name, norm) in pairwise(children):
+            if not isinstance(norm, _BatchNorm) or norm.running_mean is None:
                 continue
             if places[id(layer)] != 1 or places[id(norm)] != 1:
                 continue
             kinds = type(layer), type(norm)
             if convolutions and kinds in ((nn.Conv1d, nn.BatchNorm1d), (nn.Conv2d, nn.BatchNorm2d)):
-                setattr(chain, name, fuse_conv_bn_eval(cast("nn.Conv2d", layer), norm))
+                _take(layer, fuse_conv_bn_weights, norm)
             elif id(layer) in flat and kinds == (nn.Linear, nn.BatchNorm1d):
-                setattr(chain, name, fuse_linear_bn_eval(cast("nn.Linear", layer), norm))
+                _take(layer, fuse_linear_bn_weights, norm)
             else:
                 continue
             setattr(chain, norm_name, nn.Identity())
-    return twin
+    return module
+
+
+def _take(layer: Any, fused: Callable[..., tuple[nn.Parameter, nn.Parameter]], norm: _BatchNorm) -> None:
+    """Give a layer the weight and the bias that compute what it and its normalisation do."""
+    layer.weight, layer.bias = fused(
+        layer.weight, layer.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
 
 
 def _makes_vectors(layer: nn.Module) -> bool:

@@ -78,6 +78,7 @@ class StageCodebook(Codebook):
             by_slot.setdefault(placed.slot, []).append(placed)
         for placed in (placed for slot in by_slot.values() for placed in slot):
             self._links.setdefault(placed.link, len(self._links))
+        self._every_link = tuple(self._links)
         self._entering = self._inputs()
         self._slots = list(self._chain(by_slot))
         strides = np.zeros((len(self._slots), len(self.choices)))
@@ -88,7 +89,7 @@ class StageCodebook(Codebook):
 
     @property
     def links(self) -> Sequence[Link]:
-        return tuple(self._links)
+        return self._every_link
 
     def meet(self, codes: Codes) -> None:
         pass

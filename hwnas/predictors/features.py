@@ -125,12 +125,11 @@ def _group(name: str) -> str:
 
 def _choices(codebook: Codebook, codes: Codes) -> Floats:
     """Return one column for each option of each choice, all 0 where the choice is not active."""
-    active = codebook.active(codes)
-    parts = [
-        (codes[:, column, None] == np.arange(len(choice.options))) & active[:, column, None]
-        for column, choice in enumerate(codebook.choices)
-    ]
-    return np.hstack([np.empty((len(codes), 0)), *parts])
+    sizes = [len(choice.options) for choice in codebook.choices]
+    column = np.repeat(np.arange(len(sizes)), sizes)
+    option = np.concatenate([np.empty(0, np.intp), *(np.arange(size) for size in sizes)])
+    taken: Floats = ((codes[:, column] == option) & codebook.active(codes)[:, column]).astype(np.float64)
+    return taken
 
 
 def _ranked(column: Floats, known: Floats) -> Floats:

@@ -44,7 +44,7 @@ def accuracy_context(run: Workspace, trained: Trained | None) -> AccuracyContext
     return AccuracyContext(
         run.space,
         run.network,
-        Settings(**run.experiment.accuracy.model_dump()),
+        Settings(**run.experiment.accuracy.model_dump(exclude={"file_every"})),
         run.experiment.seed,
         run.base,
         run.folder,

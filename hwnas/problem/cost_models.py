@@ -16,6 +16,7 @@ from hwnas.measure.table_file import content_of
 from hwnas.measure.table_lines import read_header, without_seals
 from hwnas.network import Network, known_operators
 from hwnas.pareto import Limit, Objective, Scores
+from hwnas.problem.precision.floats import float_notices
 from hwnas.quantities import LATENCY, Metric, Quantity, shown_as
 from hwnas.registry import imported
 from hwnas.runtimes import Setup
@@ -275,6 +276,7 @@ def notices(run: Workspace, cost_models: Mapping[str, CostModels]) -> list[str]:
         for setup in run.experiment.setups_of(name).values():
             if (notice := saturation_notice(run, setup)) is not None:
                 lines.append(f"{name}: {notice}")
+            lines += [f"{name}: {notice}" for notice in float_notices(run, setup)]
             if setup in cost_models:
                 lines += _table_notices(name, setup, cost_models[setup], tier.limits.latency_quantile)
     return lines

@@ -39,10 +39,18 @@ class HasPairedCounts(Protocol):
     def paired_counts(self, candidate: Architecture) -> PairedCounts | None:
         """Return the counts of a candidate that was scored last; None if it was not compared."""
 
+    def simulated(self, candidate: Architecture) -> float | None:
+        """Return the simulated score of a candidate that was scored last by its file; None if it was not."""
+
 
 def paired_counts_of(scorer: object, candidate: Architecture) -> PairedCounts | None:
     """Return the paired counts of a scorer's last score; None if it keeps none."""
     return scorer.paired_counts(candidate) if isinstance(scorer, HasPairedCounts) else None
+
+
+def simulated_of(scorer: object, candidate: Architecture) -> float | None:
+    """Return what was simulated of a scorer's last score, if that is a file's; None if not."""
+    return scorer.simulated(candidate) if isinstance(scorer, HasPairedCounts) else None
 
 
 @brief
@@ -136,7 +144,10 @@ def _stored(
         else:
             error = standard_error_of(scorer, value)
             pairs = paired_counts_of(scorer, candidate)
-            score = store.add(Score(architecture, metric, producer, value, None, elapsed_s, timestamp(), error, pairs))
+            simulated = simulated_of(scorer, candidate)
+            score = store.add(
+                Score(architecture, metric, producer, value, None, elapsed_s, timestamp(), error, pairs, simulated)
+            )
     return score.value, score.failed
 
 

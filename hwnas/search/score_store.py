@@ -35,6 +35,8 @@ class Score:
     """The standard error of the value, where it is known."""
     paired: PairedCounts | None = None
     """Of a network in a lower precision, the samples on which it and itself in fp32 differ."""
+    simulated: float | None = None
+    """Of a network in a lower precision that its file was judged of, what the simulator told."""
 
 
 class ScoreBook(ABC):
@@ -172,6 +174,8 @@ def _record(score: Score) -> dict[str, Any]:
         outcome["error"] = score.error
     if score.paired is not None:
         outcome["paired"] = score.paired.as_dict()
+    if score.simulated is not None:
+        outcome["simulated"] = score.simulated
     return sealed(
         {
             "key": score.architecture.key,
@@ -201,6 +205,7 @@ def _score(record: Mapping[str, Any], where: str) -> Score:
             line.text("at"),
             line.number("error") if line.optional("error") else None,
             paired_field(line),
+            line.number("simulated") if line.optional("simulated") else None,
         )
     except FieldError as error:
         raise RunError(

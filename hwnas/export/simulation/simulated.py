@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any, final
 
@@ -10,13 +11,14 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from hwnas.errors import ExportError
-from hwnas.export.fold import folded
-from hwnas.export.quantize import integer_friendly
+from hwnas.export.fold import fold_
+from hwnas.export.quantize import integer_friendly_
 from hwnas.export.simulation.grid import Grid, rounded_weight
 from hwnas.export.simulation.tape import FLOAT_IN_ONNX, WEIGHTED, Tape, first_float, grids_of, name_of
 
-CALIBRATION_BATCH = 32
-"""Calibration inputs that run at a time: all activations of a pass are alive while it is recorded."""
+CALIBRATION_BATCH, CALIBRATION_NUMBERS = 32, 2**17
+"""Calibration inputs that run at a time, or more if they hold no more than so many numbers: all activations of a pass
+are alive while it is recorded."""
 FLOATS: Mapping[str, frozenset[str]] = {"onnx": FLOAT_IN_ONNX, "tflite": frozenset()}
 """Calls that stay in floats, by file format."""
 
@@ -59,22 +61,25 @@ class SimulatedInt8(nn.Module):
         return kept[1]
 
 
-def simulated_int8(module: nn.Module, calibration: Tensor, *, file_format: str = "onnx") -> SimulatedInt8:
+def simulated_int8(
+    module: nn.Module, calibration: Tensor, *, file_format: str = "onnx", in_place: bool = False
+) -> SimulatedInt8:
     """Return a copy of a module in eval mode that computes as its int8 file does.
 
     Args:
         module: a network with its normalisation statistics settled, as it is exported.
         calibration: (N, ...) training inputs, fitted to the network; ranges of activations are those over all of them.
         file_format: `onnx` or `tflite`: they differ in what stays in floats.
+        in_place: change the module itself, which nobody else needs: copying a small one takes longer than running it.
 
     Raises:
         ExportError: the module computes something else from one input to the next.
     """
-    ready = folded(integer_friendly(module))
+    ready = fold_(integer_friendly_(module if in_place else copy.deepcopy(module)))
     tape = Tape()
     with torch.no_grad():
-        for start in range(0, len(calibration), CALIBRATION_BATCH):
-            inputs = calibration[start : start + CALIBRATION_BATCH]
+        size = max(CALIBRATION_BATCH, CALIBRATION_NUMBERS // calibration[0].numel())
+        for inputs in (calibration[start : start + size] for start in range(0, len(calibration), size)):
             tape.begin(inputs)
             with tape:
                 ready(inputs)

@@ -107,6 +107,8 @@ class Tape(TorchFunctionMode):
 
 def first_float(out: Any) -> Tensor | None:
     """Return the first tensor of floats that a call returned; None if there is none."""
+    if isinstance(out, Tensor):
+        return out if out.is_floating_point() else None
     return next((one for one in tree_leaves(out) if isinstance(one, Tensor) and one.is_floating_point()), None)
 
 

@@ -89,6 +89,8 @@ def conditions_of(
 ) -> Conditions:
     """Return the conditions of the experiment as it is now; of halving with its last rung or its objective."""
     wanted, accuracy = run.objectives.tier(tier), run.experiment.accuracy.model_dump(mode="json")
+    if accuracy["file_every"] is None:
+        del accuracy["file_every"]
     if (quality := quality if rung is None else objective_of(rung.score, run.space.task)) is not None:
         wanted = tier_for_rung(wanted, quality)
     if rung is not None:

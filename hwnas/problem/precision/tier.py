@@ -19,10 +19,15 @@ from hwnas.search.genome import SearchSpace
 from hwnas.search.precision import PrecisionSpace, stored_as
 from hwnas.search.score_store import ScoreStore
 from hwnas.space import Architecture
-from hwnas.workspace.measuring.setups import int8_scheme
+from hwnas.workspace.measuring.setups import exporter_for, has_signed_activations, int8_scheme, with_activations
 from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from hwnas.accuracy.int8_accuracy import Int8Accuracy
+    from hwnas.network import Network
+    from hwnas.tasks.metrics.sums import Sums
     from hwnas.workspace.training.supernets import Trained
 
 
@@ -56,7 +61,34 @@ def tier_accuracy(run: Workspace, tier: str, trained: Trained | None, accuracy: 
     setup, samples = run.experiment.setups[run.experiment.tiers[tier].setup], run.experiment.export.calibration_samples
     written = next(name for name, one in FORMATS.items() if one == format_of(setup.runtime))
     int8 = Int8Accuracy(accuracy, written, samples)
+    if "int8" in precisions and (every := run.experiment.accuracy.file_every) is not None:
+        int8 = _checked_by_files(run, tier, int8, every)
     return AccuracyByPrecision({one: int8 if one == "int8" else accuracy for one in precisions}, accuracy)
+
+
+def _checked_by_files(run: Workspace, tier: str, int8: Int8Accuracy, every: int) -> Int8Accuracy:
+    """Return the accuracy in int8 with the real file of one network in so many, run at the desk."""
+    from hwnas.accuracy.file_checks import FileChecks
+    from hwnas.problem.precision.files import file_statistics
+
+    setup = run.experiment.setups[run.experiment.setups_of(tier)["int8"]]
+    activations = "signed" if has_signed_activations(setup) else ""
+    if setup.host:
+        setup = setup.model_copy(update={"host": None, "accelerator": "cpu", "device": None, "cores": None})
+
+    def file_sums(module: nn.Module, network: Network, ranges: Tensor) -> Sums:
+        made = exporter_for(format_of(setup.runtime), setup.batch, "int8", calibration=ranges.numpy())
+        exporter = with_activations(made, activations)
+        split = int8.fp32.split
+        return file_statistics(module, network, split.fit(network.task), split, exporter, setup)
+
+    def earlier() -> list[float]:
+        scores = ScoreStore.open(run.folder / "scores.jsonl").scores
+        own = [score for score in scores if score.producer == made.producer]
+        return [one.value - one.simulated for one in own if one.value is not None and one.simulated is not None]
+
+    made = replace(int8, checks=FileChecks(every, file_sums, earlier))
+    return made
 
 
 def with_paired_counts(

@@ -17,7 +17,8 @@ from hwnas.search.surrogate.candidates import Candidates, PerNetwork, Table
 def with_precisions(candidates: Candidates, precisions: Sequence[str]) -> Candidates:
     """Return the candidates of networks in each precision: one more column of codes, the last one.
 
-    Its feature is a group of its own, so that a predictor learns how much a precision changes.
+    Features leave it out, so that an evaluation in one precision tells as much of the same network in the others: what
+    a precision changes is a difference that all networks share.
     """
     count = len(precisions)
 
@@ -28,10 +29,8 @@ def with_precisions(candidates: Candidates, precisions: Sequence[str]) -> Candid
         return np.hstack([candidates.settle(codes[:, :-1]), codes[:, -1:].astype(np.intp)])
 
     def features(codes: Codes) -> Table:
-        one_hot = 2.0 * (codes[:, -1:] == np.arange(count)) - 1
-        return np.hstack([candidates.features(codes[:, :-1]), one_hot.astype(np.float32)])
+        return candidates.features(codes[:, :-1])
 
-    group = int(candidates.groups.max(initial=-1)) + 1
     return replace(
         candidates,
         names=(*candidates.names, PRECISION_GENE),
@@ -39,7 +38,7 @@ def with_precisions(candidates: Candidates, precisions: Sequence[str]) -> Candid
         draw=draw,
         settle=settle,
         features=features,
-        groups=np.concatenate([candidates.groups, np.full(count, group, dtype=np.intp)]),
+        effect=len(candidates.names),
     )
 
 

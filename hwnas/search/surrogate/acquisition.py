@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from hwnas.population import Codes
 from hwnas.predictors import Predictor
 from hwnas.search.surrogate.batch_proposal import propose_batch
-from hwnas.search.surrogate.candidates import CandidatePool, Candidates, Floats, Integers, PerNetwork
+from hwnas.search.surrogate.candidates import CandidatePool, Candidates, Floats, Integers, PerNetwork, keys_of
 from hwnas.search.surrogate.ehvi import BoxDecomposition, expected_improvements, improvements, normal, probability_below
-from hwnas.search.surrogate.evolution import REFUSED, evolve
+from hwnas.search.surrogate.evolution import REFUSED
+from hwnas.search.surrogate.fixed_effects import effects_of, evolve_variants, learned_effects, least_of, variants
 from hwnas.search.surrogate.initial_design import stratified
 from hwnas.search.surrogate.online_gp import CachedPosterior, OnlineGP
 
@@ -65,6 +66,8 @@ class _WarmState:
 
     belief: OnlineGP
     watched: CachedPosterior
+    effects: Floats
+    """(options,) of the gene that has some: what it adds to what the belief tells."""
     fitted: int
     codes: Codes
     targets: Floats
@@ -153,14 +156,15 @@ class Acquisition:
             expected = belief.predict(placed)[0]
             for point, value in zip(placed, expected, strict=True):
                 belief.add(point, float(value))
-            cells = self._cells(last, observations, opened, -belief.warp.back(expected))
+            shifted = expected + effects_of(self.candidates, opened, last.effects)
+            cells = self._cells(last, observations, opened, -belief.warp.back(shifted))
             if self.candidates.everything is None:
-                promise = partial(self._gains, belief, cells, before)
-                return evolve(self.candidates, promise, before, rng, excess=self._excess)
+                promise = partial(self._gains, last, cells, before)
+                return evolve_variants(self.candidates, promise, before, rng, self._excess)
             priced = self._standing
             free = priced.allowed & ~priced.pool.holds(before)
-            mean, deviation = last.watched.predict()
-            gains = self._gain(belief, cells, priced.costs, mean, deviation, priced.pool.row)
+            mean, deviation, row = self._usual(last)
+            gains = self._gain(belief, cells, priced.costs, mean, deviation, row)
             return priced.pool.codes[int(np.argmax(np.where(free, gains, -np.inf)))] if free.any() else None
         finally:
             belief.rollback(kept)
@@ -255,12 +259,15 @@ class Acquisition:
             at = np.linspace(0, fit - 1, min(fit, FITTED)).astype(np.intp)
             features = self.candidates.features(codes[at])
             belief = OnlineGP(Predictor.fit(features, -targets[at], self.candidates.groups))
-            last = _WarmState(
-                belief, CachedPosterior(belief, self._standing.pool.features), fit, codes[:0], targets[:0]
-            )
+            placed, values = belief.place(features), belief.warp.forward(-targets[at])
+            effects = learned_effects(self.candidates, belief.process, codes[at], placed, values)
+            watched = CachedPosterior(belief, self._standing.pool.features)
+            last = _WarmState(belief, watched, effects, fit, codes[:0], targets[:0])
         known = len(last.targets)
         placed = last.belief.place(self.candidates.features(codes[known:]))
-        for point, value in zip(placed, last.belief.warp.forward(-targets[known:]), strict=True):
+        values = last.belief.warp.forward(-targets[known:])
+        values = values - effects_of(self.candidates, codes[known:], last.effects)
+        for point, value in zip(placed, values, strict=True):
             last.belief.add(point, float(value))
         self._last = replace(last, codes=codes, targets=targets)
         return self._last
@@ -268,25 +275,48 @@ class Acquisition:
     def _cells(self, last: _WarmState, observations: Observations, opened: Codes, expected: Floats) -> BoxDecomposition:
         """Return the cells that remain to be gained after all that was told, and what is expected of open networks."""
         standing = self._standing
-        usual = last.watched.predict()[0][standing.pool.row]
+        mean, _, row = self._usual(last)
+        usual = mean[row]
         reference = -float(last.belief.warp.back(np.quantile(usual, [self.unwanted]))[0])
         if self.bound is not None:
             reference = min(reference, self.bound)
         within = standing.costs[standing.allowed] if standing.allowed.any() else standing.costs
-        low, high = within.min(axis=0), within.max(axis=0)
+        low, high = within.min(axis=0), self._dearest(within)
         costs = self._costs(np.concatenate([observations.codes[observations.valid], opened]))
         targets = np.concatenate([observations.targets[observations.valid], expected])
         return BoxDecomposition.of(costs, targets, low, high, reference)
 
-    def _gains(self, belief: OnlineGP, cells: BoxDecomposition, before: Codes, codes: Codes) -> Floats:
-        """Return (networks,) expected gains; -1 and less for refused ones, less the more they exceed a limit."""
-        features = self.candidates.features(codes)
-        mean, deviation = belief.predict(belief.place(features))
-        gains = self._gain(belief, cells, self._costs(codes), mean, deviation, np.arange(len(codes)))
-        seen = {row.tobytes() for row in before}
-        known = np.array([row.tobytes() in seen for row in codes], dtype=np.bool_)
-        refused = REFUSED - self._excess(codes)
-        return np.where(refused < REFUSED, refused, np.where(known, -np.inf, gains))
+    def _usual(self, last: _WarmState) -> tuple[Floats, Floats, Integers]:
+        """Return means and deviations, and the row of them of each network that stands for the space."""
+        pool, (mean, deviation) = self._standing.pool, last.watched.predict()
+        if self.candidates.effect is None:
+            return mean, deviation, pool.row
+        shifted = mean[pool.row] + effects_of(self.candidates, pool.codes, last.effects)
+        return shifted, deviation[pool.row], np.arange(len(pool.codes))
+
+    def _dearest(self, within: Floats) -> Floats:
+        """Return (known objectives,) the highest cost among networks, each with the gene that suits it where one has
+        effects."""
+        standing = self._standing
+        if self.candidates.effect is not None:
+            codes = standing.pool.codes[standing.allowed] if standing.allowed.any() else standing.pool.codes
+            within = least_of(self.candidates, self._costs, codes)
+        highest: Floats = within.max(axis=0)
+        return highest
+
+    def _gains(self, last: _WarmState, cells: BoxDecomposition, before: Codes, codes: Codes) -> list[Floats]:
+        """Return (networks,) expected gains, for each option of a gene that has effects; -1 and less for refused ones,
+        less the more they exceed a limit."""
+        belief = last.belief
+        mean, deviation = belief.predict(belief.place(self.candidates.features(codes)))
+        seen, rows, result = set(keys_of(before)), np.arange(len(codes)), []
+        for of in variants(self.candidates, codes):
+            shifted = mean + effects_of(self.candidates, of, last.effects)
+            gains = self._gain(belief, cells, self._costs(of), shifted, deviation, rows)
+            known = np.array([key in seen for key in keys_of(of)], dtype=np.bool_)
+            refused = REFUSED - self._excess(of)
+            result.append(np.where(refused < REFUSED, refused, np.where(known, -np.inf, gains)))
+        return result
 
     def _gain(
         self, belief: OnlineGP, cells: BoxDecomposition, costs: Floats, mean: Floats, deviation: Floats, row: Integers

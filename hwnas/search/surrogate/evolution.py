@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 
 from hwnas.population import Codes
-from hwnas.search.surrogate.candidates import Candidates, Floats, Integers
+from hwnas.search.surrogate.candidates import Candidates, Floats, Integers, keys_of
 
 GENERATIONS, CHILDREN, PARENTS = 80, 50, 20
 CHILDREN_PER_SCORED = 10
@@ -38,16 +38,16 @@ def evolve(
     ones with the highest sum of the effects that their choices had on scores so far.
     """
     codes = np.unique(np.concatenate([known, candidates.settle(candidates.draw(4 * children, rng))]), axis=0)
-    scores, seen, effects = score(codes), set(map(bytes, codes)), _Effects(candidates.sizes)
+    scores, seen, effects = score(codes), set(keys_of(codes)), _Effects(candidates.sizes)
     effects.learn(codes, scores)
     for _ in range(generations):
         best = np.argsort(-scores, kind="stable")[:parents]
         codes, scores = codes[best], scores[best]
         drawn = candidates.settle(offspring(codes, CHILDREN_PER_SCORED * children, candidates, rng))
-        drawn = drawn[[at for row, at in {bytes(row): at for at, row in enumerate(drawn)}.items() if row not in seen]]
+        drawn = drawn[[at for row, at in {row: at for at, row in enumerate(keys_of(drawn))}.items() if row not in seen]]
         over = np.zeros(len(drawn)) if excess is None else excess(drawn)
         born = drawn[np.lexsort((-effects.of(drawn), over))[:children]]
-        seen.update(map(bytes, born))
+        seen.update(keys_of(born))
         born_scores = score(born)
         effects.learn(born, born_scores)
         codes, scores = np.concatenate([codes, born]), np.concatenate([scores, born_scores])
