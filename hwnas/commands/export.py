@@ -39,9 +39,11 @@ from hwnas.pareto import Objective
 from hwnas.problem.exported import refuse_empty
 from hwnas.problem.fine_tune import tune
 from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_front_exists, load_front
+from hwnas.problem.precision.mixed import mixed_of, operators_entry
 from hwnas.problem.precision.tier import quantization_entry
 from hwnas.problem.studies import weights_producer
 from hwnas.search.fronts import FrontPoint
+from hwnas.search.precision.assignment import is_mixed
 from hwnas.selection import choose, file_stem
 from hwnas.space import Architecture
 from hwnas.tasks import Batch
@@ -261,7 +263,8 @@ def _export_point(
     show: Callable[[int, int], None],
     tools: ExportTools,
 ) -> dict[str, Any]:
-    settled = settled_network(run, front, point, trained, show, quantized=True)
+    settled = settled_network(run, front, point, trained, show, quantized=not is_mixed(point.precision))
+    settled = replace(settled, mixed=mixed_of(point, settled.network))
     stem = front.folder / next(iter(names.values()))
     of_tier = in_precision(run, front.tier.name, point)
     return {
@@ -270,6 +273,7 @@ def _export_point(
         "architecture": point.architecture.as_dict(),
         **point.precision_entry,
         **quantization_entry(run, front.tier.name, point, settled.calibration),
+        **operators_entry(point, settled.network),
         "scores": {
             metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
         },
@@ -422,7 +426,7 @@ def _export_file(
         settled.exported,
         settled.input_shape,
         path,
-        file_exporter(setup, format_name, settled.calibration, dynamic=dynamic),
+        file_exporter(setup, format_name, settled.calibration, dynamic=dynamic, mixed=settled.mixed),
     )
     write_metadata(path, format_name, facts)
     seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, tools)
@@ -436,7 +440,7 @@ def _export_file(
         sha256=sha256_of(path),
         batch=setup.batch,
         dynamic_batch=dynamic,
-        precision=setup.precision,
+        precision="mixed" if settled.mixed is not None and setup.precision == "int8" else setup.precision,
         inputs=ends.inputs,
         outputs=ends.outputs,
         **seen,

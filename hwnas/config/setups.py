@@ -117,6 +117,8 @@ class SetupConfig(StrictModel):
 
 SEARCHED_PRECISIONS = ("fp32", "int8")
 """Precisions in which the accuracy of a network is known without a file."""
+MIXED = "mixed"
+"""Word for a precision of each operator."""
 
 
 class LiveConfig(StrictModel):
@@ -141,19 +143,27 @@ class TierConfig(StrictModel):
     measure: Literal["table", "live"] = "table"
     """Source of latencies: predictions from the set-up's table, or timing of candidates during the search."""
     live: LiveConfig = LiveConfig()
-    precision: tuple[Literal["fp32", "int8"], ...] | None = Field(default=None, min_length=1)
-    """Precisions among which the search chooses for each network; that of the set-up if left out."""
+    precision: Annotated[tuple[Literal["fp32", "int8"], ...], Field(min_length=1)] | Literal["mixed"] | None = None
+    """Precisions among which the search chooses for each network; that of the set-up if left out. `mixed`: as
+    `[fp32, int8]`, and each network of the front also with the best precisions of its single operators."""
 
     @field_validator("precision", mode="before")
     @classmethod
     def _precisions_are_listed(cls, value: Any) -> Any:
+        if value == MIXED:
+            return value
         named = value if isinstance(value, list | tuple) else [] if value is None else [value]
         if unknown := [one for one in named if one not in SEARCHED_PRECISIONS]:
             raise ValueError(
                 f"`{unknown[0]}` is no precision that a search chooses. A list of any of "
-                f"{', '.join(SEARCHED_PRECISIONS)} is: `precision: [fp32, int8]`"
+                f"{', '.join(SEARCHED_PRECISIONS)} is: `precision: [fp32, int8]`; or `precision: {MIXED}`, by operator"
             )
         return tuple(dict.fromkeys(named)) if named or value is not None else None
+
+    @property
+    def precisions(self) -> tuple[str, ...] | None:
+        """Precisions of whole networks that the search chooses among; None if it does not choose."""
+        return SEARCHED_PRECISIONS if self.precision == MIXED else self.precision
 
     @model_validator(mode="after")
     def _precisions_have_tables(self) -> TierConfig:

@@ -49,17 +49,13 @@ class Boundary(Operator):
         return Conversion(self.to)
 
 
-def boundary_links(networks: Iterable[Network]) -> list[Link]:
-    """Return the conversions that are to be timed: in both directions, at up to `SHAPES` tensors of these networks,
-    from the smallest to the largest."""
-    shapes = sorted({shape for network in networks for shape in tensors_of(network)}, key=lambda s: (_elements(s), s))
-    sizes = list({_elements(shape): shape for shape in shapes}.values())
+def boundary_links(shapes: Iterable[Shape]) -> list[Link]:
+    """Return the conversions that are to be timed: in both directions, at up to `SHAPES` of these tensors, from the
+    smallest to the largest."""
+    ordered = sorted(set(shapes), key=lambda shape: (_elements(shape), shape))
+    sizes = list({_elements(shape): shape for shape in ordered}.values())
     chosen = np.unique(np.linspace(0, len(sizes) - 1, min(SHAPES, len(sizes))).round().astype(int))
-    return [
-        (Boundary(sizes[number][0], sizes[number][0], to=to), sizes[number])
-        for number in chosen
-        for to in _TO
-    ]
+    return [(Boundary(sizes[number][0], sizes[number][0], to=to), sizes[number]) for number in chosen for to in _TO]
 
 
 def tensors_of(network: Network) -> tuple[Shape, ...]:
@@ -83,6 +79,14 @@ class BoundaryCosts:
         """Return the time of converting a tensor."""
         timed = self.timed_ms.get((to, tuple(shape)))
         return self.constants_ms[to] + self.slopes_ms[to] * _elements(shape) if timed is None else timed
+
+    def scaled(self, factor: float) -> BoundaryCosts:
+        """Return the costs, all of them times a factor, such as one that mixed networks told."""
+        constants, slopes, timed = (
+            {key: factor * value for key, value in part.items()}
+            for part in (self.constants_ms, self.slopes_ms, self.timed_ms)
+        )
+        return BoundaryCosts(constants, slopes, timed, self.origin)  # type: ignore[arg-type]
 
 
 def boundary_costs(rows: Rows) -> BoundaryCosts:

@@ -34,8 +34,10 @@ class Conversion(nn.Module):
 
 
 def write_onnx_conversion(to: str, shape: Shape, path: Path, *, batch: int, signed: bool) -> None:
-    """Write a conversion as an ONNX file. Images in integers are channel-last in ONNX Runtime's kernels, those in floats
-    are not: the axes are moved too."""
+    """Write a conversion as an ONNX file.
+
+    Images in integers are channel-last in ONNX Runtime's kernels, those in floats are not: the axes are moved too.
+    """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -45,15 +47,15 @@ def write_onnx_conversion(to: str, shape: Shape, path: Path, *, batch: int, sign
     turned, zero = rank > 2, np.int8(0) if signed else np.uint8(128)
     constants = [numpy_helper.from_array(np.float32(SCALE), "scale"), numpy_helper.from_array(zero, "zero")]
     inside = [sizes[axis] for axis in last] if turned else sizes
+    numbers = "numbers" if turned else "output" if to == "int8" else "input"
     if to == "int8":
         ends = (TensorProto.FLOAT, sizes), (kind, inside)
-        steps = [helper.make_node("QuantizeLinear", ["input", "scale", "zero"], ["numbers" if turned else "output"])]
-        if turned:
-            steps.append(helper.make_node("Transpose", ["numbers"], ["output"], perm=last))
+        steps = [helper.make_node("QuantizeLinear", ["input", "scale", "zero"], [numbers])]
+        steps += [helper.make_node("Transpose", [numbers], ["output"], perm=last)] if turned else []
     else:
         ends = (kind, inside), (TensorProto.FLOAT, sizes)
-        steps = [helper.make_node("Transpose", ["input"], ["numbers"], perm=first)] if turned else []
-        steps.append(helper.make_node("DequantizeLinear", ["numbers" if turned else "input", "scale", "zero"], ["output"]))
+        steps = [helper.make_node("Transpose", ["input"], [numbers], perm=first)] if turned else []
+        steps.append(helper.make_node("DequantizeLinear", [numbers, "scale", "zero"], ["output"]))
     graph = helper.make_graph(
         steps,
         "conversion",

@@ -1,0 +1,319 @@
+"""Networks with some operators in int8: the error of their predicted latency, and what they win over one precision.
+
+    python benchmarks/mixed_precision.py FOLDER --stage files       # minutes: all files but those of the programme
+    python benchmarks/mixed_precision.py FOLDER --stage rows        # quiet: operators, conversions, whole networks
+    python benchmarks/mixed_precision.py FOLDER --stage solve       # the programme's networks are written
+    python benchmarks/mixed_precision.py FOLDER --stage networks    # quiet: mixed networks beside uniform ones
+    python benchmarks/mixed_precision.py FOLDER --stage report --output docs/results/mixed_precision.json
+
+Without `--stage` all of them run one after the other. Operators are those of the once-for-all space at 224x224 with
+kernels 3 and 7 and expansion 4, on this machine with one thread; weights are random, which times do not feel.
+
+Tables are made as `hwnas bench` makes them, of each precision with five whole networks; conversions at ten tensor sizes
+are rows of the table in int8. Then, timed in one sitting per runtime:
+
+- `unseen`: 12 other networks with random precisions, whose predicted latency is compared with the measured one;
+- `mixed_checks`: six networks of the tables' architectures with random precisions. With them a factor on all
+  conversions is fitted, and the error on `unseen` is told with and without it;
+- `seven`: five networks with 7x7 kernels, in fp32, in int8, and as the programme assigns them, the fastest by
+  prediction. The ratio of the mixed file to the better one of the other two has an interval over processes.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported
+
+import argparse
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _results import publish, stamped
+
+from hwnas.export import format_of
+from hwnas.export.mixed.kernels import Mixed
+from hwnas.export.onnx import export_mixed_onnx
+from hwnas.export.tflite import export_mixed_tflite
+from hwnas.io.resources import find_file
+from hwnas.latency.building.model_files import repeat_weights
+from hwnas.latency.building.table_builder import REFERENCE_JOB, MeasureContext, build_table, job_files, jobs_of
+from hwnas.latency.model import LatencyModel
+from hwnas.measure.drift import drift_corrected_ms, reference_ns
+from hwnas.measure.session import time_files
+from hwnas.measure.table import open_table, read_table
+from hwnas.measure.timing import Measurement, Timing
+from hwnas.mixed_precision.boundaries import boundary_links, tensors_of
+from hwnas.mixed_precision.latency import MixedLatency, mixed_latency
+from hwnas.mixed_precision.programme import pareto_assignments
+from hwnas.network import Network, build, known_operators, lower
+from hwnas.runtimes import Runtime, open_runtime
+from hwnas.space import Architecture, read_space
+from hwnas.verify.latency import ratio_of
+from hwnas.workspace.measuring.setups import exporters_of
+
+SPACE, RUNTIMES, PRECISIONS = "ofa_mobilenet_v3_224", ("onnxruntime", "tflite"), ("fp32", "int8")
+CHECKS, MIXED_CHECKS, UNSEEN, SEVEN = 5, 6, 12, 5
+SWITCH = 0.35
+"""Probability that the precision changes from one operator to the next in a random assignment."""
+ROWS = Timing(rounds=24, processes=4, warm_up_ms=10.0)
+NETWORKS = Timing(rounds=36, processes=6)
+Flags = tuple[bool, ...]
+
+
+class Job:
+    """The networks of one runtime, their files and their tables."""
+
+    def __init__(self, runtime: str, folder: Path, unseen: int = UNSEEN, seven: int = SEVEN) -> None:
+        self.name, self.folder = runtime, folder / runtime
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.space = read_space(find_file(SPACE, "search_spaces"))
+        rng = random.Random(0)
+        self.checks = [self._drawn(rng, (3, 7)) for _ in range(CHECKS)]
+        self.unseen = [self._drawn(rng, (3, 7)) for _ in range(unseen)]
+        self.seven = [self._drawn(rng, (7,)) for _ in range(seven)]
+        self.unseen_flags = [random_flags(rng, len(one.operators)) for one in self.unseen]
+        self.mixed_checks = [self.checks[number % CHECKS] for number in range(MIXED_CHECKS)]
+        self.mixed_flags = [random_flags(rng, len(one.operators)) for one in self.mixed_checks]
+
+    def _drawn(self, rng: random.Random, kernels: Sequence[int]) -> Network:
+        def pick(choice: Any) -> Any:
+            wanted = kernels if "kernel" in choice.name else (4,) if "expand" in choice.name else choice.options
+            return rng.choice([one for one in choice.options if one in wanted] or list(choice.options))
+
+        architecture: Architecture = self.space.sample(pick)
+        return lower(self.space, architecture)
+
+    def runtime(self, precision: str) -> Runtime:
+        """The runtime of a precision."""
+        return open_runtime(self.name, threads=1, precision=precision, batch=1)
+
+    def table(self, precision: str) -> Path:
+        """The table of a precision."""
+        return self.folder / f"{precision}.jsonl"
+
+    def links(self, precision: str) -> list[Any]:
+        """The rows of a table."""
+        networks = [*self.checks, *self.unseen, *self.seven]
+        own = list(dict.fromkeys(link for network in networks for link in network.links))
+        return own + (
+            boundary_links(shape for one in networks for shape in tensors_of(one)) if precision == "int8" else []
+        )
+
+    def context(self, precision: str) -> MeasureContext:
+        """The way of measuring."""
+        runtime = self.runtime(precision)
+        return MeasureContext(runtime, exporters_of(runtime.setup), self.folder / "files", progress=shown)
+
+    def files(self, precision: str, networks: Sequence[Network], links: Sequence[Any] = ()) -> list[Path]:
+        """Files of what a table lacks, then those of whole networks."""
+        context, setup = self.context(precision), self.runtime(precision).setup
+        table = open_table(self.folder / "none.jsonl", replace(setup, device="none"))
+        jobs = [REFERENCE_JOB, *jobs_of(table, links, networks)]
+        made = job_files(jobs, setup, context.exports, context.artifacts, shown)
+        for one in made:
+            if isinstance(one, Exception):
+                raise one
+        (self.folder / "none.jsonl").unlink(missing_ok=True)
+        return [one for one in made if isinstance(one, Path)]
+
+    def mixed_file(self, network: Network, flags: Flags) -> Path:
+        """The file of an assignment; it is used again."""
+        code = "".join("fi"[flag] for flag in flags)
+        name = f"{abs(hash_of(network)):016x}-{code}{format_of(self.name).suffix}"
+        if not (path := self.folder / "files" / name).is_file():
+            torch.manual_seed(0)
+            module = repeat_weights(build(network).eval())
+            int8 = tuple(slot for slot, flag in zip(network.slots, flags, strict=True) if flag)
+            export = export_mixed_onnx if self.name == "onnxruntime" else export_mixed_tflite
+            export(module, network.input_shape, path, mixed=Mixed(network.slots, int8))
+        return path
+
+    def model(self) -> MixedLatency:
+        """The latency model, from both tables."""
+        known = known_operators(self.space)
+        parts = [LatencyModel.of(read_table(self.table(one)), operators=known) for one in PRECISIONS]
+        return mixed_latency(*parts)
+
+
+def hash_of(network: Network) -> int:
+    """A number of a network's operators that is the same in every process."""
+    import zlib
+
+    return zlib.crc32(repr(network.operators).encode())
+
+
+def random_flags(rng: random.Random, count: int) -> Flags:
+    """A random assignment of both precisions."""
+    while True:
+        flags = [rng.random() < 0.5]
+        while len(flags) < count:
+            flags.append(flags[-1] != (rng.random() < SWITCH))
+        if any(flags) and not all(flags):
+            return tuple(flags)
+
+
+def shown(done: int, planned: int, what: str) -> None:
+    """Print how far it is."""
+    print(f"  {done}/{planned} {what[:100]}", flush=True)
+
+
+def write_files(job: Job) -> None:
+    """Write all files but those of the programme."""
+    for precision in PRECISIONS:
+        job.files(precision, [*job.checks, *job.seven], job.links(precision))
+    for network, flags in zip(job.unseen + job.mixed_checks, job.unseen_flags + job.mixed_flags, strict=True):
+        print(f"  {job.mixed_file(network, flags)}", flush=True)
+
+
+def time_rows(job: Job) -> None:
+    """Make both tables."""
+    for precision in PRECISIONS:
+        build_table(job.links(precision), job.checks, ROWS, job.table(precision), job.context(precision))
+
+
+def solved(job: Job) -> list[Flags]:
+    """The fastest assignments by prediction of the networks with 7x7 kernels."""
+    model = job.model()
+    return [
+        tuple(bool(one) for one in pareto_assignments(model.chain(n, [0.0] * len(n.operators)))[0].precisions)
+        for n in job.seven
+    ]
+
+
+def time_networks(job: Job) -> None:
+    """Time all mixed networks, and those of one precision, in one sitting."""
+    named: dict[str, Path] = {}
+    for number, (network, flags) in enumerate(zip(job.unseen, job.unseen_flags, strict=True)):
+        named[f"unseen {number}"] = job.mixed_file(network, flags)
+    for number, (network, flags) in enumerate(zip(job.mixed_checks, job.mixed_flags, strict=True)):
+        named[f"mixed_check {number}"] = job.mixed_file(network, flags)
+    for precision in PRECISIONS:
+        reference, *wholes = job.files(precision, job.seven)
+        wholes = wholes[-len(job.seven) :]
+        named.update({f"seven {number} {precision}": path for number, path in enumerate(wholes)})
+        if precision == "fp32":
+            beside = reference
+    for number, (network, flags) in enumerate(zip(job.seven, solved(job), strict=True)):
+        if len(set(flags)) > 1:  # else it is one of the two
+            named[f"seven {number} mixed"] = job.mixed_file(network, flags)
+    result = time_files(list(named.values()), job.runtime("fp32"), NETWORKS, reference=beside, progress=shown)
+    names = list(named)
+    lines = {names[index]: [list(one.rounds_ns), dict(one.conditions)] for index, one in result.measured.items()}
+    (job.folder / "networks.json").write_text(json.dumps(lines))
+    print("failed:", {names[index]: why for index, why in result.failed.items()})
+
+
+def reported(job: Job) -> dict[str, Any]:
+    """Errors of predictions, and ratios to the better file of one precision."""
+    raw = json.loads((job.folder / "networks.json").read_text())
+    timed = {name: Measurement(tuple(rounds), conditions) for name, (rounds, conditions) in raw.items()}
+    usual = reference_ns(read_table(job.table("fp32")).rows.values())
+    ms = dict(zip(timed, drift_corrected_ms(list(timed.values()), usual), strict=True))
+    model = job.model()
+    whole, bare = model, replace(model, boundaries=model.boundaries.scaled(0.0), _boundaries_ms={})
+    checks = list(zip(job.mixed_checks, job.mixed_flags, range(MIXED_CHECKS), strict=True))
+    rest = np.array([ms[f"mixed_check {k}"] - bare.predict_ms(n, f) for n, f, k in checks])
+    between = np.array([whole.predict_ms(n, f) - bare.predict_ms(n, f) for n, f, _ in checks])
+    factor = max(float(rest @ between / (between @ between)), 0.0)
+    models = {
+        "rows": whole,
+        "no_boundaries": bare,
+        "with_mixed_checks": replace(model, boundaries=model.boundaries.scaled(factor), _boundaries_ms={}),
+    }
+    unseen = list(zip(job.unseen, job.unseen_flags, range(len(job.unseen)), strict=True))
+    errors = {
+        name: [one.predict_ms(n, f) / ms[f"unseen {k}"] - 1 for n, f, k in unseen] for name, one in models.items()
+    }
+    uniform = [
+        part.predict_ms(network) / ms[f"seven {number} {precision}"] - 1
+        for precision, part in zip(PRECISIONS, (model.fp32, model.int8), strict=True)
+        for number, network in enumerate(job.seven)
+    ]
+    return {
+        "setup": job.runtime("int8").setup.as_dict(),
+        "boundaries": {
+            "rows": len(model.boundaries.timed_ms),
+            "factor_by_mixed_checks": round(factor, 3),
+            "share_of_latency": round(
+                float(np.mean(between / np.array([ms[f"mixed_check {k}"] for *_, k in checks]))), 4
+            ),
+        },
+        "unseen": {
+            "networks": [
+                {
+                    "precisions": "".join("fi"[one] for one in f),
+                    "changes": sum(a != b for a, b in zip((False, *f), (*f, False), strict=True)),
+                    "measured_ms": round(ms[f"unseen {k}"], 4),
+                    "predicted_ms": round(whole.predict_ms(n, f), 4),
+                }
+                for n, f, k in unseen
+            ],
+            "mean_error": {name: round(float(np.mean(np.abs(one))), 4) for name, one in errors.items()},
+            "largest_error": {name: round(float(np.max(np.abs(one))), 4) for name, one in errors.items()},
+            "bias": {name: round(float(np.mean(one)), 4) for name, one in errors.items()},
+        },
+        "uniform_mean_error": round(float(np.mean(np.abs(uniform))), 4),
+        "seven": [compared(job, model, timed, ms, number, flags) for number, flags in enumerate(solved(job))],
+    }
+
+
+def compared(
+    job: Job, model: MixedLatency, timed: dict[str, Measurement], ms: dict[str, float], number: int, flags: Flags
+) -> dict[str, Any]:
+    """One network with 7x7 kernels, mixed beside the better file of one precision."""
+    network = job.seven[number]
+    better = min(PRECISIONS, key=lambda one: timed[f"seven {number} {one}"].median_ms)
+    mixed = f"seven {number} mixed"
+    row = {
+        "operators": len(flags), "int8": sum(flags), "precisions": "".join("fi"[one] for one in flags),
+        **{f"{one}_ms": round(ms[f"seven {number} {one}"], 4) for one in PRECISIONS},
+        "better": better,
+    }  # fmt: skip
+    if mixed not in timed:
+        return {**row, "mixed": "all of one precision", "ratio": 1.0, "low": 1.0, "high": 1.0}
+    ratio = ratio_of(timed[mixed], timed[f"seven {number} {better}"], NETWORKS.processes)
+    return {
+        **row, "mixed_ms": round(ms[mixed], 4), "predicted_ms": round(model.predict_ms(network, flags), 4),
+        **{name: round(value, 4) for name, value in ratio.as_dict().items()},
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Run some or all stages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="files, tables and samples, which later stages use")
+    stages = {"files": write_files, "rows": time_rows, "solve": write_solved, "networks": time_networks}
+    parser.add_argument("--stage", choices=[*stages, "report"])
+    parser.add_argument("--runtime", choices=RUNTIMES, action="append")
+    parser.add_argument("--unseen", type=int, default=UNSEEN)
+    parser.add_argument("--seven", type=int, default=SEVEN)
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    make = partial(Job, folder=args.folder, unseen=args.unseen, seven=args.seven)
+    jobs = [make(one) for one in args.runtime or RUNTIMES]
+    for name, stage in stages.items():
+        if args.stage in (None, name):
+            for job in jobs:
+                print(f"{name}: {job.name}", flush=True)
+                stage(job)
+    if args.stage in (None, "report"):
+        publish(stamped({"space": SPACE, "by_runtime": {job.name: reported(job) for job in jobs}}), args.output)
+
+
+def write_solved(job: Job) -> None:
+    """Write the programme's networks."""
+    for network, flags in zip(job.seven, solved(job), strict=True):
+        if len(set(flags)) > 1:
+            print(f"  {job.mixed_file(network, flags)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
