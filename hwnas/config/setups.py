@@ -172,6 +172,15 @@ class TierConfig(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _mixed_knows_latency_only(self) -> TierConfig:
+        if self.precision == MIXED and (keys := self.asks_of_a_table):
+            raise ValueError(
+                f"`{keys[0]}` of networks with a precision for each operator is not predicted: leave it out, or "
+                "`precision: mixed`"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _live_knows_latency_only(self) -> TierConfig:
         if self.measure == "live" and (keys := self.asks_of_a_table):
             raise ValueError(f"`{keys[0]}` is predicted from a table: leave it out, or `measure: live`")

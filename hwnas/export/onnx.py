@@ -124,7 +124,7 @@ def _written(
             return path
         batches: list[Images] = []
         if precision == "int8":
-            module, batches = prepared(module, calibration, input_shape, batch)
+            module, batches = prepared(module, calibration, input_shape, batch, ends.mixed and ends.mixed.int8)
         if any(isinstance(child, nn.BatchNorm1d) for child in module.modules()):
             module = folded(module, convolutions=False)  # those the exporter folds
         inputs = examples(input_shape, batch)

@@ -108,7 +108,7 @@ def _written(
     with drafted(module, path, to="TFLite") as draft, _silent_litert() as litert:
         batches: list[Images] = []
         if precision == "int8":
-            module, batches = prepared(module, calibration, input_shape, batch)
+            module, batches = prepared(module, calibration, input_shape, batch, ends.mixed and ends.mixed.int8)
         module = folded(module)
         inputs = examples(input_shape, batch)
         outputs = module(*inputs)
