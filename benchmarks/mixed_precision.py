@@ -6,11 +6,12 @@
     python benchmarks/mixed_precision.py FOLDER --stage networks    # quiet: mixed networks beside uniform ones
     python benchmarks/mixed_precision.py FOLDER --stage report --output docs/results/mixed_precision.json
 
-Without `--stage` all of them run one after the other. Operators are those of the once-for-all space at 224x224 with
-kernels 3 and 7 and expansion 4, on this machine with one thread; weights are random, which times do not feel.
+Without `--stage` all of them run one after the other. Operators are those of once-for-all spaces with kernels 3 and 7
+and expansion 4, on this machine with one thread: MobileNetV3 at 224x224 for ONNX Runtime, ProxylessNAS at 160x160 with
+two layers a stage for LiteRT; weights are random, which times do not feel.
 
-Tables are made as `hwnas bench` makes them, of each precision with five whole networks; conversions at ten tensor sizes
-are rows of the table in int8. Then, timed in one sitting per runtime:
+Tables are made as `hwnas bench` makes them, of each precision with five or three whole networks; conversions at ten
+tensor sizes are rows of the table in int8. Then, timed in one sitting per runtime:
 
 - `unseen`: 12 other networks with random precisions, whose predicted latency is compared with the measured one. The
   errors are also told without conversions, and with mixed networks among the checks: a factor on all conversions that
@@ -39,9 +40,12 @@ import torch
 from _results import publish, stamped
 
 from hwnas.export import format_of
-from hwnas.export.mixed.kernels import Mixed
+from hwnas.export.mixed.kernels import Mixed, check_kernels
+from hwnas.export.mixed.tflite import fp32_scopes, tflite_kernels
 from hwnas.export.onnx import export_mixed_onnx
-from hwnas.export.tflite import export_mixed_tflite
+from hwnas.export.quantize import prepared
+from hwnas.export.quantize_tflite import quantize_tflite
+from hwnas.export.tflite import export_tflite
 from hwnas.io.resources import find_file
 from hwnas.latency.building.model_files import repeat_weights
 from hwnas.latency.building.table_builder import REFERENCE_JOB, MeasureContext, build_table, job_files, jobs_of
@@ -59,8 +63,13 @@ from hwnas.space import Architecture, read_space
 from hwnas.verify.latency import ratio_of
 from hwnas.workspace.measuring.setups import exporters_of
 
-SPACE, RUNTIMES, PRECISIONS = "ofa_mobilenet_v3_224", ("onnxruntime", "tflite"), ("fp32", "int8")
-CHECKS, UNSEEN, SEVEN = 5, 12, 5
+SPACES = {"onnxruntime": "ofa_mobilenet_v3_224", "tflite": "ofa_proxyless_w1.3"}
+FIXED = {"onnxruntime": {"expand": 4}, "tflite": {"expand": 4, "depth": 2, "resolution": 160}}
+"""By runtime: choices, by a part of their names, that have one option here."""
+RUNTIMES, PRECISIONS = tuple(SPACES), ("fp32", "int8")
+CHECKS, UNSEEN, SEVEN = {"onnxruntime": 5, "tflite": 3}, 12, 5
+ASSIGNMENTS = {"onnxruntime": 1, "tflite": 3}
+"""Random assignments of each unseen architecture: a conversion to TFLite takes a while, and serves several."""
 SWITCH = 0.35
 """Probability that the precision changes from one operator to the next in a random assignment."""
 ROWS = Timing(rounds=24, processes=4, warm_up_ms=10.0)
@@ -74,16 +83,17 @@ class Job:
     def __init__(self, runtime: str, folder: Path, unseen: int = UNSEEN, seven: int = SEVEN) -> None:
         self.name, self.folder = runtime, folder / runtime
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.space = read_space(find_file(SPACE, "search_spaces"))
-        rng = random.Random(0)
-        self.checks = [self._drawn(rng, (3, 7)) for _ in range(CHECKS)]
-        self.unseen = [self._drawn(rng, (3, 7)) for _ in range(unseen)]
+        self.space = read_space(find_file(SPACES[runtime], "search_spaces"))
+        rng, each = random.Random(0), ASSIGNMENTS[runtime]
+        self.checks = [self._drawn(rng, (3, 7)) for _ in range(CHECKS[runtime])]
+        self.unseen = [one for _ in range(unseen // each) for one in [self._drawn(rng, (3, 7))] * each]
         self.seven = [self._drawn(rng, (7,)) for _ in range(seven)]
         self.unseen_flags = [random_flags(rng, len(one.operators)) for one in self.unseen]
 
     def _drawn(self, rng: random.Random, kernels: Sequence[int]) -> Network:
         def pick(choice: Any) -> Any:
-            wanted = kernels if "kernel" in choice.name else (4,) if "expand" in choice.name else choice.options
+            fixed = [value for part, value in FIXED[self.name].items() if part in choice.name]
+            wanted = kernels if "kernel" in choice.name else fixed or choice.options
             return rng.choice([one for one in choice.options if one in wanted] or list(choice.options))
 
         architecture: Architecture = self.space.sample(pick)
@@ -127,12 +137,30 @@ class Job:
         code = "".join("fi"[flag] for flag in flags)
         name = f"{abs(hash_of(network)):016x}-{code}{format_of(self.name).suffix}"
         if not (path := self.folder / "files" / name).is_file():
-            torch.manual_seed(0)
-            module = repeat_weights(build(network).eval())
             int8 = tuple(slot for slot, flag in zip(network.slots, flags, strict=True) if flag)
-            export = export_mixed_onnx if self.name == "onnxruntime" else export_mixed_tflite
-            export(module, network.input_shape, path, mixed=Mixed(network.slots, int8))
+            mixed = Mixed(network.slots, int8)
+            if self.name == "onnxruntime":
+                export_mixed_onnx(self._module(network), network.input_shape, path, mixed=mixed)
+            else:
+                self._quantized(network, mixed, path)
         return path
+
+    def _module(self, network: Network) -> torch.nn.Module:
+        torch.manual_seed(0)
+        return repeat_weights(build(network).eval())
+
+    def _quantized(self, network: Network, mixed: Mixed, path: Path) -> None:
+        """Write a TFLite file as `export_mixed_tflite` does; networks without hard swish share the float file."""
+        float_file = path.with_name(f"{abs(hash_of(network)):016x}-float.tflite")
+        module, batches = prepared(self._module(network), None, network.input_shape, 1)
+        if not float_file.is_file():
+            export_tflite(module, network.input_shape, float_file)
+        draft = path.with_suffix(".part")
+        draft.write_bytes(float_file.read_bytes())
+        if mixed.int8:
+            quantize_tflite(draft, batches, whole=True, floats=fp32_scopes(draft, mixed))
+        check_kernels(tflite_kernels(draft, mixed.operators), mixed.int8, path=path, title="TFLite")
+        draft.rename(path)
 
     def model(self) -> MixedLatency:
         """The latency model, from both tables."""
@@ -166,8 +194,9 @@ def shown(done: int, planned: int, what: str) -> None:
 def write_files(job: Job) -> None:
     """Write all files but those of the programme."""
     for precision in PRECISIONS:
-        job.files(precision, [*job.checks, *job.seven], job.links(precision))
-    for network, flags in zip(job.unseen, job.unseen_flags, strict=True):
+        job.files(precision, job.checks, job.links(precision))
+    uniform = [(network, (flag,) * len(network.operators)) for network in job.seven for flag in (False, True)]
+    for network, flags in [*zip(job.unseen, job.unseen_flags, strict=True), *uniform]:
         print(f"  {job.mixed_file(network, flags)}", flush=True)
 
 
@@ -191,13 +220,10 @@ def time_networks(job: Job) -> None:
     named: dict[str, Path] = {}
     for number, (network, flags) in enumerate(zip(job.unseen, job.unseen_flags, strict=True)):
         named[f"unseen {number}"] = job.mixed_file(network, flags)
-    for precision in PRECISIONS:
-        reference, *wholes = job.files(precision, job.seven)
-        wholes = wholes[-len(job.seven) :]
-        named.update({f"seven {number} {precision}": path for number, path in enumerate(wholes)})
-        if precision == "fp32":
-            beside = reference
+    beside = job.files("fp32", [])[0]
     for number, (network, flags) in enumerate(zip(job.seven, solved(job), strict=True)):
+        for precision in PRECISIONS:
+            named[f"seven {number} {precision}"] = job.mixed_file(network, (precision == "int8",) * len(flags))
         if len(set(flags)) > 1:  # else it is one of the two
             named[f"seven {number} mixed"] = job.mixed_file(network, flags)
     result = time_files(list(named.values()), job.runtime("fp32"), NETWORKS, reference=beside, progress=shown)
@@ -233,6 +259,7 @@ def reported(job: Job) -> dict[str, Any]:
         for number, network in enumerate(job.seven)
     ]
     return {
+        "space": job.space.name,
         "setup": job.runtime("int8").setup.as_dict(),
         "boundaries": {
             "rows": len(model.boundaries.timed_ms),
@@ -298,7 +325,7 @@ def main() -> None:
                 print(f"{name}: {job.name}", flush=True)
                 stage(job)
     if args.stage in (None, "report"):
-        publish(stamped({"space": SPACE, "by_runtime": {job.name: reported(job) for job in jobs}}), args.output)
+        publish(stamped({"by_runtime": {job.name: reported(job) for job in jobs}}), args.output)
 
 
 def write_solved(job: Job) -> None:

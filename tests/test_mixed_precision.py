@@ -27,6 +27,7 @@ from hwnas.export.tflite import export_mixed_tflite
 from hwnas.io.resources import find_file
 from hwnas.latency.model import LatencyModel
 from hwnas.measure.table import read_table
+from hwnas.measure.timing import Timing
 from hwnas.mixed_precision.boundaries import KIND, boundary_links
 from hwnas.mixed_precision.latency import MixedLatency, mixed_latency
 from hwnas.mixed_precision.programme import Chain, fastest_within, pareto_assignments
@@ -146,7 +147,7 @@ def random_network(seed: int, space: str = "digits") -> tuple[Network, nn.Module
     opened, rng = read_space(find_file(space, "search_spaces")), random.Random(seed)
     network = lower(opened, opened.random(rng))
     torch.manual_seed(seed)
-    return network, trained_looking(build(network), network.input_shape).eval()
+    return network, trained_looking(build(network)).eval()
 
 
 def images(network: Network, count: int = 16) -> np.ndarray:
@@ -244,7 +245,8 @@ def test_noise_of_operators_adds_up_to_that_of_the_file(tmp_path: Path) -> None:
         (got,) = onnxruntime.InferenceSession(str(path)).run(None, {"input": inputs.numpy()})
         power = float(exact.var())
         file_noise = float(np.mean((got - exact.numpy()) ** 2)) / power
-        simulated = float((mixed.assigned(flags)(inputs.clone()) - exact).square().mean()) / power
+        with torch.no_grad():
+            simulated = float((mixed.assigned(flags)(inputs.clone()) - exact).square().mean()) / power
         summed = sum(one for one, flag in zip(noise, flags, strict=True) if flag)
         assert simulated == pytest.approx(file_noise, rel=0.5)
         assert summed == pytest.approx(file_noise, rel=0.7)
@@ -299,8 +301,10 @@ def test_the_front_knows_the_precision_of_each_operator(run: Path) -> None:
     for point in mixed:
         assert int8_of(point["precision"]) == (True, False)
         assert point["paired"]["samples"] > 0
-    (shown,) = pipeline.show(run).tiers if hasattr(pipeline.show(run), "tiers") else [None]
-    assert shown is not None
+    (shown,) = pipeline.fronts(run)
+    assert {point.precision for point in shown.front} == {point["precision"] for point in points}
+    page = (run / "report.html").read_text()
+    assert all(point["precision"] in page for point in mixed)
 
 
 def test_the_bundle_tells_the_precision_of_each_operator(run: Path) -> None:
@@ -317,7 +321,8 @@ def test_the_bundle_tells_the_precision_of_each_operator(run: Path) -> None:
         kernels = onnx_kernels(run / "bundle" / "cloud" / file["name"], ("stem_1", "head_1"))
         assert {(kernel.operator, kernel.integer) for kernel in kernels} == {("stem_1", True), ("head_1", False)}
         assert model["quantization"]["scheme"] == "u8s8"
-    assert pipeline.verify(run / "bundle" / "cloud", data=None).ok
+    (verified,) = pipeline.verify(run / "bundle" / "cloud", timing=Timing(rounds=3, processes=0, warm_up_ms=0))
+    assert verified.ok, verified.findings
 
 
 def test_models_of_both_tables_make_that_of_mixed_networks(run: Path) -> None:
