@@ -36,7 +36,7 @@ from hwnas.network import Network, build, known_operators, lower
 from hwnas.problem.cost_models import load_cost_models
 from hwnas.problem.fronts import remeasure
 from hwnas.problem.precision import mixed as problem
-from hwnas.problem.precision import mixed_timing
+from hwnas.problem.precision import mixed_files
 from hwnas.runtimes import open_runtime
 from hwnas.search.fronts import FrontPoint
 from hwnas.search.precision.assignment import int8_of, is_mixed
@@ -270,8 +270,8 @@ class Alternating:
 
 def timed_quickly(run: Workspace, tier: str, points: Sequence[FrontPoint], reporter: Reporter) -> dict[str, Any]:
     """Times of mixed networks as they were predicted; their files are made."""
-    for point in points:
-        mixed_timing._file(run, run.experiment.setups["cpu-int8"], point, run.folder / "artifacts")
+    assert points
+    assert all(mixed_files.mixed_file(run, tier, point).is_file() for point in points)
     return {point.candidate.key: {"latency_ms@cpu": point.scores["latency_ms@cpu"]} for point in points}
 
 

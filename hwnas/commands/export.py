@@ -39,7 +39,7 @@ from hwnas.pareto import Objective
 from hwnas.problem.exported import refuse_empty
 from hwnas.problem.fine_tune import tune
 from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_front_exists, load_front
-from hwnas.problem.precision.mixed import mixed_of, operators_entry
+from hwnas.problem.precision.mixed_files import mixed_of, operators_entry
 from hwnas.problem.precision.tier import quantization_entry
 from hwnas.problem.studies import weights_producer
 from hwnas.search.fronts import FrontPoint

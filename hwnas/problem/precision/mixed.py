@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -12,16 +11,17 @@ from hwnas.accuracy import Accuracy
 from hwnas.accuracy.by_precision import AccuracyByPrecision
 from hwnas.accuracy.int8_accuracy import Int8Accuracy
 from hwnas.config.setups import MIXED
-from hwnas.export.mixed.kernels import Mixed
+from hwnas.errors import ConfigError, ExportError
 from hwnas.mixed_precision.latency import MixedLatency, mixed_latency
 from hwnas.mixed_precision.programme import Assignment, fastest_within, pareto_assignments
 from hwnas.mixed_precision.sensitivity import MixedNetwork, sensitivities
 from hwnas.network import Network
 from hwnas.pareto import Tier, front
 from hwnas.problem.cost_models import CostModels, network_scorers
+from hwnas.problem.precision.mixed_files import mixed_file
 from hwnas.quantities import Metric, shown_as
 from hwnas.search.fronts import FrontPoint, ShrunkenEstimate, label_picks
-from hwnas.search.precision.assignment import int8_of, is_mixed, mixed_word
+from hwnas.search.precision.assignment import is_mixed, mixed_word
 from hwnas.space import Architecture
 from hwnas.supernet import evaluate
 from hwnas.tasks.metrics.paired import PairedCounts
@@ -129,7 +129,24 @@ def with_mixed(
             bar.update(number, len(distinct), point.architecture.key)
             added += solver.points(point)
         bar.update(len(distinct), len(distinct), "done")
-    return _front_of([*points, *added], tier)
+    candidates = [*points, *added]
+    while True:
+        solved = _front_of(candidates, tier)
+        mixed = [point for point in solved if is_mixed(point.precision)]
+        refused = {point.name for point in mixed if not _written(run, tier, point, reporter)}
+        if not refused:
+            return solved
+        candidates = [point for point in candidates if point.name not in refused]
+
+
+def _written(run: Workspace, tier: Tier, point: FrontPoint, reporter: Reporter) -> bool:
+    """Return whether a file holds the kernels of an assignment; it is told where none does."""
+    try:
+        mixed_file(run, tier.name, point)
+    except (ConfigError, ExportError) as error:
+        reporter.info(f"{tier.name}: {point.name} is left out: {error.met}")
+        return False
+    return True
 
 
 def _paired(fp32: Sums, mixed: Sums) -> PairedCounts | None:
@@ -145,23 +162,3 @@ def _front_of(points: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
     chosen = [standing[index] for index in front([point.expected for point in standing], tier.objectives)]
     chosen.sort(key=lambda point: (last.cost(point.expected[last.metric]), point.candidate.key))
     return label_picks(chosen, tier)
-
-
-def mixed_of(point: FrontPoint, network: Network) -> Mixed | None:
-    """Return the operators of a network that are int8, of a point with a precision for each; None of others."""
-    if not is_mixed(point.precision):
-        return None
-    int8 = int8_of(str(point.precision))
-    return Mixed(network.slots, tuple(slot for slot, one in zip(network.slots, int8, strict=True) if one))
-
-
-def operators_entry(point: FrontPoint, network: Network) -> dict[str, Any]:
-    """Return what a manifest tells of the precision of each operator; nothing of networks in one precision."""
-    if (mixed := mixed_of(point, network)) is None:
-        return {}
-    return {
-        "operators": [
-            {"name": slot, "operator": operator.kind, "precision": "int8" if slot in mixed.int8 else "fp32"}
-            for slot, operator in zip(network.slots, network.operators, strict=True)
-        ]
-    }

@@ -5,30 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from hwnas.config import SetupConfig
-from hwnas.export import FORMATS, format_of
-from hwnas.latency.building.model_files import repeat_weights
 from hwnas.latency.building.table_builder import REFERENCE_JOB, job_files
 from hwnas.measure.drift import drift_corrected_ms, reference_ns
 from hwnas.measure.session import time_files
-from hwnas.network import build
 from hwnas.problem.fronts.origins import setup_of_point
-from hwnas.problem.precision.mixed import mixed_of
+from hwnas.problem.precision.mixed_files import mixed_file
 from hwnas.search.fronts import FrontPoint
 from hwnas.workspace.measuring.setups import (
     device_lock_wait,
     exporters_of,
     measurement_protocol,
-    mixed_exporter,
     runtime_of,
     table_of,
 )
 from hwnas.workspace.progress import Reporter
 from hwnas.workspace.workspace import Workspace
-
-FOLDER = "mixed"
 
 
 def time_mixed(
@@ -49,7 +40,7 @@ def time_mixed(
     runtime, timing = runtime_of(config), run.experiment.timing
     artifacts = run.folder / "artifacts" / runtime.setup.runtime
     with reporter.bar(f"timing the {tier} mixed front") as bar:
-        files = [_file(run, config, point, artifacts / FOLDER) for point in points]
+        files = [mixed_file(run, tier, point) for point in points]
         (reference,) = job_files([REFERENCE_JOB], runtime.setup, exporters_of(runtime.setup), artifacts, bar.update)
         beside = reference if isinstance(reference, Path) else None
         wait, protocol = device_lock_wait(timing, reporter), measurement_protocol(timing, 0)
@@ -60,18 +51,3 @@ def time_mixed(
     times = drift_corrected_ms(list(result.measured.values()), usual_ns)
     latency = run.objectives.latency(tier)
     return {points[index].candidate.key: {latency: ms} for index, ms in zip(result.measured, times, strict=True)}
-
-
-def _file(run: Workspace, config: SetupConfig, point: FrontPoint, folder: Path) -> Path:
-    """Return a network's file with random weights, which is made once."""
-    network, file_format = run.network(point.architecture), format_of(config.runtime)
-    path = folder / f"{point.candidate.key}-{config.batch}-{config.activations}{file_format.suffix}"
-    if path.is_file():
-        return path
-    mixed = mixed_of(point, network)
-    assert mixed is not None
-    written = next(name for name, one in FORMATS.items() if one == file_format)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module = repeat_weights(build(network).eval())
-    return mixed_exporter(config, written, mixed, config.batch)(module, network.input_shape, path)
