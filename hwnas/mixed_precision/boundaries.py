@@ -99,7 +99,7 @@ def boundary_costs(rows: Rows) -> BoundaryCosts:
     """
     own = rows.measured_ms
     known = {row_key(Boundary(key[2][0], key[2][0], to), key[2]): to for key in own if key[0] == KIND for to in _TO}
-    timed = {(known[key], tuple(key[2])): ms for key, ms in own.items() if key in known}
+    timed: dict[tuple[str, Shape], float] = {(known[key], tuple(key[2])): ms for key, ms in own.items() if key in known}
     by_direction = {to: [(shape, ms) for (name, shape), ms in timed.items() if name == to] for to in PRECISIONS}
     if min(map(len, by_direction.values())) >= FEWEST_ROWS:
         fits = {to: _line([(_elements(shape), ms) for shape, ms in rows]) for to, rows in by_direction.items()}

@@ -44,8 +44,8 @@ def write_onnx_conversion(to: str, shape: Shape, path: Path, *, batch: int, sign
     sizes, kind = [batch, *shape], TensorProto.INT8 if signed else TensorProto.UINT8
     rank = len(sizes)
     last, first = [0, *range(2, rank), 1], [0, rank - 1, *range(1, rank - 1)]
-    turned, zero = rank > 2, np.int8(0) if signed else np.uint8(128)
-    constants = [numpy_helper.from_array(np.float32(SCALE), "scale"), numpy_helper.from_array(zero, "zero")]
+    turned, zero = rank > 2, np.array(0, np.int8) if signed else np.array(128, np.uint8)
+    constants = [numpy_helper.from_array(np.array(SCALE, np.float32), "scale"), numpy_helper.from_array(zero, "zero")]
     inside = [sizes[axis] for axis in last] if turned else sizes
     numbers = "numbers" if turned else "output" if to == "int8" else "input"
     if to == "int8":
@@ -71,8 +71,6 @@ def write_onnx_conversion(to: str, shape: Shape, path: Path, *, batch: int, sign
 
 def write_tflite_conversion(to: str, shape: Shape, path: Path, *, batch: int) -> None:
     """Write a conversion as a TFLite file."""
-    import flatbuffers
-
     schema = optional("ai_edge_litert.schema_py_generated", extra="convert", why="writing a TFLite file")
     sizes = np.array([batch, *shape[1:], shape[0]], dtype=np.int32)
     kinds = (schema.TensorType.FLOAT32, schema.TensorType.INT8)
@@ -83,14 +81,18 @@ def write_tflite_conversion(to: str, shape: Shape, path: Path, *, batch: int) ->
         tensor.name, tensor.shape, tensor.type, tensor.buffer = ("input", "output")[number].encode(), sizes, kind, 0
         if kind == schema.TensorType.INT8:
             tensor.quantization = schema.QuantizationParametersT()
-            tensor.quantization.scale, tensor.quantization.zeroPoint = np.float32([SCALE]), np.int64([0])
+            tensor.quantization.scale, tensor.quantization.zeroPoint = (
+                np.array([SCALE], np.float32),
+                np.zeros(1, np.int64),
+            )
         graph.tensors.append(tensor)
     builtin = schema.BuiltinOperator.QUANTIZE if to == "int8" else schema.BuiltinOperator.DEQUANTIZE
     code.builtinCode = code.deprecatedBuiltinCode = builtin
     code.version = 2
-    operator.opcodeIndex, operator.inputs, operator.outputs = 0, np.int32([0]), np.int32([1])
-    graph.inputs, graph.outputs, graph.operators = np.int32([0]), np.int32([1]), [operator]
+    zeros, ones = np.zeros(1, np.int32), np.ones(1, np.int32)
+    operator.opcodeIndex, operator.inputs, operator.outputs = 0, zeros, ones
+    graph.inputs, graph.outputs, graph.operators = zeros, ones, [operator]
     model.version, model.operatorCodes, model.subgraphs, model.buffers = 3, [code], [graph], [schema.BufferT()]
-    builder = flatbuffers.Builder(1024)
+    builder = optional("flatbuffers", extra="convert", why="writing a TFLite file").Builder(1024)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     path.write_bytes(bytes(builder.Output()))

@@ -65,7 +65,7 @@ class _Solver:
         plain = evaluate(mixed.assigned([False] * len(one.precisions)), network, self.int8.fp32.split)
         sums = evaluate(mixed.assigned([bool(p) for p in one.precisions]), network, self.int8.fp32.split)
         value = task.values(sums)[self.int8.fp32.task.quality.name]
-        scores = {**point.scores, **self._costs(point.architecture), metric: value.value}
+        scores: dict[str, float] = {**point.scores, **self._costs(point.architecture), metric: value.value}
         scores[self.run.objectives.latency(self.tier.name)] = one.ms
         estimates = {
             name: ShrunkenEstimate(known.value + value.value - point.scores[name], known.error)
@@ -75,7 +75,7 @@ class _Solver:
             point,
             scores={name: scores[name] for name in point.scores},
             precision=mixed_word([bool(p) for p in one.precisions]),
-            errors={metric: value.error} if point.errors else {},
+            errors={metric: value.error} if point.errors and value.error is not None else {},
             estimates=estimates,
             paired=_paired(plain, sums) if task.has_labels else None,
             picks=(),
