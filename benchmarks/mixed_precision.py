@@ -10,7 +10,7 @@ Without `--stage` all of them run one after the other. Operators are those of on
 and expansion 4, on this machine with one thread: MobileNetV3 at 224x224 for ONNX Runtime, ProxylessNAS at 160x160 with
 two layers a stage for LiteRT; weights are random, which times do not feel.
 
-Tables are made as `hwnas bench` makes them, of each precision with five or three whole networks; conversions at ten
+A table is made of each precision, with five or three whole networks, both in one sitting; conversions at ten
 tensor sizes are rows of the table in int8. Then, timed in one sitting per runtime:
 
 - `unseen`: 12 other networks with random precisions, whose predicted latency is compared with the measured one. The
@@ -48,11 +48,12 @@ from hwnas.export.quantize_tflite import quantize_tflite
 from hwnas.export.tflite import export_tflite
 from hwnas.io.resources import find_file
 from hwnas.latency.building.model_files import repeat_weights
-from hwnas.latency.building.table_builder import REFERENCE_JOB, MeasureContext, build_table, job_files, jobs_of
+from hwnas.latency.building.table_builder import REFERENCE_JOB, MeasureContext, MeasureJob, job_files, jobs_of
 from hwnas.latency.model import LatencyModel
 from hwnas.measure.drift import drift_corrected_ms, reference_ns
+from hwnas.measure.origin import origin_here
 from hwnas.measure.session import time_files
-from hwnas.measure.table import open_table, read_table
+from hwnas.measure.table import LatencyTable, open_table, read_table
 from hwnas.measure.timing import Measurement, Timing
 from hwnas.mixed_precision.boundaries import boundary_links, tensors_of
 from hwnas.mixed_precision.latency import MixedLatency, mixed_latency
@@ -120,16 +121,18 @@ class Job:
         runtime = self.runtime(precision)
         return MeasureContext(runtime, exporters_of(runtime.setup), self.folder / "files", progress=shown)
 
+    def jobs(self, precision: str, networks: Sequence[Network], links: Sequence[Any]) -> list[MeasureJob]:
+        """What an empty table lacks."""
+        return jobs_of(LatencyTable(self.table(precision), self.runtime(precision).setup), links, networks)
+
     def files(self, precision: str, networks: Sequence[Network], links: Sequence[Any] = ()) -> list[Path]:
         """Files of what a table lacks, then those of whole networks."""
         context, setup = self.context(precision), self.runtime(precision).setup
-        table = open_table(self.folder / "none.jsonl", replace(setup, device="none"))
-        jobs = [REFERENCE_JOB, *jobs_of(table, links, networks)]
+        jobs = [REFERENCE_JOB, *self.jobs(precision, networks, links)]
         made = job_files(jobs, setup, context.exports, context.artifacts, shown)
         for one in made:
             if isinstance(one, Exception):
                 raise one
-        (self.folder / "none.jsonl").unlink(missing_ok=True)
         return [one for one in made if isinstance(one, Path)]
 
     def mixed_file(self, network: Network, flags: Flags) -> Path:
@@ -201,9 +204,19 @@ def write_files(job: Job) -> None:
 
 
 def time_rows(job: Job) -> None:
-    """Make both tables."""
+    """Make both tables from one sitting: rows of two precisions are added up, so they need one state of the machine."""
+    files, lines = list[Path](), list[tuple[str, Any]]()
+    beside: Path | None = None
     for precision in PRECISIONS:
-        build_table(job.links(precision), job.checks, ROWS, job.table(precision), job.context(precision))
+        made = job.files(precision, job.checks, job.links(precision))
+        beside = beside or made[0]
+        files += made[1:]
+        lines += [(precision, one.line) for one in job.jobs(precision, job.checks, job.links(precision))]
+        job.table(precision).unlink(missing_ok=True)
+    tables = {one: open_table(job.table(one), job.runtime(one).setup, origin_here()) for one in PRECISIONS}
+    sitting = time_files(files, job.runtime("fp32"), ROWS, reference=beside, progress=shown)
+    for index, (precision, line) in enumerate(lines):
+        tables[precision].append(line, sitting.measured[index], files[index].stat().st_size)
 
 
 def solved(job: Job) -> list[Flags]:
