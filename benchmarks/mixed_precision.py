@@ -16,7 +16,7 @@ tensor sizes are rows of the table in int8. Then, timed in one sitting per runti
 - `unseen`: 12 other networks with random precisions, whose predicted latency is compared with the measured one. The
   errors are also told without conversions, and with mixed networks among the checks: a factor on all conversions that
   is fitted to the eleven others;
-- `seven`: five networks with 7x7 kernels, in fp32, in int8, and as the programme assigns them, the fastest by
+- `seven`: five more networks, each of which has 7x7 and 3x3 kernels, in fp32, in int8, and as the programme assigns them, the fastest by
   prediction. The ratio of the mixed file to the better one of the other two has an interval over processes.
 """
 
@@ -88,7 +88,7 @@ class Job:
         rng, each = random.Random(0), ASSIGNMENTS[runtime]
         self.checks = [self._drawn(rng, (3, 7)) for _ in range(CHECKS[runtime])]
         self.unseen = [one for _ in range(unseen // each) for one in [self._drawn(rng, (3, 7))] * each]
-        self.seven = [self._drawn(rng, (7,)) for _ in range(seven)]
+        self.seven = [self._drawn(rng, (3, 7)) for _ in range(seven)]
         self.unseen_flags = [random_flags(rng, len(one.operators)) for one in self.unseen]
 
     def _drawn(self, rng: random.Random, kernels: Sequence[int]) -> Network:

@@ -28,7 +28,7 @@ from hwnas.io.resources import find_file
 from hwnas.latency.model import LatencyModel
 from hwnas.measure.table import read_table
 from hwnas.measure.timing import Timing
-from hwnas.mixed_precision.boundaries import KIND, boundary_links
+from hwnas.mixed_precision.boundaries import BOUNDARY_KIND, boundary_links
 from hwnas.mixed_precision.latency import MixedLatency, mixed_latency
 from hwnas.mixed_precision.programme import Chain, fastest_within, pareto_assignments
 from hwnas.mixed_precision.sensitivity import MixedNetwork, sensitivities
@@ -249,7 +249,7 @@ def test_noise_of_operators_adds_up_to_that_of_the_file(tmp_path: Path) -> None:
             simulated = float((mixed.assigned(flags)(inputs.clone()) - exact).square().mean()) / power
         summed = sum(one for one, flag in zip(noise, flags, strict=True) if flag)
         assert simulated == pytest.approx(file_noise, rel=0.5)
-        assert summed == pytest.approx(file_noise, rel=0.7)
+        assert 1 / 3 < summed / file_noise < 3
 
 
 # --- experiments ---
@@ -289,8 +289,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_conversions_are_rows_of_the_table_in_int8(run: Path) -> None:
     kinds = [{key[0] for key in read_table(run / "latency" / f"{name}.jsonl").rows} for name in ("cpu", "cpu-int8")]
-    assert KIND not in kinds[0]
-    assert KIND in kinds[1]
+    assert BOUNDARY_KIND not in kinds[0]
+    assert BOUNDARY_KIND in kinds[1]
     assert sum(result.missing for result in pipeline.bench(run, dry_run=True)) == 0
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hwnas.latency.model import LatencyModel
 from hwnas.mixed_precision.boundaries import BoundaryCosts, boundary_costs, tensors_of
-from hwnas.mixed_precision.programme import PRECISIONS, Chain, Floats
+from hwnas.mixed_precision.programme import OPERATOR_PRECISIONS, Chain, Floats
 from hwnas.network import Network
 
 
@@ -63,7 +63,7 @@ class MixedLatency:
     @property
     def origin(self) -> str:
         """What the predictions rest on."""
-        return f"rows in {' and '.join(PRECISIONS)}, boundaries {self.boundaries.origin}"
+        return f"rows in {' and '.join(OPERATOR_PRECISIONS)}, boundaries {self.boundaries.origin}"
 
     def _boundary_ms(self, to: str, shape: object) -> float:
         key = to, shape

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hwnas.errors import ConfigError
 
 Floats = NDArray[np.float64]
-PRECISIONS = ("fp32", "int8")
+OPERATOR_PRECISIONS = ("fp32", "int8")
 """Precisions of an operator; files take and give the first one."""
 
 
@@ -60,7 +60,7 @@ class Assignment:
     """Precisions of a network's operators, with the time and the loss of the whole."""
 
     precisions: tuple[int, ...]
-    """Number of each operator's precision, of `PRECISIONS`."""
+    """Number of each operator's precision, of `OPERATOR_PRECISIONS`."""
     ms: float
     loss: float
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from hwnas.errors import ConfigError, ExportError, did_you_mean
 from hwnas.words import listed
 
-SHOWN = 3
+SHOWN_KERNELS = 3
 """Kernels that an error spells out."""
 
 
@@ -112,4 +112,4 @@ def operator_named(parts: Sequence[str], names: Collection[str], *, ending: bool
 
 def _shown(kinds: Sequence[str]) -> str:
     counted = [f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)]
-    return listed(counted, SHOWN) if counted else "no kernel that computes"
+    return listed(counted, SHOWN_KERNELS) if counted else "no kernel that computes"

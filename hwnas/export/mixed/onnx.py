@@ -12,8 +12,8 @@ from hwnas.export.mixed.kernels import Kernel, Mixed, operator_named
 
 INTEGER = ("QLinear", "QGemm", "QAttention", "ConvInteger", "MatMulInteger", "DynamicQuantize")
 """Beginnings of the names of integer kernels."""
-WEIGHTED = frozenset({"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"})
-MOVERS = frozenset(
+WEIGHTED_NODES = frozenset({"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"})
+MOVING_NODES = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity",
      "MaxPool", "Slice", "Split", "Gather", "Expand", "Shape", "Constant", "ConstantOfShape", "Cast", "Pad",
      "ReorderInput", "ReorderOutput", "DepthToSpace", "SpaceToDepth"}
@@ -47,9 +47,11 @@ def onnx_kernels(path: Path, names: Collection[str]) -> list[Kernel]:
         onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         graph = onnx.load(options.optimized_model_filepath).graph
     return [
-        Kernel(_operator(node.name, names), node.op_type, node.op_type.startswith(INTEGER), node.op_type in WEIGHTED)
+        Kernel(
+            _operator(node.name, names), node.op_type, node.op_type.startswith(INTEGER), node.op_type in WEIGHTED_NODES
+        )
         for node in graph.node
-        if node.op_type not in MOVERS
+        if node.op_type not in MOVING_NODES
     ]
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from hwnas.export.mixed.kernels import Kernel, Mixed, operator_named
 from hwnas.registry import optional
 
-WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "CONV_3D"})
-MOVERS = frozenset(
+WEIGHTED_OPERATIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "CONV_3D"})
+MOVING_OPERATIONS = frozenset(
     {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "TRANSPOSE", "PAD", "PADV2", "MAX_POOL_2D", "SLICE", "STRIDED_SLICE",
      "SPLIT", "GATHER", "GATHER_ND", "PACK", "UNPACK", "SQUEEZE", "EXPAND_DIMS", "BROADCAST_TO", "SHAPE", "CAST",
      "MIRROR_PAD", "SPACE_TO_DEPTH", "DEPTH_TO_SPACE"}
@@ -72,9 +72,9 @@ def tflite_kernels(path: Path, names: Collection[str]) -> list[Kernel]:
         names: of the network's operators.
     """
     return [
-        Kernel(one.operator, one.kind, one.integer, one.kind in WEIGHTED)
+        Kernel(one.operator, one.kind, one.integer, one.kind in WEIGHTED_OPERATIONS)
         for one in tflite_operations(path, names)
-        if one.kind not in MOVERS
+        if one.kind not in MOVING_OPERATIONS
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 MIXED_PREFIX = "mixed-"
-LETTERS = {"f": False, "i": True}
+PRECISION_LETTERS = {"f": False, "i": True}
 """Letters of the word: an operator in fp32, one in int8."""
 
 
@@ -25,4 +25,4 @@ def is_mixed(precision: str | None) -> bool:
 
 def int8_of(word: str) -> tuple[bool, ...]:
     """Return which operators, in order, are int8 by such a word."""
-    return tuple(LETTERS[letter] for letter in word.removeprefix(MIXED_PREFIX))
+    return tuple(PRECISION_LETTERS[letter] for letter in word.removeprefix(MIXED_PREFIX))
