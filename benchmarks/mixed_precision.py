@@ -16,8 +16,9 @@ tensor sizes are rows of the table in int8. Then, timed in one sitting per runti
 - `unseen`: 12 other networks with random precisions, whose predicted latency is compared with the measured one. The
   errors are also told without conversions, and with mixed networks among the checks: a factor on all conversions that
   is fitted to the eleven others;
-- `seven`: five more networks, each of which has 7x7 and 3x3 kernels, in fp32, in int8, and as the programme assigns them, the fastest by
-  prediction. The ratio of the mixed file to the better one of the other two has an interval over processes.
+- `seven`: five more networks, each of which has 7x7 and 3x3 kernels, in fp32, in int8, and as the programme assigns
+  them, the fastest by prediction. The ratio of the mixed file to the better one of the other two has an interval over
+  processes.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from hwnas.export.mixed.conversion import Conversion
 from hwnas.latency.rows import Link, Rows, shape_of_row
 from hwnas.measure.table import row_key
 from hwnas.measure.table_lines import RowKey
-from hwnas.mixed_precision.programme import OPERATOR_PRECISIONS
 from hwnas.network import Network
 from hwnas.ops import Operator, Shape
 from hwnas.tasks.ends import elements_of
@@ -26,7 +25,7 @@ SHAPES = 10
 FEWEST_CONVERSIONS = 2
 """Rows of a direction from which its other sizes are inferred."""
 _TO: tuple[Literal["int8", "fp32"], ...] = ("int8", "fp32")
-ELEMENT_BYTES = {"fp32": 4, "int8": 1}
+CONVERTED_BYTES = {"fp32": 4, "int8": 1}
 """Of a number."""
 
 
@@ -98,31 +97,26 @@ def boundary_costs(rows: Rows) -> BoundaryCosts:
         rows: of the set-up in int8.
     """
     own = rows.measured_ms
-    known = {
-        row_key(Boundary(key[2][0], key[2][0], to), key[2]): to for key in own if key[0] == BOUNDARY_KIND for to in _TO
-    }
-    timed: dict[tuple[str, Shape], float] = {(known[key], tuple(key[2])): ms for key, ms in own.items() if key in known}
-    by_direction = {
-        to: [(shape, ms) for (name, shape), ms in timed.items() if name == to] for to in OPERATOR_PRECISIONS
-    }
+    keys = [key for key in own if key[0] == BOUNDARY_KIND]
+    known = {row_key(Boundary(key[2][0], key[2][0], to), key[2]): to for key in keys for to in _TO}
+    timed: dict[tuple[str, Shape], float] = {(known[key], tuple(key[2])): own[key] for key in keys if key in known}
+    by_direction = {to: [(shape, ms) for (name, shape), ms in timed.items() if name == to] for to in _TO}
     if min(map(len, by_direction.values())) >= FEWEST_CONVERSIONS:
         fits = {to: _line([(_elements(shape), ms) for shape, ms in rows]) for to, rows in by_direction.items()}
         origin = f"of {len(timed)} timed conversions"
         return BoundaryCosts(
             {to: fit[0] for to, fit in fits.items()}, {to: fit[1] for to, fit in fits.items()}, timed, origin
         )
-    slope = _fastest_ms_a_byte(own) * sum(ELEMENT_BYTES.values())
+    slope = _fastest_ms_a_byte(own) * sum(CONVERTED_BYTES.values())
     origin = "estimated by the bytes that they move, no conversion was timed"
-    return BoundaryCosts(
-        dict.fromkeys(OPERATOR_PRECISIONS, 0.0), dict.fromkeys(OPERATOR_PRECISIONS, slope), timed, origin
-    )
+    return BoundaryCosts(dict.fromkeys(_TO, 0.0), dict.fromkeys(_TO, slope), timed, origin)
 
 
 def _fastest_ms_a_byte(own: Mapping[RowKey, float]) -> float:
     """Return the least time that an operator takes for a byte of its input, of those with the largest inputs."""
     sizes = {key: _elements(shape_of_row(key[2])) for key in own if key[0] != BOUNDARY_KIND}
     large = [key for key, size in sizes.items() if size >= max(sizes.values()) / 4] if sizes else []
-    return min((own[key] / (sizes[key] * ELEMENT_BYTES["int8"]) for key in large), default=0.0)
+    return min((own[key] / (sizes[key] * CONVERTED_BYTES["int8"]) for key in large), default=0.0)
 
 
 def _line(points: Sequence[tuple[int, float]]) -> tuple[float, float]:

@@ -46,12 +46,10 @@ def onnx_kernels(path: Path, names: Collection[str]) -> list[Kernel]:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         graph = onnx.load(options.optimized_model_filepath).graph
+    nodes = [(node, node.op_type) for node in graph.node if node.op_type not in MOVING_NODES]
     return [
-        Kernel(
-            _operator(node.name, names), node.op_type, node.op_type.startswith(INTEGER), node.op_type in WEIGHTED_NODES
-        )
-        for node in graph.node
-        if node.op_type not in MOVING_NODES
+        Kernel(_operator(node.name, names), kind, kind.startswith(INTEGER), kind in WEIGHTED_NODES)
+        for node, kind in nodes
     ]
 
 
