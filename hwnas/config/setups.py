@@ -163,7 +163,7 @@ class TierConfig(StrictModel):
     @property
     def precisions(self) -> tuple[str, ...] | None:
         """Precisions of whole networks that the search chooses among; None if it does not choose."""
-        return SEARCHED_PRECISIONS if self.precision == MIXED else self.precision
+        return SEARCHED_PRECISIONS if isinstance(self.precision, str) else self.precision
 
     @model_validator(mode="after")
     def _precisions_have_tables(self) -> TierConfig:

@@ -105,6 +105,11 @@ class _Ends(NamedTuple):
     signed: bool = False
     mixed: Mixed | None = None
 
+    @property
+    def quantized(self) -> tuple[str, ...] | None:
+        """Names of the operators in int8, if not all are."""
+        return None if self.mixed is None else self.mixed.int8
+
 
 def _written(
     module: nn.Module,
@@ -124,7 +129,7 @@ def _written(
             return path
         batches: list[Images] = []
         if precision == "int8":
-            module, batches = prepared(module, calibration, input_shape, batch, ends.mixed and ends.mixed.int8)
+            module, batches = prepared(module, calibration, input_shape, batch, ends.quantized)
         if any(isinstance(child, nn.BatchNorm1d) for child in module.modules()):
             module = folded(module, convolutions=False)  # those the exporter folds
         inputs = examples(input_shape, batch)

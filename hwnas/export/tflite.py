@@ -90,6 +90,11 @@ class _Ends(NamedTuple):
     whole: bool
     mixed: Mixed | None = None
 
+    @property
+    def quantized(self) -> tuple[str, ...] | None:
+        """Names of the operators in int8, if not all are."""
+        return None if self.mixed is None else self.mixed.int8
+
 
 def _written(
     module: nn.Module,
@@ -108,7 +113,7 @@ def _written(
     with drafted(module, path, to="TFLite") as draft, _silent_litert() as litert:
         batches: list[Images] = []
         if precision == "int8":
-            module, batches = prepared(module, calibration, input_shape, batch, ends.mixed and ends.mixed.int8)
+            module, batches = prepared(module, calibration, input_shape, batch, ends.quantized)
         module = folded(module)
         inputs = examples(input_shape, batch)
         outputs = module(*inputs)
