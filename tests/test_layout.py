@@ -29,7 +29,7 @@ FLOORS = (  # bottom to top
     ("cost_ranges", "export", "measure", "population", "space_checks", "tabular"),
     ("predictors",),
     ("latency", "search", "supernet"),
-    ("opened",),
+    ("mixed_precision", "opened"),
     ("accuracy", "boards", "collaborate", "config", "report", "testing"),
     ("adapt", "deploy", "workspace"),
     ("problem", "serve"),

@@ -10,7 +10,7 @@ import typer
 from hwnas.cli.options import RUNS, Json, Runs, refuse_options
 from hwnas.cli.printing import print_result
 from hwnas.console import Terminal, show_error
-from hwnas.errors import HwnasError
+from hwnas.errors import ConfigError, HwnasError
 
 if TYPE_CHECKING:
     from hwnas.verify.findings import Verification

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.config import SetupConfig, TimingConfig, parse_setup
+from hwnas.config.setups import MIXED
 from hwnas.export import format_of
 from hwnas.latency.building.table_builder import expected_seconds, plan_checks, plan_table
 from hwnas.measure.conditions.cores import chosen
@@ -92,10 +93,25 @@ def plan_tables(run: Workspace) -> dict[str, BenchResult]:
     operators = list(operators_of(run.space))
     networks = networks_to_validate(run.space, run.experiment.timing.validation_networks)
     return {
-        name: plan_bench(operators, networks, setup, run.experiment.timing, run.paths.table(name))
+        name: plan_bench(
+            [*operators, *conversions(run, name)], networks, setup, run.experiment.timing, run.paths.table(name)
+        )
         for name, setup in run.experiment.setups.items()
         if run.objectives.needs_table(name)
     }
+
+
+def conversions(run: Workspace, setup: str) -> list[Link]:
+    """Return the conversions between precisions that a set-up's table needs: some where a tier of mixed precision
+    predicts by it, as the set-up in int8."""
+    tiers = [name for name, tier in run.experiment.tiers.items() if tier.precision == MIXED]
+    if not any(run.experiment.setups_of(tier)["int8"] == setup for tier in tiers):
+        return []
+    from hwnas.mixed_precision.boundaries import boundary_links
+    from hwnas.ops.costs import operator_costs
+
+    links = operators_of(run.space)
+    return boundary_links(shape for link in links for shape in (link[1], operator_costs(*link).output_shape))
 
 
 def front_seconds(run: Workspace, name: str) -> float:
@@ -120,7 +136,9 @@ def bench_run(run: Workspace, reporter: Reporter) -> list[BenchResult]:
         known = (run.space.name, _reference_in(run))
         wait_s, timing = config.timing.device_lock_timeout_s, measurement_protocol(config.timing, 0)
         requests = {
-            name: bench_request(setup, run.paths.table(name), operators, networks, known, wait_s=wait_s)
+            name: bench_request(
+                setup, run.paths.table(name), [*operators, *conversions(run, name)], networks, known, wait_s=wait_s
+            )
             for name, setup in wanted.items()
         }
         tables = {

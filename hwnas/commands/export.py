@@ -20,9 +20,11 @@ from hwnas.export.staging import staged
 from hwnas.pareto import Objective
 from hwnas.problem.exported import refuse_empty
 from hwnas.problem.fronts.loading import FrontSource, LoadedFront, check_front_exists, load_front
+from hwnas.problem.precision.mixed_files import mixed_of, operators_entry
 from hwnas.problem.precision.tier import quantization_entry
 from hwnas.problem.studies import weights_producer
 from hwnas.search.fronts import FrontPoint
+from hwnas.search.precision.assignment import is_mixed
 from hwnas.selection import choose, file_stem
 from hwnas.workspace.elapsed import adding_elapsed
 from hwnas.workspace.folder import locked
@@ -179,7 +181,8 @@ def _export_point(
     show: Callable[[int, int], None],
     tools: ExportTools,
 ) -> dict[str, Any]:
-    settled = settled_network(run, front, point, trained, show, quantized=True)
+    settled = settled_network(run, front, point, trained, show, quantized=not is_mixed(point.precision))
+    settled = replace(settled, mixed=mixed_of(point, settled.network))
     stem = front.folder / next(iter(names.values()))
     of_tier = in_precision(run, front.tier.name, point)
     return {
@@ -188,6 +191,7 @@ def _export_point(
         "architecture": point.architecture.as_dict(),
         **point.precision_entry,
         **quantization_entry(run, front.tier.name, point, settled.calibration),
+        **operators_entry(point, settled.network),
         "scores": {
             metric: {"value": value, "origin": point.origin.get(metric, "")} for metric, value in point.scores.items()
         },

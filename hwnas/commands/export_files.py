@@ -146,7 +146,7 @@ def _export_file(
         settled.exported,
         settled.input_shape,
         path,
-        file_exporter(setup, format_name, settled.calibration, dynamic=dynamic),
+        file_exporter(setup, format_name, settled.calibration, dynamic=dynamic, mixed=settled.mixed),
     )
     write_metadata(path, format_name, facts)
     seen = {} if runtime is None else _run_file(run, tier, settled, path, runtime, tools)
@@ -160,7 +160,7 @@ def _export_file(
         sha256=sha256_of(path),
         batch=setup.batch,
         dynamic_batch=dynamic,
-        precision=setup.precision,
+        precision="mixed" if settled.mixed is not None and setup.precision == "int8" else setup.precision,
         inputs=ends.inputs,
         outputs=ends.outputs,
         **seen,

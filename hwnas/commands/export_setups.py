@@ -10,11 +10,12 @@ from hwnas.export import format_named, runtime_for
 from hwnas.problem.fronts.origins import setup_of_point
 from hwnas.runtimes import offered
 from hwnas.search.fronts import FrontPoint
-from hwnas.workspace.measuring.setups import exporter_for, has_signed_activations, with_activations
+from hwnas.workspace.measuring.setups import exporter_for, has_signed_activations, mixed_exporter, with_activations
 from hwnas.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from hwnas.export.bundle import Array
+    from hwnas.export.mixed.kernels import Mixed
     from hwnas.latency.building.model_files import Exporter
 
 
@@ -50,8 +51,13 @@ def setup_for(run: Workspace, tier: str, format_name: str) -> SetupConfig:
     return setup.model_copy(update=other)
 
 
-def file_exporter(setup: SetupConfig, format_name: str, calibration: Array, *, dynamic: bool = False) -> Exporter:
-    """Return a function that writes a network as a file for a set-up; with `dynamic`, for any batch."""
+def file_exporter(
+    setup: SetupConfig, format_name: str, calibration: Array, *, dynamic: bool = False, mixed: Mixed | None = None
+) -> Exporter:
+    """Return a function that writes a network as a file for a set-up; with `dynamic`, for any batch, with `mixed`, with
+    these operators in int8."""
+    if mixed is not None and setup.precision == "int8":
+        return mixed_exporter(setup, format_name, mixed, 0 if dynamic else setup.batch, calibration)
     return with_activations(
         exporter_for(
             format_named(format_name), 0 if dynamic else setup.batch, setup.precision, calibration=calibration

@@ -226,7 +226,7 @@ def _with_tier(
         own = run.experiment.tiers[tier]
         raw |= {"minimize": list(own.minimize), "maximize": list(own.maximize)}
         if own.precision is not None and name == own.setup:
-            raw["precision"] = list(own.precision)
+            raw["precision"] = own.precision if own.precision == "mixed" else list(own.precision)
     tier_config: TierConfig = parse_tier(raw, where="--limit")
     setups = {**run.experiment.setups, name: config}
     experiment = run.experiment.model_copy(update={"setups": setups, "tiers": {tier: tier_config}})

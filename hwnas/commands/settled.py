@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from hwnas.accuracy.inherited import InheritedAccuracy
     from hwnas.export.bundle import Array, LoadedFile
+    from hwnas.export.mixed.kernels import Mixed
     from hwnas.ops import Shape
     from hwnas.workspace.training.supernets import Trained
 
@@ -56,6 +57,8 @@ class Settled:
     """Entry on its fine-tuning in the manifest; None if there was none."""
     quantized: dict[str, Any] | None = None
     """Entry on its training with the rounding of int8; None if there was none."""
+    mixed: Mixed | None = None
+    """Operators that are int8, of a network with a precision for each; None of others."""
     layer: str | None = None
     """Last linear layer of the module, whose input files give as a second output; None if they do not."""
 

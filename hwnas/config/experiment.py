@@ -80,7 +80,7 @@ class Experiment(StrictModel):
         """Return the set-ups that a tier's networks run on, by precision: one, unless the tier lists precisions."""
         config = self.tiers[tier]
         own = self.setups[config.setup].precision
-        return {one: name_in(config.setup, own, one) for one in config.precision or (own,)}
+        return {one: name_in(config.setup, own, one) for one in config.precisions or (own,)}
 
     @field_validator("device")
     @classmethod
@@ -119,7 +119,9 @@ class Experiment(StrictModel):
 
     @model_validator(mode="after")
     def _rounding_of_int8_files(self) -> Experiment:
-        written = {one for tier in self.tiers.values() for one in tier.precision or [self.setups[tier.setup].precision]}
+        written = {
+            one for tier in self.tiers.values() for one in tier.precisions or [self.setups[tier.setup].precision]
+        }
         if self.export.quantized_epochs and "int8" not in written:
             raise ValueError(
                 f"export.quantized_epochs: it is {self.export.quantized_epochs}, and no tier has files in int8. Leave "

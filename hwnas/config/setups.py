@@ -95,6 +95,8 @@ class SetupConfig(StrictModel):
 
 SEARCHED_PRECISIONS = ("fp32", "int8")
 """Precisions in which the accuracy of a network is known without a file."""
+MIXED = "mixed"
+"""Word for a precision of each operator."""
 
 
 class LiveConfig(StrictModel):
@@ -119,24 +121,41 @@ class TierConfig(StrictModel):
     measure: Literal["table", "live"] = "table"
     """Source of latencies: predictions from the set-up's table, or timing of candidates during the search."""
     live: LiveConfig = LiveConfig()
-    precision: tuple[Literal["fp32", "int8"], ...] | None = Field(default=None, min_length=1)
-    """Precisions among which the search chooses for each network; that of the set-up if left out."""
+    precision: Annotated[tuple[Literal["fp32", "int8"], ...], Field(min_length=1)] | Literal["mixed"] | None = None
+    """Precisions among which the search chooses for each network; that of the set-up if left out. `mixed`: as
+    `[fp32, int8]`, and each network of the front also with the best precisions of its single operators."""
 
     @field_validator("precision", mode="before")
     @classmethod
     def _precisions_are_listed(cls, value: Any) -> Any:
+        if value == MIXED:
+            return value
         named = value if isinstance(value, list | tuple) else [] if value is None else [value]
         if unknown := [one for one in named if one not in SEARCHED_PRECISIONS]:
             raise ValueError(
                 f"`{unknown[0]}` is no precision that a search chooses. A list of any of "
-                f"{', '.join(SEARCHED_PRECISIONS)} is: `precision: [fp32, int8]`"
+                f"{', '.join(SEARCHED_PRECISIONS)} is: `precision: [fp32, int8]`; or `precision: {MIXED}`, by operator"
             )
         return tuple(dict.fromkeys(named)) if named or value is not None else None
+
+    @property
+    def precisions(self) -> tuple[str, ...] | None:
+        """Precisions of whole networks that the search chooses among; None if it does not choose."""
+        return SEARCHED_PRECISIONS if isinstance(self.precision, str) else self.precision
 
     @model_validator(mode="after")
     def _precisions_have_tables(self) -> TierConfig:
         if self.precision is not None and self.measure == "live":
             raise ValueError("`precision` needs a table of each precision: leave it out, or `measure: live`")
+        return self
+
+    @model_validator(mode="after")
+    def _mixed_knows_latency_only(self) -> TierConfig:
+        if self.precision == MIXED and (keys := self.asks_of_a_table):
+            raise ValueError(
+                f"`{keys[0]}` of networks with a precision for each operator is not predicted: leave it out, or "
+                "`precision: mixed`"
+            )
         return self
 
     @model_validator(mode="after")

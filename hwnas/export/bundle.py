@@ -53,7 +53,7 @@ class FileRecord:
     dynamic_batch: bool = False
     """True if a call may have any other number of samples."""
     precision: str
-    """fp32, fp16 or int8; below fp32 a file is judged by its agreement."""
+    """fp32, fp16, int8, or mixed: below fp32 a file is judged by its agreement."""
     max_difference: float | None = None
     """Largest absolute difference of any output from PyTorch's."""
     agreement: float | None = None

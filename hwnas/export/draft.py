@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from hwnas.errors import ExportError, MissingExtra, raised
+from hwnas.errors import ConfigError, ExportError, MissingExtra, raised
 from hwnas.export.disk import unwritten
 from hwnas.io.atomic import part_of
 from hwnas.io.quiet import suppress_stdio
@@ -24,6 +24,7 @@ def drafted(module: nn.Module, path: Path, *, to: str) -> Iterator[Path]:
 
     Raises:
         DiskError: the file cannot be written, however deep below that shows.
+        ConfigError, ExportError, MissingExtra: the body raises it.
         ExportError: whatever else the body raises, with the operator types of the module.
     """
     draft = part_of(path)
@@ -37,7 +38,7 @@ def drafted(module: nn.Module, path: Path, *, to: str) -> Iterator[Path]:
             warnings.simplefilter("ignore")
             yield draft
         os.replace(draft, path)
-    except MissingExtra:
+    except (ConfigError, ExportError, MissingExtra):
         raise
     except Exception as error:  # converters raise anything
         raise unwritten(error, path) or _failed(module, path, to, error) from error

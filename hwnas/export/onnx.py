@@ -11,6 +11,9 @@ from torch import nn
 from hwnas.export import FORMATS, check_input, check_precision
 from hwnas.export.draft import drafted
 from hwnas.export.fold import folded
+from hwnas.export.mixed.conversion import Conversion, write_onnx_conversion
+from hwnas.export.mixed.kernels import Mixed, check_kernels
+from hwnas.export.mixed.onnx import fp32_nodes, onnx_kernels
 from hwnas.export.quantize import Images, prepared
 from hwnas.export.quantize_onnx import halve_onnx, quantize_onnx
 from hwnas.ops import Shape
@@ -65,11 +68,47 @@ def export_signed_onnx(
     return _written(module, input_shape, path, batch, precision, calibration, _Ends(whole, signed=True))
 
 
+def export_mixed_onnx(
+    module: nn.Module,
+    input_shape: Shape,
+    path: Path,
+    *,
+    mixed: Mixed,
+    batch: int = 1,
+    calibration: Images | None = None,
+    signed: bool = False,
+) -> Path:
+    """Write the module as a file in which the operators that are named are int8, and all others fp32.
+
+    The file is opened as ONNX Runtime optimises it, and its kernels are those that were asked for.
+
+    Args:
+        module: the network, or one that holds it; each operator is a child of the network.
+        input_shape: of one sample.
+        path: of the file.
+        mixed: the operators in int8.
+        batch: as in `export_onnx`.
+        calibration: as in `export_onnx`.
+        signed: whether activations in int8 are signed.
+
+    Raises:
+        ConfigError: a name is that of no operator, or of one that int8 changes no kernel of.
+        ExportError: as `export_onnx`, or kernels are others than those that were asked for.
+    """
+    return _written(module, input_shape, path, batch, "int8", calibration, _Ends(True, signed, mixed))
+
+
 class _Ends(NamedTuple):
     """Numbers that a file takes, gives and computes with."""
 
     whole: bool
     signed: bool = False
+    mixed: Mixed | None = None
+
+    @property
+    def quantized(self) -> tuple[str, ...] | None:
+        """Names of the operators in int8, if not all are."""
+        return None if self.mixed is None else self.mixed.int8
 
 
 def _written(
@@ -85,9 +124,12 @@ def _written(
     dynamic, batch = not batch, batch or TRACED_SAMPLES
     check_input(precision, input_shape)
     with drafted(module, path, to="ONNX") as draft:
+        if isinstance(module, Conversion):
+            write_onnx_conversion(module.to_precision, input_shape, draft, batch=batch, signed=ends.signed)
+            return path
         batches: list[Images] = []
         if precision == "int8":
-            module, batches = prepared(module, calibration, input_shape, batch)
+            module, batches = prepared(module, calibration, input_shape, batch, ends.quantized)
         if any(isinstance(child, nn.BatchNorm1d) for child in module.modules()):
             module = folded(module, convolutions=False)  # those the exporter folds
         inputs = examples(input_shape, batch)
@@ -102,7 +144,10 @@ def _written(
             dynamic_axes={name: {0: "batch"} for name in (*taken, *given)} if dynamic else None,
         )
         if precision == "int8":
-            quantize_onnx(draft, batches, whole=ends.whole, signed=ends.signed)
+            floats = [] if ends.mixed is None else fp32_nodes(draft, ends.mixed)
+            quantize_onnx(draft, batches, whole=ends.whole, signed=ends.signed, floats=floats)
+            if ends.mixed is not None:
+                check_kernels(onnx_kernels(draft, ends.mixed.operators), ends.mixed.int8, path=path, title="ONNX")
         elif precision == "fp16":
             halve_onnx(draft, whole=ends.whole)
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Collection
 
 import numpy as np
 import torch
@@ -19,7 +20,11 @@ RANDOM_IMAGES = 4
 
 
 def prepared(
-    module: nn.Module, calibration: Images | None, input_shape: Shape, batch: int
+    module: nn.Module,
+    calibration: Images | None,
+    input_shape: Shape,
+    batch: int,
+    within: Collection[str] | None = None,
 ) -> tuple[nn.Module, list[Images]]:
     """Return a copy of the module that quantises well, and the inputs to calibrate it with, in whole batches.
 
@@ -27,8 +32,10 @@ def prepared(
     any, seeded standard-normal ones stand in, and the copy's normalisation statistics are recomputed on them. It is
     then good for timing only, and must be so: in a network of random weights activations vanish otherwise, and
     XNNPACK refuses the scales that follow (the smallest once-for-all network took three times as long).
+
+    `within` are the names of the operators that are quantised, if not all are.
     """
-    friendly = integer_friendly(module)
+    friendly = integer_friendly(module) if within is None else _friendly_within(module, within)
     if calibration is None:
         generator = np.random.default_rng(0)
         calibration = generator.standard_normal((max(batch, RANDOM_IMAGES), *input_shape), dtype=np.float32)
@@ -73,6 +80,17 @@ def integer_friendly_(module: nn.Module) -> nn.Module:
             if isinstance(child, tuple(_FRIENDLY)):
                 setattr(parent, name, _friendly(child))
     return module
+
+
+def _friendly_within(module: nn.Module, names: Collection[str]) -> nn.Module:
+    """Return a copy in which only the parts of these names are `integer_friendly`."""
+    friendly, done = copy.deepcopy(module), list[str]()
+    for path, child in list(friendly.named_modules()):
+        parent, _, name = path.rpartition(".")
+        if name in names and not any(path.startswith(f"{outer}.") for outer in done):
+            setattr(friendly.get_submodule(parent), name, integer_friendly(child))
+            done.append(path)
+    return friendly
 
 
 def _friendly(module: nn.Module) -> nn.Module:

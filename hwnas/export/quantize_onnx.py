@@ -24,7 +24,13 @@ CALIBRATORS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entro
 
 
 def quantize_onnx(
-    path: Path, batches: Sequence[Images], *, whole: bool, signed: bool = False, calibrator: str = "minmax"
+    path: Path,
+    batches: Sequence[Images],
+    *,
+    whole: bool,
+    signed: bool = False,
+    calibrator: str = "minmax",
+    floats: Sequence[str] = (),
 ) -> None:
     """Quantise the float file in place: quantise-dequantise pairs, which ONNX Runtime fuses into integer operators.
 
@@ -32,7 +38,7 @@ def quantize_onnx(
     whose instruction multiplies unsigned by signed bytes: signed activations leave residual additions and products in
     floats (1.1 to 11 times as long), and unsigned weights take up to 2.3 times as long. `whole` keeps float inputs and
     outputs; otherwise the file begins and ends with integers, as an operator inside a network does. `calibrator` is one
-    of `CALIBRATORS`.
+    of `CALIBRATORS`, `floats` are names of nodes that stay in floats.
     """
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -63,7 +69,7 @@ def quantize_onnx(
             calibrate_method=CalibrationMethod[CALIBRATORS[calibrator]],
             activation_type=QuantType.QInt8 if signed else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=_in_floats(model),
+            nodes_to_exclude=[*_in_floats(model), *floats],
             extra_options={"ForceQuantizeNoInputCheck": True},  # a pooling that comes first is quantised as well
         )
     if not whole:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -17,8 +18,14 @@ FLOAT_SCOPES = r"^[^;]*\.RawInput_[^/;]*/(?![^/;]*_body[/;])[^;]*;"
 `body`, by the names that the converter gives them."""
 
 
-def quantize_tflite(path: Path, batches: Sequence[Images], *, whole: bool) -> None:
+def quantize_tflite(path: Path, batches: Sequence[Images], *, whole: bool, floats: Sequence[str] = ()) -> None:
     """Quantise the float file in place to full integers: signed activations, signed weights, one scale a channel.
+
+    Args:
+        path: of the file.
+        batches: inputs to calibrate with.
+        whole: whether the file keeps float inputs and outputs.
+        floats: scopes of operations that stay in floats.
 
     Raises:
         MissingExtra: ai-edge-quantizer is not installed.
@@ -31,7 +38,7 @@ def quantize_tflite(path: Path, batches: Sequence[Images], *, whole: bool) -> No
             quantizer.update_quantization_recipe(
                 regex=".*", operation_name=end, algorithm_key=algorithms.AlgorithmName.NO_QUANTIZE
             )
-    _leave_floats(quantizer)
+    _leave_floats(quantizer, FLOAT_SCOPES, *(f"^{re.escape(scope)};?$" for scope in floats))
     if ranges := _ranges(quantizer.get_quantization_recipe(), path, batches):
         _write(quantizer, path, ranges)  # a file without operators has no ranges, and nothing to quantise
 
@@ -56,17 +63,18 @@ def halve_tflite(path: Path) -> None:
             op_config=config,
             algorithm_key=algorithms.AlgorithmName.FLOAT_CASTING,
         )
-    _leave_floats(quantizer)
+    _leave_floats(quantizer, FLOAT_SCOPES)
     _write(quantizer, path, None)
 
 
-def _leave_floats(quantizer: Any) -> None:
-    """Leave operations on raw inputs as they are."""
-    quantizer.update_quantization_recipe(
-        regex=FLOAT_SCOPES,
-        operation_name=_package("qtyping").TFLOperationName.ALL_SUPPORTED,
-        algorithm_key=_package("algorithm_manager").AlgorithmName.NO_QUANTIZE,
-    )
+def _leave_floats(quantizer: Any, *scopes: str) -> None:
+    """Leave the operations of scopes, which are regular expressions, as they are."""
+    for scope in scopes:
+        quantizer.update_quantization_recipe(
+            regex=scope,
+            operation_name=_package("qtyping").TFLOperationName.ALL_SUPPORTED,
+            algorithm_key=_package("algorithm_manager").AlgorithmName.NO_QUANTIZE,
+        )
 
 
 def _ranges(recipe: object, path: Path, batches: Sequence[Images]) -> object:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -13,6 +14,9 @@ from torch import nn
 from hwnas.export import FORMATS, check_input, check_precision
 from hwnas.export.draft import drafted
 from hwnas.export.fold import folded
+from hwnas.export.mixed.conversion import Conversion, write_tflite_conversion
+from hwnas.export.mixed.kernels import Mixed, check_kernels
+from hwnas.export.mixed.tflite import fp32_scopes, tflite_kernels
 from hwnas.export.quantize import Images, prepared
 from hwnas.export.quantize_tflite import halve_tflite, quantize_tflite
 from hwnas.io.quiet import gc_paused
@@ -49,11 +53,67 @@ def export_tflite(
         MissingExtra: litert-torch or ai-edge-quantizer is not installed.
     """
     check_precision(precision, FORMATS["tflite"])
+    return _written(module, input_shape, path, batch, precision, calibration, _Ends(whole))
+
+
+def export_mixed_tflite(
+    module: nn.Module,
+    input_shape: Shape,
+    path: Path,
+    *,
+    mixed: Mixed,
+    batch: int = 1,
+    calibration: Images | None = None,
+) -> Path:
+    """Write the module as a file in which the operators that are named are int8, and all others fp32.
+
+    The file is read back, and its operations are those that were asked for.
+
+    Args:
+        module: the network, or one that holds it; each operator is a child of the network.
+        input_shape: of one sample.
+        path: of the file.
+        mixed: the operators in int8.
+        batch: as in `export_tflite`.
+        calibration: as in `export_tflite`.
+
+    Raises:
+        ConfigError: int8 changes no kernel of an operator that it was asked for.
+        ExportError: as `export_tflite`, or kernels are others than those that were asked for.
+    """
+    return _written(module, input_shape, path, batch, "int8", calibration, _Ends(True, mixed))
+
+
+class _Ends(NamedTuple):
+    """Numbers that a file takes, gives and computes with."""
+
+    whole: bool
+    mixed: Mixed | None = None
+
+    @property
+    def quantized(self) -> tuple[str, ...] | None:
+        """Names of the operators in int8, if not all are."""
+        return None if self.mixed is None else self.mixed.int8
+
+
+def _written(
+    module: nn.Module,
+    input_shape: Shape,
+    path: Path,
+    batch: int,
+    precision: str,
+    calibration: Images | None,
+    ends: _Ends,
+) -> Path:
     check_input(precision, input_shape)
+    if isinstance(module, Conversion):
+        with drafted(module, path, to="TFLite") as draft:
+            write_tflite_conversion(module.to_precision, input_shape, draft, batch=batch)
+        return path
     with drafted(module, path, to="TFLite") as draft, _silent_litert() as litert:
         batches: list[Images] = []
         if precision == "int8":
-            module, batches = prepared(module, calibration, input_shape, batch)
+            module, batches = prepared(module, calibration, input_shape, batch, ends.quantized)
         module = folded(module)
         inputs = examples(input_shape, batch)
         outputs = module(*inputs)
@@ -66,7 +126,10 @@ def export_tflite(
         # Its own `export` writes in native code, which ends the process where the disk is full.
         draft.write_bytes(converted.model_content())
         if precision == "int8":
-            quantize_tflite(draft, batches, whole=whole)
+            floats = [] if ends.mixed is None else fp32_scopes(draft, ends.mixed)
+            quantize_tflite(draft, batches, whole=ends.whole, floats=floats)
+            if ends.mixed is not None:
+                check_kernels(tflite_kernels(draft, ends.mixed.operators), ends.mixed.int8, path=path, title="TFLite")
         elif precision == "fp16":
             halve_tflite(draft)
     return path

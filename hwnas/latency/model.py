@@ -175,6 +175,11 @@ class LatencyModel:
             return self.posterior.terms(self._rows.costs(places, self._counts))
         return Summed(*self.linear(links), self._rows, places)
 
+    @property
+    def rows(self) -> Rows:
+        """The table's rows as costs."""
+        return self._rows
+
     def estimated_rows(self, links: Sequence[Link]) -> int:
         """Return the number of these operators that have no row and are estimated."""
         return int(self._rows.without_row(self._rows.places(links)).sum())

@@ -79,6 +79,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self._ms)
 
+    @property
+    def measured_ms(self) -> dict[RowKey, float]:
+        """What each operator adds by its own row alone."""
+        return dict(zip(self._keys, self._ms, strict=False))  # estimated ones come after them
+
     def low_ms(self, measurements: Sequence[Measurement]) -> list[float]:
         """Return low times as they would be in the usual state of the machine, that of the rows."""
         return drift_corrected_ms(measurements, self._usual_ns)

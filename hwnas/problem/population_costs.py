@@ -37,7 +37,7 @@ def make_surrogate_spec(run: Workspace, name: str, cost_models: Mapping[str, Cos
     reject_live_tier(run, name)
     tier, quality = run.objectives.tier(name), run.objectives.tier(name).quality
     known, candidates = candidate_costs(run, name, cost_models), candidates_of(run.codebook)
-    if precisions := run.experiment.tiers[name].precision:
+    if precisions := run.experiment.tiers[name].precisions:
         candidates = with_precisions(candidates, precisions)
     good = "most" if quality.goal == "min" else "least"
     bounds = [quality.cost(one.bound) for one in tier.limits if (one.metric, one.side) == (quality.metric, good)]
@@ -71,7 +71,7 @@ def reject_live_tier(run: Workspace, name: str) -> None:
 
 def candidate_costs(run: Workspace, name: str, cost_models: Mapping[str, CostModels]) -> dict[str, PerNetwork]:
     """Return known costs of what a tier's search proposes: networks, or networks in precisions."""
-    if run.experiment.tiers[name].precision is None:
+    if run.experiment.tiers[name].precisions is None:
         return cost_functions(run, name, cost_models)
     from hwnas.search.precision.coded import by_precision
 

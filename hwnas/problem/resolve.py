@@ -65,7 +65,7 @@ def answer(
     """
     name, accuracy = tier.name, tier.quality.metric
     latency = run.objectives.latency(name)
-    candidates, producer, left_out = _candidates(run, accuracy, producer, run.experiment.tiers[name].precision)
+    candidates, producer, left_out = _candidates(run, accuracy, producer, run.experiment.tiers[name].precisions)
     scorers = cost_metric_scorers(run, name, cost_models)
     if run.objectives.is_live(name):
         scorers[latency] = live_before(run, name)

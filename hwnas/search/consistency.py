@@ -17,6 +17,7 @@ from hwnas.io.storage_url import driver_message, storage_url
 from hwnas.pareto import Tier
 from hwnas.search.evaluate import Evaluation
 from hwnas.search.fronts import read_front, tier_front
+from hwnas.search.precision.assignment import is_mixed
 from hwnas.search.precision.candidate import split_candidate
 from hwnas.search.score_store import Score, ScoreStore
 from hwnas.search.storage.backends import probe, quiet, replayed, shown
@@ -202,14 +203,15 @@ def check_front(path: Path, studies: Iterable[StoredStudy], tier: Tier, *, cut: 
     except HwnasError as error:
         yield Issue.of(error)
         return
-    shown = {point.candidate.key: dict(point.scores) for point in points}
+    shown = {point.candidate.key: dict(point.scores) for point in points if not is_mixed(point.precision)}
     evaluations = [[evaluation for _, evaluation in study.evaluated] for study in studies]
     of = [{point.candidate.key: dict(point.scores) for point in tier_front(each, tier)} for each in evaluations]
     by_estimates = any(point.estimates for point in points)
+    solved = len(shown) < len(points)  # networks with a precision for each operator come after the study
     if shown not in of:
         scored = [{e.architecture.key: dict(e.scores) for e in each} for each in evaluations]
         known = any(all(each.get(key) == scores for key, scores in shown.items()) for each in scored)
-        if known and by_estimates:
+        if known and (by_estimates or solved):
             return
         yield Issue(
             "note" if known or cut else "error",

@@ -85,7 +85,8 @@ def runtime_of_file(manifest: Manifest, entry: Mapping[str, Any]) -> Runtime | N
     if not words or str(manifest.content["setup"].get("accelerator", "cpu")) != "cpu":
         return None
     threads = int(manifest.content["setup"].get("threads", 1))
-    return open_runtime(words[0], threads=threads, precision=str(entry["precision"]), batch=int(entry["batch"]))
+    precision = "int8" if entry["precision"] == "mixed" else str(entry["precision"])
+    return open_runtime(words[0], threads=threads, precision=precision, batch=int(entry["batch"]))
 
 
 def time_bundles(

@@ -97,7 +97,7 @@ def check_precisions(experiment: Experiment) -> None:
     for name, tier in experiment.tiers.items():
         where = f"experiment `{experiment.name}`: tiers.{name}.precision"
         setup = experiment.setups[tier.setup]
-        for precision in tier.precision or ():
+        for precision in tier.precisions or ():
             if precision not in (known := offered(setup.runtime, setup.accelerator)):
                 raise ConfigError(
                     f"`{setup.runtime}` on `{setup.accelerator}` computes nothing in {precision}",

@@ -207,7 +207,7 @@ def _latency(run: Workspace, tier: str) -> dict[str, Any]:
 
 def _precisions(run: Workspace, tier: str) -> dict[str, Any]:
     """Return the precisions that a tier lists, and what decides accuracies in int8."""
-    precisions = run.experiment.tiers[tier].precision
+    precisions = run.experiment.tiers[tier].precisions
     if precisions is None:
         return {}
     return {"precisions": list(precisions), "calibration_samples": run.experiment.export.calibration_samples}

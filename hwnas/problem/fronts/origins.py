@@ -8,6 +8,7 @@ from hwnas.pareto import Tier
 from hwnas.problem.cost_models import CostModels, latency_origin
 from hwnas.quantities import Metric
 from hwnas.search.fronts import FrontPoint
+from hwnas.search.precision.assignment import is_mixed
 from hwnas.workspace.workspace import Workspace
 
 
@@ -21,10 +22,13 @@ def origin_of_latency(run: Workspace, tier: str, cost_models: Mapping[str, CostM
 
 
 def setup_of_point(run: Workspace, tier: str, point: FrontPoint) -> str:
-    """Return the set-up that a network of a tier's front runs on: the tier's, or that of the network's precision."""
+    """Return the set-up that a network of a tier's front runs on: the tier's, or that of the network's precision.
+
+    One with a precision for each operator runs on that of int8.
+    """
     if point.precision is None:
         return run.experiment.tiers[tier].setup
-    return run.experiment.setups_of(tier)[point.precision]
+    return run.experiment.setups_of(tier)["int8" if is_mixed(point.precision) else point.precision]
 
 
 def origins_of(run: Workspace, tier: Tier, accuracy: str) -> dict[str, str]:

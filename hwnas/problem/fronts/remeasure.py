@@ -12,7 +12,9 @@ from hwnas.measure.table import LatencyTable, check_key, read_table
 from hwnas.network import Network
 from hwnas.pareto import Tier
 from hwnas.problem.fronts.origins import setup_of_point
+from hwnas.problem.precision.mixed_timing import time_mixed
 from hwnas.search.fronts import FrontPoint, label_picks, rerank_measured
+from hwnas.search.precision.assignment import is_mixed
 from hwnas.workspace.measuring.remote_bench import BenchRequest
 from hwnas.workspace.measuring.setups import (
     bench_request,
@@ -38,7 +40,7 @@ def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, rep
     if run.objectives.is_live(name):
         timed = {point.candidate.key: {latency: point.scores[latency]} for point in front}
         return rerank_measured(front, tier, timed)
-    measured: dict[str, dict[str, float]] = {}
+    measured = time_mixed(run, name, [point for point in front if is_mixed(point.precision)], reporter)
     for runs_on, points in _by_setup(run, name, front).items():
         measured |= _timed(run, runs_on, points, name, reporter)
     return rerank_measured(front, tier, measured)
@@ -46,10 +48,12 @@ def remeasure_front(run: Workspace, front: Sequence[FrontPoint], tier: Tier, rep
 
 def _by_setup(run: Workspace, tier: str, front: Sequence[FrontPoint]) -> dict[str, list[FrontPoint]]:
     """Return the networks of a front by the set-up that they run on."""
-    if run.experiment.tiers[tier].precision is None:
+    if run.experiment.tiers[tier].precisions is None:
         return {run.experiment.tiers[tier].setup: list(front)}
     groups: dict[str, list[FrontPoint]] = {}
     for point in front:
+        if is_mixed(point.precision):  # they are timed on their own
+            continue
         groups.setdefault(setup_of_point(run, tier, point), []).append(point)
     return groups
 

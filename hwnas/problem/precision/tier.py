@@ -17,6 +17,7 @@ from hwnas.problem.fronts.origins import setup_of_point
 from hwnas.search.fronts import FrontPoint
 from hwnas.search.genome import SearchSpace
 from hwnas.search.precision import PrecisionSpace, stored_as
+from hwnas.search.precision.assignment import is_mixed
 from hwnas.search.score_store import ScoreStore
 from hwnas.space import Architecture
 from hwnas.workspace.measuring.setups import exporter_for, has_signed_activations, int8_scheme, with_activations
@@ -37,7 +38,7 @@ def search_space(run: Workspace, tier: str) -> SearchSpace:
     Raises:
         ConfigError: a choice of the space is called as the gene of the precision.
     """
-    precisions = run.experiment.tiers[tier].precision
+    precisions = run.experiment.tiers[tier].precisions
     return run.space if precisions is None else PrecisionSpace(run.space, precisions)
 
 
@@ -50,7 +51,7 @@ def candidates_in(space: SearchSpace, architectures: Iterable[Architecture]) -> 
 
 def tier_accuracy(run: Workspace, tier: str, trained: Trained | None, accuracy: Accuracy) -> Accuracy:
     """Return the accuracy of what a tier's search proposes; `accuracy` is that of architectures."""
-    precisions = run.experiment.tiers[tier].precision
+    precisions = run.experiment.tiers[tier].precisions
     if precisions is None:
         return accuracy
     from hwnas.accuracy.by_precision import AccuracyByPrecision
@@ -115,7 +116,7 @@ def quantization_entry(run: Workspace, tier: str, point: FrontPoint, calibration
         calibration: training inputs that the ranges of activations are taken from.
     """
     entry: dict[str, Any] = {} if point.paired is None else {"paired": point.paired.entry}
-    if point.precision == "int8":
+    if point.precision == "int8" or is_mixed(point.precision):
         digest = hashlib.sha256(np.ascontiguousarray(calibration).tobytes()).hexdigest()[:8]
         scheme = int8_scheme(run.experiment.setups[setup_of_point(run, tier, point)])
         entry["quantization"] = {"scheme": scheme, "calibration": f"{len(calibration)}x:{digest}"}

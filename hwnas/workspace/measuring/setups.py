@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.config import SetupConfig, TimingConfig
+from hwnas.errors import ConfigError
 from hwnas.export import Format, check_precision, format_of
 from hwnas.latency.building.model_files import Exporter
 from hwnas.latency.building.quantities import measure_missing_energy, measure_missing_memory
@@ -32,6 +33,7 @@ from hwnas.workspace.measuring.remote_bench import BenchRequest, board_table, fi
 from hwnas.workspace.progress import Reporter
 
 if TYPE_CHECKING:
+    from hwnas.export.mixed.kernels import Mixed
     from hwnas.export.quantize import Images
 
 
@@ -203,6 +205,31 @@ def with_activations(exporter: partial[Path], activations: str) -> Exporter:
     from hwnas.export.onnx import export_signed_onnx
 
     return partial(export_signed_onnx, **exporter.keywords)
+
+
+def mixed_exporter(
+    setup: SetupConfig, format_name: str, mixed: Mixed, batch: int, calibration: Images | None = None
+) -> Exporter:
+    """Return a function that writes a network with a precision for each operator as a file for a set-up.
+
+    Raises:
+        ConfigError: files of the format have one precision.
+    """
+    if format_name == "onnx":
+        from hwnas.export.onnx import export_mixed_onnx
+
+        signed = has_signed_activations(setup)
+        return partial(export_mixed_onnx, mixed=mixed, batch=batch, calibration=calibration, signed=signed)
+    if format_name == "tflite":
+        from hwnas.export.tflite import export_mixed_tflite
+
+        return partial(export_mixed_tflite, mixed=mixed, batch=batch, calibration=calibration)
+    raise ConfigError(
+        f"a precision for each operator is asked of a file of the format `{format_name}`: all of it would be int8",
+        where="export",
+        allowed="Files of the formats onnx and tflite have operators of two precisions",
+        do="Leave the format out, or `precision: mixed`",
+    )
 
 
 def exporter_for(

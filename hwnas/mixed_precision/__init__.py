@@ -1,0 +1,1 @@
+"""Networks whose operators are of two precisions: which ones, what that costs, and what it loses."""
