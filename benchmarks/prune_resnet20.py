@@ -9,7 +9,7 @@ takes in ONNX Runtime with one thread, timed as a whole. The best network is tra
 with the network as its teacher, and exported. Torch-Pruning cuts the same network to as many FLOPs by magnitude, over
 all layers and by one ratio in each, which is uniform width; both are trained on with the same recipe. All files are
 timed together at the end, interleaved. What is finished is kept in the folder: the command continues. `--stage` does
-one stage alone: `table` and `time` measure and want a quiet machine, the others do not.
+one stage alone: all but `train` measure, the search its front, and want a quiet machine.
 """
 
 from __future__ import annotations
