@@ -17,6 +17,7 @@ import pytest
 
 import hwnas
 from hwnas import pipeline
+from hwnas.commands.run import Outcome
 from hwnas.errors import ConfigError, MissingExtra, RunError
 from hwnas.measure.table import LatencyTable
 from hwnas.measure.timing import Measurement
@@ -89,6 +90,15 @@ def test_a_front_is_the_same_in_a_frame_and_in_its_file(run: RunResults) -> None
     for metric in front[0].scores:
         assert list(made[metric]) == [float(row[metric]) for row in read]
         assert set(made[f"{metric} origin"]) <= {"published", "derived", "predicted", "measured"}
+
+
+def test_an_outcome_is_the_fronts_of_its_tiers_in_a_frame_and_as_html(run: RunResults) -> None:
+    folder = run.folder
+    tiers = tuple(pipeline.search(folder, runs=folder.parent))
+    made = Outcome(folder, tiers, (), folder / "report.html")
+    assert list(made.frame()["key"]) == [point.architecture.key for tier in tiers for point in tier.front]
+    assert set(made.frame()["tier"]) == {tier.tier.name for tier in tiers}
+    assert tiers[0].front[0].architecture.key in made._repr_html_()
 
 
 def test_a_study_has_all_that_was_tried_in_order_with_origins(run: RunResults) -> None:

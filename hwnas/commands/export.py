@@ -129,7 +129,8 @@ def _export_tier(run: Workspace, front: LoadedFront, trained: Trained, reporter:
         write_manifest(fresh / MANIFEST, {**manifest, "bundle": files_entry(fresh)})
     rules = run.experiment.export.picks
     if gone := [pick for pick in earlier.picks if pick not in rules]:
-        options = " ".join(f"--pick {pick}" for pick in (*gone, *rules))
+        halving = () if front.halving is None else ("--front halving",)
+        options = " ".join((*halving, *(f"--pick {pick}" for pick in (*gone, *rules))))
         reporter.info(
             f"{front.display_name}: this bundle replaces the earlier one, whose {', '.join(gone)} it does not hold; "
             f"one with both: {run.command('export')} {options}"
