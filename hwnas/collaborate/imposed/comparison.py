@@ -71,8 +71,9 @@ class Compared:
         here = on_this_machine(candidate, alone, extra_rtt_ms)
         drawn = simulate(here, worlds, Load().queue(here))
         low, high = np.quantile(drawn.total, BAND)
-        medians = {name: float(np.median(each)) for name, each in world_quantiles(drawn).items()}
-        return cls(candidate.name, replace(quantiles_of(drawn), **medians), (float(low), float(high)), requests)
+        p50, p95, p99 = (float(np.median(each)) for each in world_quantiles(drawn).values())
+        predicted = replace(quantiles_of(drawn), p50=p50, p95=p95, p99=p99)
+        return cls(candidate.name, predicted, (float(low), float(high)), requests)
 
     @property
     def totals(self) -> list[float]:
