@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import random
 import shutil
@@ -12,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from hwnas import pipeline
+from hwnas.cli import check
 from hwnas.errors import ConfigError, RunError
 from hwnas.export.manifest import MANIFEST, read_manifest
 from hwnas.io.checksum import sealed
@@ -35,6 +38,7 @@ from tests.helpers.hand_made_bundles import (
     write_data,
     write_key_pair,
 )
+from tests.helpers.repository import REPOSITORY
 
 Break = Callable[[Path], Any]
 
@@ -351,6 +355,16 @@ def test_a_deployment_is_checked(tmp_path: Path) -> None:
     plan = folder / "cloud" / "plan.json"
     plan.write_text(plan.read_text().replace("wifi", "lte"))
     assert kinds(folder) == {"plan_damaged"}
+
+
+def test_the_workflow_of_the_page_is_yaml_with_options_that_exist() -> None:
+    page = (REPOSITORY / "docs" / "how-to" / "verify.md").read_text(encoding="utf-8")
+    workflow = yaml.safe_load(
+        next(block for block in page.split("```text\n") if block.startswith("name: gate")).split("```")[0]
+    )
+    (line,) = (step["run"] for step in workflow["jobs"]["gate"]["steps"] if "hwnas verify" in step.get("run", ""))
+    known = {f"--{name.replace('_', '-')}" for name in inspect.signature(check.verify).parameters} | {"--json"}
+    assert {word for word in line.split() if word.startswith("--")} <= known
 
 
 def mutated(rng: random.Random, value: Any) -> Any:
