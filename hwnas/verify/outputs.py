@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.errors import ConfigError, raised
+from hwnas.errors import ConfigError
 from hwnas.export.manifest import Manifest
 from hwnas.export.standalone.inputs import read_arrays
 from hwnas.export.standalone.metrics import metric_of
@@ -222,7 +222,7 @@ class FileAnswers:
 
 
 def _contradiction(name: str, error: Exception) -> str:
-    return f"the manifest contradicts itself at {name} ({raised(error)})"
+    return f"the manifest contradicts itself at {name} ({error})"
 
 
 def _first(error: Exception) -> str:
