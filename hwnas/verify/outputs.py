@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.errors import ConfigError, raised
+from hwnas.errors import ConfigError
 from hwnas.export.manifest import Manifest
 from hwnas.export.standalone.inputs import read_arrays
 from hwnas.export.standalone.metrics import metric_of
@@ -215,13 +215,14 @@ class FileAnswers:
         """Return the task's quality on all samples, or on those at these indices."""
         take = slice(None) if chosen is None else chosen
         metric = metric_of(self.task, self.task["quality"])
-        assert metric is not None  # qualities were computed before
+        if metric is None:
+            raise ValueError(f"`{self.task['quality']}` is unknown to this version")
         with np.errstate(all="ignore"):
             return metric(self.outputs[take], self.targets[take], self.seen[take])
 
 
 def _contradiction(name: str, error: Exception) -> str:
-    return f"the manifest contradicts itself at {name} ({raised(error)})"
+    return f"the manifest contradicts itself at {name} ({error})"
 
 
 def _first(error: Exception) -> str:

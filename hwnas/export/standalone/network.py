@@ -268,10 +268,13 @@ class FilePredictor:
         inputs = named(arrays, list(self.facts))
         outputs, _ = self.run(inputs, done)
         wanted = [arrays[key] for key in _output_keys(name, len(outputs))]
+        tolerance = float(arrays[f"tolerance:{name}"])
+        if not np.isfinite(tolerance):
+            raise ValueError("the self-test's tolerance is no number")
         if any(got.shape != values.shape for got, values in zip(outputs, wanted)):
-            return float("inf"), float(arrays[f"tolerance:{name}"])
+            return float("inf"), tolerance
         apart = [np.abs(got.astype(np.float64) - values).max(initial=0) for got, values in zip(outputs, wanted)]
-        return float(max(apart)), float(arrays[f"tolerance:{name}"])
+        return float(max(apart)), tolerance
 
     def quality(self, arrays: Mapping[str, Array]) -> tuple[str, float, int]:
         """Return name and value of the task's quality on raw inputs with `targets`, and the number of samples."""

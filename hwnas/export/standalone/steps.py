@@ -32,7 +32,8 @@ def prepared(inputs: Array, steps: Sequence[Step]) -> Array:
     for step in steps:
         if step["step"] not in STEP_FUNCTIONS:
             raise ValueError(f"the step `{step['step']}` is unknown to this program")
-        inputs = STEP_FUNCTIONS[step["step"]](inputs, step)
+        with np.errstate(all="ignore"):  # a constant channel, a pixel beyond its range
+            inputs = STEP_FUNCTIONS[step["step"]](inputs, step)
     return inputs.astype(np.float32) if inputs.dtype.kind == "f" else inputs
 
 
