@@ -179,7 +179,7 @@ def test_the_interval_holds_the_truth() -> None:
 # --- bad input ---
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "mixed": ({"tiers": {"cloud": {"setup": "cpu", "precision": "mixed"}}}, "`mixed` is no precision"),
+    "mixed": ({"tiers": {"cloud": {"setup": "cpu", "precision": ["mixed"]}}}, "`mixed` is no precision"),
     "half": ({"tiers": {"cloud": {"setup": "cpu", "precision": ["fp16"]}}}, "`fp16` is no precision"),
     "none": ({"tiers": {"cloud": {"setup": "cpu", "precision": []}}}, "There is at least one"),
     "live": ({"tiers": {"cloud": {**BOTH["cloud"], "measure": "live"}}}, "needs a table of each precision"),

@@ -337,7 +337,7 @@ def test_the_command_tells_and_its_exit_code_says(bundle: Path, hwnas: Call) -> 
     [
         (("--rate", "5"), "`--rate` is given without --scenario"),
         (("--scenario", "offline", "--key", "key.pub"), "`--key` is given with --scenario"),
-        (("--host", "pi@board", "--against", "old"), "`--against` is given with --host"),
+        (("--host", "pi@board", "--against", "old"), "--host and --against exclude each other"),
     ],
 )
 def test_options_that_say_nothing_are_refused(

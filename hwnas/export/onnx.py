@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -12,7 +11,7 @@ from hwnas.export import FORMATS, check_input, check_precision
 from hwnas.export.draft import drafted
 from hwnas.export.fold import folded
 from hwnas.export.mixed.conversion import Conversion, write_onnx_conversion
-from hwnas.export.mixed.kernels import Mixed, check_kernels
+from hwnas.export.mixed.kernels import FileNumbers, Mixed, check_kernels
 from hwnas.export.mixed.onnx import fp32_nodes, onnx_kernels
 from hwnas.export.quantize import Images, prepared
 from hwnas.export.quantize_onnx import halve_onnx, quantize_onnx
@@ -51,7 +50,7 @@ def export_onnx(
         ConfigError: an unknown precision, or one that a network with such inputs has not.
         ExportError: the module cannot be converted, or the file cannot be written.
     """
-    return _written(module, input_shape, path, batch, precision, calibration, _Ends(whole))
+    return _written(module, input_shape, path, batch, precision, calibration, FileNumbers(whole))
 
 
 def export_signed_onnx(
@@ -65,7 +64,7 @@ def export_signed_onnx(
     whole: bool = True,
 ) -> Path:
     """Write the module as `export_onnx` does, the activations of an int8 file signed, as ARM has instructions for."""
-    return _written(module, input_shape, path, batch, precision, calibration, _Ends(whole, signed=True))
+    return _written(module, input_shape, path, batch, precision, calibration, FileNumbers(whole, signed=True))
 
 
 def export_mixed_onnx(
@@ -95,20 +94,7 @@ def export_mixed_onnx(
         ConfigError: a name is that of no operator, or of one that int8 changes no kernel of.
         ExportError: as `export_onnx`, or kernels are others than those that were asked for.
     """
-    return _written(module, input_shape, path, batch, "int8", calibration, _Ends(True, signed, mixed))
-
-
-class _Ends(NamedTuple):
-    """Numbers that a file takes, gives and computes with."""
-
-    whole: bool
-    signed: bool = False
-    mixed: Mixed | None = None
-
-    @property
-    def quantized(self) -> tuple[str, ...] | None:
-        """Names of the operators in int8, if not all are."""
-        return None if self.mixed is None else self.mixed.int8
+    return _written(module, input_shape, path, batch, "int8", calibration, FileNumbers(True, signed, mixed))
 
 
 def _written(
@@ -118,7 +104,7 @@ def _written(
     batch: int,
     precision: str,
     calibration: Images | None,
-    ends: _Ends,
+    ends: FileNumbers,
 ) -> Path:
     check_precision(precision, FORMATS["onnx"])
     dynamic, batch = not batch, batch or TRACED_SAMPLES

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -15,7 +14,7 @@ from hwnas.export import FORMATS, check_input, check_precision
 from hwnas.export.draft import drafted
 from hwnas.export.fold import folded
 from hwnas.export.mixed.conversion import Conversion, write_tflite_conversion
-from hwnas.export.mixed.kernels import Mixed, check_kernels
+from hwnas.export.mixed.kernels import FileNumbers, Mixed, check_kernels
 from hwnas.export.mixed.tflite import fp32_scopes, tflite_kernels
 from hwnas.export.quantize import Images, prepared
 from hwnas.export.quantize_tflite import halve_tflite, quantize_tflite
@@ -53,7 +52,7 @@ def export_tflite(
         MissingExtra: litert-torch or ai-edge-quantizer is not installed.
     """
     check_precision(precision, FORMATS["tflite"])
-    return _written(module, input_shape, path, batch, precision, calibration, _Ends(whole))
+    return _written(module, input_shape, path, batch, precision, calibration, FileNumbers(whole))
 
 
 def export_mixed_tflite(
@@ -81,19 +80,7 @@ def export_mixed_tflite(
         ConfigError: int8 changes no kernel of an operator that it was asked for.
         ExportError: as `export_tflite`, or kernels are others than those that were asked for.
     """
-    return _written(module, input_shape, path, batch, "int8", calibration, _Ends(True, mixed))
-
-
-class _Ends(NamedTuple):
-    """Numbers that a file takes, gives and computes with."""
-
-    whole: bool
-    mixed: Mixed | None = None
-
-    @property
-    def quantized(self) -> tuple[str, ...] | None:
-        """Names of the operators in int8, if not all are."""
-        return None if self.mixed is None else self.mixed.int8
+    return _written(module, input_shape, path, batch, "int8", calibration, FileNumbers(True, mixed=mixed))
 
 
 def _written(
@@ -103,7 +90,7 @@ def _written(
     batch: int,
     precision: str,
     calibration: Images | None,
-    ends: _Ends,
+    ends: FileNumbers,
 ) -> Path:
     check_input(precision, input_shape)
     if isinstance(module, Conversion):

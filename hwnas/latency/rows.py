@@ -81,7 +81,7 @@ class Rows:
 
     @property
     def measured_ms(self) -> dict[RowKey, float]:
-        """What each operator adds by its own row alone."""
+        """Milliseconds that each operator adds by its own row alone."""
         return dict(zip(self._keys, self._ms, strict=False))  # estimated ones come after them
 
     def low_ms(self, measurements: Sequence[Measurement]) -> list[float]:

@@ -62,7 +62,7 @@ class MixedLatency:
 
     @property
     def origin(self) -> str:
-        """What the predictions rest on."""
+        """Sources of the predictions."""
         return f"rows in {' and '.join(OPERATOR_PRECISIONS)}, boundaries {self.boundaries.origin}"
 
     def _boundary_ms(self, to: str, shape: object) -> float:

@@ -17,7 +17,7 @@ OPERATOR_PRECISIONS = ("fp32", "int8")
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """What the precisions of a network's operators cost and lose. Both are sums.
+    """Costs and losses of the precisions of a network's operators. Both are sums.
 
     Args:
         ms: (operators, precisions) time of each operator.
@@ -66,7 +66,7 @@ class Assignment:
 
 
 @dataclass(frozen=True, eq=False)
-class _Labels:
+class _PartialAssignments:
     """Ways to assign the operators so far, the last one in one precision: those that no other one beats in both."""
 
     ms: Floats
@@ -97,19 +97,19 @@ def fastest_within(front: Sequence[Assignment], loss: float) -> Assignment | Non
     return next((one for one in front if one.loss <= loss), None)
 
 
-def _first(chain: Chain) -> list[_Labels]:
+def _first(chain: Chain) -> list[_PartialAssignments]:
     none = np.zeros(1, dtype=np.intp)
     return [
-        _Labels(np.array([chain.boundaries_ms[0, 0, p] + chain.ms[0, p]]), chain.losses[0, p : p + 1], none)
+        _PartialAssignments(np.array([chain.boundaries_ms[0, 0, p] + chain.ms[0, p]]), chain.losses[0, p : p + 1], none)
         for p in range(chain.ms.shape[1])
     ]
 
 
-def _next(chain: Chain, number: int, after: int, before: Sequence[_Labels]) -> _Labels:
+def _next(chain: Chain, number: int, after: int, before: Sequence[_PartialAssignments]) -> _PartialAssignments:
     ms = np.concatenate([labels.ms + chain.boundaries_ms[number, p, after] for p, labels in enumerate(before)])
     loss = np.concatenate([labels.loss for labels in before])
     kept = _unbeaten(ms, loss)
-    return _Labels(ms[kept] + chain.ms[number, after], loss[kept] + chain.losses[number, after], kept)
+    return _PartialAssignments(ms[kept] + chain.ms[number, after], loss[kept] + chain.losses[number, after], kept)
 
 
 def _unbeaten(ms: Floats, loss: Floats) -> NDArray[np.intp]:
@@ -120,7 +120,7 @@ def _unbeaten(ms: Floats, loss: Floats) -> NDArray[np.intp]:
     return kept
 
 
-def _traced(steps: Sequence[Sequence[_Labels]], label: int) -> tuple[int, ...]:
+def _traced(steps: Sequence[Sequence[_PartialAssignments]], label: int) -> tuple[int, ...]:
     """Return the precisions that led to a label of the last operator."""
     chosen = []
     for labels in reversed(steps):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from hwnas.errors import ConfigError, ExportError, did_you_mean
 from hwnas.words import listed
@@ -51,6 +52,21 @@ class Mixed:
                     allowed=f"The operators are {', '.join(self.operators)}",
                     do=f"Correct the name. {did_you_mean(name, self.operators)}",
                 )
+
+
+class FileNumbers(NamedTuple):
+    """Numbers that a file takes, gives and computes with."""
+
+    whole: bool
+    """True if it takes and gives float32 at every precision; else its ends are in its own."""
+    signed: bool = False
+    """True if integers between its operators are signed."""
+    mixed: Mixed | None = None
+
+    @property
+    def quantized(self) -> tuple[str, ...] | None:
+        """Names of the operators in int8, if not all are."""
+        return None if self.mixed is None else self.mixed.int8
 
 
 def check_kernels(kernels: Sequence[Kernel], int8: Collection[str], *, path: Path, title: str) -> None:

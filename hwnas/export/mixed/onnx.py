@@ -20,7 +20,7 @@ MOVING_NODES = frozenset(
 )  # fmt: skip
 """Kernels that convert, move or choose numbers: they have no precision of their own."""
 TOKEN = "_token_"
-"""What ONNX Runtime puts behind the names of nodes that it fused."""
+"""Suffix that ONNX Runtime gives the names of nodes that it fused."""
 
 
 def fp32_nodes(path: Path, mixed: Mixed) -> list[str]:

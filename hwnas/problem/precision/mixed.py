@@ -37,7 +37,7 @@ SENSITIVITY_INPUTS = 64
 
 @dataclass(frozen=True)
 class _Solver:
-    """What the assignments of a tier's networks are solved and scored with."""
+    """Models and samples that the assignments of a tier's networks are solved and scored with."""
 
     run: Workspace
     tier: Tier
