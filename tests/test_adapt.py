@@ -27,7 +27,6 @@ from hwnas.adapt.fine_tuning import KnownClasses, joined, tuned_scales
 from hwnas.adapt.head import PenultimateFeatures, WithFeatures, fitted_by_torch, head_of, last_linear
 from hwnas.adapt.transfer import head_keys, transferred
 from hwnas.commands.adapt_sources import picked_network
-from hwnas.commands.adapt_sources import picked_network
 from hwnas.data import load_data
 from hwnas.errors import ConfigError, HwnasError, RunError
 from hwnas.export.manifest import damage, read_manifest
@@ -219,7 +218,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(folder / "unlabelled.npz", inputs=255 - images[:200])
     np.savez(folder / "one.npz", inputs=images[:1])
     np.savez(folder / "single.npz", inputs=images[digits.target == 3], targets=digits.target[digits.target == 3])
-    np.savez(folder / "single.npz", inputs=images[digits.target == 3], targets=digits.target[digits.target == 3])
     np.savez(folder / "coloured.npz", inputs=images[:100].repeat(3, 1), targets=digits.target[:100] % 5)
     for name in ("old", "new"):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump({"data": {"name": "arrays", "path": f"{name}.npz"}}))
@@ -257,23 +255,6 @@ def test_statistics_of_changed_images_bring_accuracy_back(run: Path, tmp_path: P
     np.savez(run.parent.parent / "dim.npz", **_dim(run.parent.parent / "old.npz"))
     result = adapt(run, "dim.npz", how="norm", out=tmp_path / "norm")
     assert result.report["test"]["after"]["value"] > result.report["test"]["before"]["value"]
-
-
-def test_scales_and_shifts_are_trained_where_epochs_are_named_and_nothing_else(run: Path, tmp_path: Path) -> None:
-    np.savez(run.parent.parent / "dim.npz", **_dim(run.parent.parent / "old.npz"))
-    report = adapt(run, "dim.npz", how="norm", epochs=2, out=tmp_path / "norm").report
-    scored = report["validation"]
-    written = "scales" if scored["shipped"] == "scales and shifts" else "statistics"
-    assert scored[written]["value"] == max(scored[kind]["value"] for kind in ("scales", "statistics"))
-    trained = picked_network(str(run), run.parent, None, "best", default_reporter(None))
-    assert trained.old is not None
-    tuned = tuned_scales(
-        trained.module, trained.network, trained.old, Recipe(), 1, seed=0, on_epoch=lambda epoch, loss: None
-    )
-    before, after = dict(trained.module.named_parameters()), dict(tuned.named_parameters())
-    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
-    assert changed == {name for name in after if ".norm." in name}
-    assert all(value.requires_grad for value in after.values())
 
 
 def test_scales_and_shifts_are_trained_where_epochs_are_named_and_nothing_else(run: Path, tmp_path: Path) -> None:
@@ -429,10 +410,9 @@ def test_a_bundle_alone_is_trained_on_by_its_plain_module(run: Path, tmp_path: P
     assert alone.report["files"] == ["adapted.json", "adapted.onnx", "adapted.safetensors"]
     full = pipeline.adapt(str(folder), data, how="full", epochs=1, out=tmp_path / "full")
     assert full.report["classes"]["kept"] == list("01234")
-    assert json.loads((tmp_path / "full" / "adapted.json").read_text())["classes"] == list("01234")
-    with (folder / "best.safetensors").open("r+b") as file:
-        file.seek(-1, os.SEEK_END)
-        file.write(b"\x00\x01"[:1] if file.read(1) != b"\x00" else b"\x01")
+    facts = json.loads((tmp_path / "full" / "adapted.json").read_text())
+    assert facts["classes"] == facts["class_match"]["kept"] == list("01234")
+    (folder / "best.safetensors").write_bytes(b"")
     with pytest.raises(ConfigError, match="another than the manifest lists"):
         pipeline.adapt(str(folder), data, how="norm")
 
@@ -472,9 +452,6 @@ def test_bad_input_is_refused(run: Path, tmp_path: Path) -> None:
         ({"data": str(folder / "unlabelled.npz"), "how": "norm", "epochs": 1}, "the samples have no labels"),
         ({"data": str(folder / "named.npz"), "how": "norm", "epochs": 1}, "knows none of the classes"),
         ({"data": str(folder / "single.npz"), "how": "head"}, "are of one class, `3`"),
-        ({"data": str(folder / "unlabelled.npz"), "how": "norm", "epochs": 1}, "the samples have no labels"),
-        ({"data": str(folder / "named.npz"), "how": "norm", "epochs": 1}, "knows none of the classes"),
-        ({"data": str(folder / "single.npz"), "how": "head"}, "are of one class, `3`"),
         ({**labelled, "how": "head", "rehearse": 3}, "--rehearse says nothing of --how head"),
         ({**labelled}, "it is not said how to adapt"),
         ({**labelled, "how": "head", "watch": True}, "both given"),
@@ -485,9 +462,6 @@ def test_bad_input_is_refused(run: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(HwnasError, match=words):
             pipeline.adapt(str(run), options.pop("data"), **options)  # type: ignore[arg-type]
-    for options in ({"watch": True}, {"how": "space"}):
-        with pytest.raises(ConfigError, match="is a network of yours"):
-            pipeline.adapt(f"{written(tmp_path)}:model", "digits", **options)  # type: ignore[arg-type]
     for options in ({"watch": True}, {"how": "space"}):
         with pytest.raises(ConfigError, match="is a network of yours"):
             pipeline.adapt(f"{written(tmp_path)}:model", "digits", **options)  # type: ignore[arg-type]

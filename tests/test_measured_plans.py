@@ -171,9 +171,9 @@ def alone(seed: int) -> list[TimedRequest]:
 def test_requests_that_are_as_predicted_lie_within_the_band_nine_times_of_ten() -> None:
     one, worlds = candidate("cascade", 0.4), Worlds.drawn(LTE, 0, requests=400)
     requests = [request for seed in range(1, 21) for request in requests_of(seed, 0.4, 100, LTE)]
-    compared = Compared.of(one, alone(0), requests, worlds)
-    entry = compared.as_dict()
-    assert entry["within_band"] == pytest.approx(0.9, abs=0.05)
+    several = [Compared.of(one, alone(seed), requests, worlds).as_dict() for seed in range(8)]  # own calls vary, too
+    assert np.mean([entry["within_band"] for entry in several]) == pytest.approx(0.9, abs=0.03)
+    entry = several[0]
     assert entry["measured_escalated"] == pytest.approx(0.4, abs=0.08)
     for name in ("p50", "p95", "p99"):
         low, high = entry["measured_intervals_ms"][name]

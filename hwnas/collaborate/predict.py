@@ -76,7 +76,9 @@ class Worlds:
         rng = np.random.default_rng([seed, 1])
         sides, noises = rng.standard_normal((2, worlds, 1)), rng.standard_normal((2, worlds, requests))
         uniforms = rng.random((3, worlds, requests))
-        doubts = np.concatenate([sides, rng.standard_normal((1, worlds, 1))])
+        # Numbers of their own, so that worlds of few requests have the doubts of worlds of many.
+        way = np.random.default_rng([seed, 2]).standard_normal((1, worlds, 1))
+        doubts = np.concatenate([sides, way])
         return cls(link.draws(worlds, requests, seed), doubts, noises, uniforms)
 
 

@@ -25,7 +25,6 @@ from hwnas.problem.fronts.remeasure import remeasure_front
 from hwnas.problem.live import raise_if_paused
 from hwnas.problem.pairs.problem import PairProblem
 from hwnas.problem.population_costs import make_surrogate_spec
-from hwnas.problem.precision.mixed import with_mixed
 from hwnas.problem.precision.tier import candidates_in, search_space, tier_accuracy, with_paired_counts
 from hwnas.problem.studies import early_stopping_of, study_evaluations, study_name, study_storage, weights_producer
 from hwnas.problem.warm_start import (
@@ -242,6 +241,8 @@ def _search_tier(
     front = front_points(run, name, tier, evaluations, cost_models, run.source.origin, errors)
     front = with_paired_counts(front, tier, proxy, store)
     if paused is None:
+        from hwnas.problem.precision.mixed import with_mixed
+
         front = with_mixed(run, tier, front, proxy, cost_models, reporter)
     return TierSearch(tier, finished, evaluations, tuple(front), paused, conditions)
 
