@@ -146,6 +146,8 @@ def quantize(
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Of the runtime.")] = 1,
     rounds: Annotated[int, typer.Option(min=18, help="Samples of each file, over six processes.")] = 60,
+    host: Annotated[str | None, typer.Option(help="Time the files on a board, such as pi@board.")] = None,
+    python: Annotated[str, typer.Option(help="Python on the board.")] = "python3",
     as_json: Json = False,
 ) -> None:
     """Is int8 faster here, for a model file that was trained anywhere? Times, accuracy, costliest operators.
@@ -158,9 +160,16 @@ def quantize(
     from hwnas.report.comparisons.quantized import quantization_lines
     from hwnas.space.values import parse_shape
 
+    board = None
+    if host is not None:
+        from hwnas.boards.host import open_host
+        from hwnas.quantization.on_board import Board
+
+        board = Board(open_host(host), python)
     result = pipeline.quantize(
         file,
         data=data,
+        board=board,
         out=out,
         shape=None if shape is None else parse_shape(shape, "--shape", where="hwnas quantize", batch=True),
         threads=threads,

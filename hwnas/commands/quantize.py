@@ -19,6 +19,7 @@ from hwnas.verify.latency import SITTING
 
 if TYPE_CHECKING:
     from hwnas.measure.timing import Timing
+    from hwnas.quantization.on_board import Board
     from hwnas.quantization.result import Quantization
 
 
@@ -31,8 +32,9 @@ def quantize(
     threads: int = 1,
     timing: Timing = SITTING,
     progress: Progress = no_progress,
+    board: Board | None = None,
 ) -> Quantization:
-    """Quantize a float model file to int8, and tell whether that is faster on this machine.
+    """Quantize a float model file to int8, and tell whether that is faster, on this machine or a board.
 
     The file is written to `out`; without it, beside the file as NAME.int8.onnx (or .tflite), and only if it is faster,
     was calibrated on data, loses no significant accuracy, and nothing is there yet.
@@ -46,6 +48,7 @@ def quantize(
         threads: of the runtime.
         timing: the measuring protocol.
         progress: is told how far it is.
+        board: where the files are timed; this machine if left out.
 
     Returns:
         The result: `verdict`, the files with their times and accuracies, the costliest operators, what was written.
@@ -53,7 +56,8 @@ def quantize(
     Raises:
         ConfigError: the file cannot be quantized, or `out` cannot be written.
         DataError: the data cannot be used.
-        HostAway: somebody else measures on this machine.
+        HostAway: somebody else measures on this machine, or the board cannot be reached.
+        RunError: the board lacks the runtime.
 
     Example:
         >>> from hwnas import pipeline
@@ -68,7 +72,9 @@ def quantize(
         folder = Path(temporary)
         network = open_network_file(path, folder, shape)
         samples = random_samples(network.shape) if data is None else read_samples(data, network.shape)
-        result, best = quantize_network(network, samples, folder, threads=threads, timing=timing, progress=progress)
+        result, best = quantize_network(
+            network, samples, folder, threads=threads, timing=timing, progress=progress, board=board
+        )
         target, reason = decided(result, path, out, calibrated=data is not None)
         if target is not None:
             write_file(target, best.read_bytes(), what="int8 file")

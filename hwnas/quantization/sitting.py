@@ -8,15 +8,16 @@ from typing import Any
 
 from hwnas.errors import ExportError
 from hwnas.measure.events import Progress, no_progress
-from hwnas.measure.session import time_files
+from hwnas.measure.session import SessionResult, time_files
 from hwnas.measure.timing import Measurement, Timing
 from hwnas.quantization.answers import answers_of, compared
 from hwnas.quantization.candidates import Int8File, write_candidates
 from hwnas.quantization.network_file import NetworkFile
+from hwnas.quantization.on_board import Board
 from hwnas.quantization.operators import costliest_operators
 from hwnas.quantization.result import Quantization, TimedFile
 from hwnas.quantization.samples import FileSamples
-from hwnas.runtimes import Runtime, open_runtime
+from hwnas.runtimes import open_runtime
 from hwnas.runtimes.setup import saturates_int8
 from hwnas.verify.latency import ratio_of
 
@@ -31,6 +32,7 @@ def quantize_network(
     threads: int,
     timing: Timing,
     progress: Progress = no_progress,
+    board: Board | None = None,
 ) -> tuple[Quantization, Path]:
     """Return the result, and the path of the best int8 file in a folder.
 
@@ -41,10 +43,13 @@ def quantize_network(
         threads: of the runtime.
         timing: the protocol.
         progress: is told how far it is.
+        board: where files are timed; this machine if left out. Files are written and judged on this one.
 
     Raises:
         ConfigError: it cannot be quantized.
         ExportError: a file cannot be timed.
+        HostAway: the board cannot be reached.
+        RunError: it cannot time the files.
     """
     runtime = open_runtime(file.runtime, threads=threads, precision=FLOAT, batch=file.shape[0])
     notices: list[str] = []
@@ -54,28 +59,32 @@ def quantize_network(
         one.scheme: compared(answers_of(one.path, file, samples.judged, runtime), reference, samples)
         for one in candidates
     }
-    measured = _timed([file.float_path, *(one.path for one in candidates)], runtime, timing, progress)
+    paths, setup = [file.float_path, *(one.path for one in candidates)], runtime.setup.as_dict()
+    if board is None:
+        sitting = time_files(paths, runtime, timing, progress=progress)
+    else:
+        sitting, setup = board.time_files(paths, setup, timing)
+    measured = _measured(paths, sitting, setup["runtime"])
     best = _best(candidates, measured[1:], accuracies, timing.processes)
     rows = [_row(FLOAT, None, file.float_path, measured[0], measured[0], timing)]
     for one, measurement in zip(candidates, measured[1:], strict=True):
         rows.append(_row(one.scheme, one, one.path, measurement, measured[0], timing, accuracies[one.scheme]))
     operators = {}
-    if file.runtime == "onnxruntime":
+    if file.runtime == "onnxruntime" and board is None:
         for name, path in ((FLOAT, file.float_path), ("int8", best.path)):
             operators[name] = costliest_operators(path, file.shape, threads, folder)
-    notices += _notices(file, samples, best)
-    result = Quantization(str(file.path), runtime.setup.as_dict(), tuple(rows), best.scheme, operators, tuple(notices))
+    notices += _notices(file, samples, best, board)
+    result = Quantization(str(file.path), setup, tuple(rows), best.scheme, operators, tuple(notices))
     return result, best.path
 
 
-def _timed(paths: Sequence[Path], runtime: Runtime, timing: Timing, progress: Progress) -> list[Measurement]:
-    sitting = time_files(paths, runtime, timing, progress=progress)
+def _measured(paths: Sequence[Path], sitting: SessionResult, runtime: str) -> list[Measurement]:
     for index, path in enumerate(paths):
         if index not in sitting.measured:
             raise ExportError(
                 f"the {'float file' if index == 0 else path.stem + ' file'} cannot be timed "
                 f"({sitting.failed.get(index, 'it gave no samples')})",
-                where=runtime.setup.runtime,
+                where=runtime,
                 allowed="All files are timed in the same rounds",
                 do="Run the command again; if it persists, leave the file in fp32",
             )
@@ -123,12 +132,16 @@ def _row(
     )
 
 
-def _notices(file: NetworkFile, samples: FileSamples, best: Int8File) -> list[str]:
+def _notices(file: NetworkFile, samples: FileSamples, best: Int8File, board: Board | None) -> list[str]:
     notices = []
     if samples.random:
         notices.append("calibrated on random inputs: times are valid, accuracies are not; give --data")
-    if file.runtime == "tflite":
+    if board is not None:
+        notices.append(
+            f"timed on {board.host.name}; files were judged on this machine, where operators are not profiled"
+        )
+    elif file.runtime == "tflite":
         notices.append("LiteRT's interpreter has no profile in Python: no operators are listed")
-    if best.scheme == "u8s8" and saturates_int8():
+    if board is None and best.scheme == "u8s8" and saturates_int8():
         notices.append("this processor has no VNNI: sums of unsigned by signed bytes may saturate; compare s8s8")
     return notices

@@ -7,8 +7,10 @@ import subprocess
 import tempfile
 import uuid
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,73 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
 REMOVE = "import os, shutil, sys; shutil.rmtree(sys.argv[2], ignore_errors=True); os.remove(sys.argv[1])"
 COMMAND_SECONDS = 900.0
 TIMING_SECONDS = "5"
+
+
+@dataclass(frozen=True)
+class BoardFolder:
+    """A folder on a host, which is there while it is used.
+
+    Args:
+        host: the board.
+        python: there.
+        path: of the folder there.
+    """
+
+    host: Host
+    python: str
+    path: str
+
+    @classmethod
+    @contextmanager
+    def holding(
+        cls, host: Host, python: str, kind: str, pack: Callable[[zipfile.ZipFile], None]
+    ) -> Iterator[BoardFolder]:
+        """Send what `pack` writes into an archive, and remove it from the board in the end.
+
+        Raises:
+            HostAway: the board cannot be reached.
+        """
+        folder = cls(host, python, f"{host.folder}/{kind}-{uuid.uuid4().hex[:12]}")
+        folder.run(["mkdir", "-p", host.folder])
+        with tempfile.TemporaryDirectory(prefix="hwnas-") as temporary:
+            archive = Path(temporary) / "sent.zip"
+            with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+                pack(packed)
+            folder._done(host.send(archive, f"{folder.path}.zip"))
+        try:
+            folder.run([python, "-c", UNPACK, f"{folder.path}.zip", folder.path])
+            yield folder
+        finally:
+            folder.run([python, "-c", REMOVE, f"{folder.path}.zip", folder.path])
+
+    def run(self, words: Sequence[str], *, check: bool = True) -> tuple[int, str, str]:
+        """Run a command there; return its exit code, output and complaints.
+
+        Raises:
+            HostAway: the board cannot be reached, or the command failed and `check` is true.
+        """
+        return self._done(self.host.command(words), check=check)
+
+    def _done(self, command: Sequence[str], *, check: bool = True) -> tuple[int, str, str]:
+        try:
+            done = subprocess.run(
+                list(command), capture_output=True, text=True, timeout=COMMAND_SECONDS, stdin=subprocess.DEVNULL
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise self._away(str(error)) from error
+        if self.host.is_cut(done.returncode, done.stderr) or (check and done.returncode):
+            raise self._away(done.stderr or f"{command_line(command)} ended with code {done.returncode}")
+        return done.returncode, done.stdout, done.stderr
+
+    def _away(self, message: str) -> HostAway:
+        cause = next((one for one in self.host.causes if one.words in message), None)
+        first = (message.strip().splitlines() or ["no message"])[-1]
+        return HostAway(
+            cause.met if cause else f"the board cannot be used ({first})",
+            where=self.host.name,
+            allowed="The board is reached by the system's ssh or adb, and has Python",
+            do=(cause.do if cause else "Try `ssh {host} python3 --version`").format(host=self.host.name),
+        )
 
 
 @dataclass(frozen=True)
@@ -55,33 +124,24 @@ class BoardCheck:
             HostAway: the board cannot be reached.
             RunError: its Python or numpy is missing.
         """
-        own = f"{self.host.folder}/verify-{uuid.uuid4().hex[:12]}"
-        self._words(["mkdir", "-p", self.host.folder])
-        with tempfile.TemporaryDirectory(prefix="hwnas-") as temporary:
-            archive = Path(temporary) / "bundle.zip"
-            _pack(archive, folder, names, data)
-            self._done(self.host.send(archive, f"{own}.zip"))
-        try:
-            self._words([self.python, "-c", UNPACK, f"{own}.zip", own])
-            self._self_test(own, folder, result)
+        with BoardFolder.holding(self.host, self.python, "verify", partial(_pack, folder, names, data)) as there:
+            self._self_test(there, folder, result)
             if data is not None:
-                self._quality(own, folder, data.name, drop, result)
-            timed = list(self._program(own, "--time", TIMING_SECONDS))
+                self._quality(there, folder, data.name, drop, result)
+            timed = list(self._program(there, "--time", TIMING_SECONDS))
             result.measured["latency"] = {one["file"]: one for one in timed}
             result.checked.append(f"latency on {self.host.name}")
-        finally:
-            self._words([self.python, "-c", REMOVE, f"{own}.zip", own])
 
-    def _quality(self, own: str, folder: Path, data: str, drop: float, result: Verification) -> None:
-        rows = {one["file"]: one for one in self._program(own, "--accuracy", f"{own}/{data}")}
+    def _quality(self, there: BoardFolder, folder: Path, data: str, drop: float, result: Verification) -> None:
+        rows = {one["file"]: one for one in self._program(there, "--accuracy", f"{there.path}/{data}")}
         for name, one in rows.items():
             compare_quality(folder / name, one, drop, result)
         result.measured["quality"] = rows
         result.checked.append(f"quality on {self.host.name}")
 
-    def _self_test(self, own: str, folder: Path, result: Verification) -> None:
+    def _self_test(self, there: BoardFolder, folder: Path, result: Verification) -> None:
         numbers = {}
-        for one in self._program(own, "--selftest"):
+        for one in self._program(there, "--selftest"):
             numbers[one["file"]] = one
             if not one["ok"]:
                 result.find(
@@ -93,33 +153,9 @@ class BoardCheck:
         result.measured["selftest"] = numbers
         result.checked.append(f"self-test on {self.host.name} of {', '.join(numbers) or 'no file'}")
 
-    def _program(self, own: str, *arguments: str) -> Iterator[dict[str, Any]]:
-        done = self._words([self.python, f"{own}/{PROGRAM}", "--json", *arguments], check=False)
+    def _program(self, there: BoardFolder, *arguments: str) -> Iterator[dict[str, Any]]:
+        done = there.run([self.python, f"{there.path}/{PROGRAM}", "--json", *arguments], check=False)
         return program_rows(*done, python=self.python, where=self.host.name)
-
-    def _words(self, words: Sequence[str], *, check: bool = True) -> tuple[int, str, str]:
-        return self._done(self.host.command(words), check=check)
-
-    def _done(self, command: Sequence[str], *, check: bool = True) -> tuple[int, str, str]:
-        try:
-            done = subprocess.run(
-                list(command), capture_output=True, text=True, timeout=COMMAND_SECONDS, stdin=subprocess.DEVNULL
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise self._away(str(error)) from error
-        if self.host.is_cut(done.returncode, done.stderr) or (check and done.returncode):
-            raise self._away(done.stderr or f"{command_line(command)} ended with code {done.returncode}")
-        return done.returncode, done.stdout, done.stderr
-
-    def _away(self, message: str) -> HostAway:
-        cause = next((one for one in self.host.causes if one.words in message), None)
-        first = (message.strip().splitlines() or ["no message"])[-1]
-        return HostAway(
-            cause.met if cause else f"the board cannot be used ({first})",
-            where=self.host.name,
-            allowed="The board is reached by the system's ssh or adb, and has Python",
-            do=(cause.do if cause else "Try `ssh {host} python3 --version`").format(host=self.host.name),
-        )
 
 
 def program_rows(code: int, out: str, complaints: str, *, python: str, where: str) -> Iterator[dict[str, Any]]:
@@ -146,10 +182,9 @@ def program_rows(code: int, out: str, complaints: str, *, python: str, where: st
     yield from map(json.loads, out.splitlines())
 
 
-def _pack(archive: Path, folder: Path, names: Sequence[str], data: Path | None) -> None:
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name in names:
-            if (folder / name).is_file():
-                packed.write(folder / name, name)
-        if data is not None:
-            packed.write(data, data.name)
+def _pack(folder: Path, names: Sequence[str], data: Path | None, packed: zipfile.ZipFile) -> None:
+    for name in names:
+        if (folder / name).is_file():
+            packed.write(folder / name, name)
+    if data is not None:
+        packed.write(data, data.name)
