@@ -17,7 +17,7 @@ from hwnas.measure.session import SessionResult
 from hwnas.measure.timing import Measurement, Timing
 from hwnas.verify.remote import BoardFolder
 
-PROGRAM = """
+TIMING_PROGRAM = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
@@ -66,7 +66,7 @@ class Board:
         order = {name: setup[name] for name in ("runtime", "threads", "precision", "batch")}
         order |= {"files": list(named), "timing": asdict(timing)}
         with BoardFolder.holding(self.host, self.python, "quantize", partial(_pack, named)) as there:
-            code, out, complaints = there.run([self.python, "-c", PROGRAM, there.path, json.dumps(order)], check=False)
+            code, out, complaints = there.run([self.python, "-c", TIMING_PROGRAM, there.path, json.dumps(order)], check=False)
         if code or not out.strip():
             lines = complaints.strip().splitlines() or [f"it ended with code {code}"]
             raise RunError(
