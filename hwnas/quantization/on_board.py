@@ -66,7 +66,9 @@ class Board:
         order = {name: setup[name] for name in ("runtime", "threads", "precision", "batch")}
         order |= {"files": list(named), "timing": asdict(timing)}
         with BoardFolder.holding(self.host, self.python, "quantize", partial(_pack, named)) as there:
-            code, out, complaints = there.run([self.python, "-c", TIMING_PROGRAM, there.path, json.dumps(order)], check=False)
+            code, out, complaints = there.run(
+                [self.python, "-c", TIMING_PROGRAM, there.path, json.dumps(order)], check=False
+            )
         if code or not out.strip():
             lines = complaints.strip().splitlines() or [f"it ended with code {code}"]
             raise RunError(
