@@ -337,6 +337,7 @@ def test_the_command_tells_and_its_exit_code_says(bundle: Path, hwnas: Call) -> 
     [
         (("--rate", "5"), "`--rate` is given without --scenario"),
         (("--scenario", "offline", "--key", "key.pub"), "`--key` is given with --scenario"),
+        (("--scenario", "offline", "--against-python", "python3"), "`--against-python` is given with --scenario"),
         (("--host", "pi@board", "--against", "old"), "--host and --against exclude each other"),
     ],
 )

@@ -127,7 +127,8 @@ def verify(
     """
     try:
         if scenario is not None:
-            others = {"--data": data, "--against": against, "--key": key, "--host": host}
+            compared = {"--against": against, "--against-python": against_python}
+            others = {"--data": data, **compared, "--key": key, "--host": host}
             refuse_options(others, "with --scenario", "Load is put on the files of one bundle, here")
             _load(bundle, scenario, model, seconds or 10.0, rate, runs, as_json)
             return
