@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -93,6 +92,4 @@ def _paired(folded: nn.Module, network: Network, split: Split, int8: Sums) -> Pa
     """Return the samples on which a network and its int8 form differ in being right; None of tasks without labels."""
     if not network.task.has_labels or "answers" not in int8.samples:
         return None
-    fp32 = evaluate(folded, network, split)
-    before, after = (sums.samples["answers"] == sums.samples["labels"] for sums in (fp32, int8))
-    return PairedCounts(int(np.sum(before & ~after)), int(np.sum(after & ~before)), len(before))
+    return PairedCounts.of_sums(evaluate(folded, network, split), int8)

@@ -9,11 +9,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hwnas.commands.export_setups import file_exporter, setup_for, tier_setup
 from hwnas.errors import ExportError, TrainingError
-from hwnas.export import FORMATS, format_of
+from hwnas.export import format_name_of
 from hwnas.network import Network
 from hwnas.problem.fine_tune import FineTuneResult, measured
 from hwnas.problem.precision.files import file_statistics
@@ -72,7 +70,8 @@ def quantization_aware(
     entry: dict[str, Any] = {"epochs": recipe.epochs, "learning_rate": recipe.learning_rate, "teacher": FP32_TEACHER}
     first = judge(before)
     scores = _Scores(task, run.dataset.validation)
-    own = next((name for name in setups if FORMATS[name] == format_of(tier_setup(run, tier).runtime)), min(setups))
+    written = format_name_of(tier_setup(run, tier).runtime)
+    own = written if written in setups else min(setups)
     try:
         after = _trained(
             run, architecture, before, calibration, own, recipe, lambda epoch, _: on_epoch(epoch, recipe.epochs)
@@ -187,11 +186,8 @@ class _Scores:
         return {self._judged: judged, **self._paired(first, last)}
 
     def _paired(self, first: Sums, last: Sums) -> dict[str, Any]:
-        if not self.task.has_labels or "answers" not in first.samples:
-            return {}
-        before, after = (sums.samples["answers"] == sums.samples["labels"] for sums in (first, last))
-        counts = PairedCounts(int(np.sum(before & ~after)), int(np.sum(after & ~before)), len(before))
-        return {"paired": counts.entry}
+        counts = PairedCounts.of_sums(first, last) if self.task.has_labels else None
+        return {} if counts is None else {"paired": counts.entry}
 
     def _entry(self, sums: Sums) -> dict[str, Any]:
         return measured(self._value(sums), self.split, self.task.terms.samples)

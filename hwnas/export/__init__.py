@@ -74,13 +74,22 @@ def formats_of(names: Iterable[str]) -> dict[str, Format]:
     return formats
 
 
+def format_name_of(runtime: str) -> str:
+    """Return the name of the format that a runtime is timed by.
+
+    Raises:
+        ConfigError: unknown runtime.
+    """
+    return runtime_spec(runtime).formats[0]
+
+
 def format_of(runtime: str) -> Format:
     """Return the format that a runtime is timed by.
 
     Raises:
         ConfigError: unknown runtime, or a runtime of a format that there is not.
     """
-    return format_named(runtime_spec(runtime).formats[0])
+    return format_named(format_name_of(runtime))
 
 
 def check_precision(precision: str, file_format: Format) -> None:
@@ -138,6 +147,7 @@ __all__ = [
     "Format",
     "check_input",
     "check_precision",
+    "format_name_of",
     "format_named",
     "format_of",
     "formats_of",

@@ -78,10 +78,9 @@ def compared(answers: FileOutputs, reference: FileOutputs, samples: FileSamples)
     }
     if samples.targets is not None and answers.classes is not None and reference.classes is not None:
         right, before = answers.classes == samples.targets, reference.classes == samples.targets
-        lost, gained = int((before & ~right).sum()), int((right & ~before).sum())
         result |= {
             "fp32_top1": float(before.mean()),
             "int8_top1": float(right.mean()),
-            **PairedCounts(lost, gained, count).entry,
+            **PairedCounts.of(before, right).entry,
         }
     return result

@@ -100,7 +100,7 @@ def tier_front(
 
     `estimates` of their quality, by key, stand in the place of noisy scores.
     """
-    known, metric, last = estimates or {}, tier.quality.metric, tier.objectives[-1]
+    known, metric = estimates or {}, tier.quality.metric
     rows = {e.architecture.key: e for e in evaluations if e.competes(tier)}
     points = [
         FrontPoint(
@@ -113,6 +113,12 @@ def tier_front(
         for key, row in rows.items()
         for architecture, precision in [split_candidate(row.architecture)]
     ]
+    return unbeaten(points, tier)
+
+
+def unbeaten(points: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
+    """Return the points that no other one beats, by the tier's last objective, picks marked."""
+    last = tier.objectives[-1]
     chosen = [points[index] for index in front([point.expected for point in points], tier.objectives)]
     chosen.sort(key=lambda point: (last.cost(point.expected[last.metric]), point.candidate.key))
     return label_picks(chosen, tier)

@@ -117,10 +117,9 @@ def _paired(
     drop = sign * (values[0] - values[1])
     entry: dict[str, Any] = {"metric": quality, "new": values[0], "old": values[1], "samples": len(new.targets)}
     if new.right is not None and old.right is not None and quality == "top1":
-        lost, gained = int((old.right & ~new.right).sum()), int((new.right & ~old.right).sum())
-        chance = PairedCounts(lost, gained, len(new.right)).p_value
-        entry |= {"only_old_right": lost, "only_new_right": gained, "p": chance}
-        sure = chance < SIGNIFICANT
+        counts = PairedCounts.of(old.right, new.right)
+        entry |= {"only_old_right": counts.lost, "only_new_right": counts.gained, "p": counts.p_value}
+        sure = counts.p_value < SIGNIFICANT
     else:
         low, high = _bootstrapped(new, old, sign)
         entry |= {"low": low, "high": high}

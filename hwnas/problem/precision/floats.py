@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwnas.export import FORMATS, format_of
+from hwnas.export import format_name_of
 from hwnas.ops import Operator, Shape
 from hwnas.tasks.ends import is_plain
 from hwnas.words import listed
@@ -14,7 +14,7 @@ def float_notices(run: Workspace, setup: str) -> list[str]:
     config = run.experiment.setups[setup]
     if config.precision != "int8":
         return []
-    written = next(name for name, one in FORMATS.items() if one == format_of(config.runtime))
+    written = format_name_of(config.runtime)
     kinds = {operator.kind: (operator, shape) for operator, shape in run.codebook.links if is_plain(shape)}
     calls = {kind: float_calls(*link, written) for kind, link in kinds.items()}
     parts = [f"{listed(names)} of `{kind}`" for kind, names in calls.items() if names]

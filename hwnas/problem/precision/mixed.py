@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from hwnas.accuracy import Accuracy
 from hwnas.accuracy.by_precision import AccuracyByPrecision
 from hwnas.accuracy.int8_accuracy import Int8Accuracy
@@ -16,11 +14,11 @@ from hwnas.mixed_precision.latency import MixedLatency, mixed_latency
 from hwnas.mixed_precision.programme import Assignment, fastest_within, pareto_assignments
 from hwnas.mixed_precision.sensitivity import MixedNetwork, sensitivities
 from hwnas.network import Network
-from hwnas.pareto import Tier, front
+from hwnas.pareto import Tier
 from hwnas.problem.cost_models import CostModels, network_scorers
 from hwnas.problem.precision.mixed_files import mixed_file
 from hwnas.quantities import Metric, shown_as
-from hwnas.search.fronts import FrontPoint, ShrunkenEstimate, label_picks
+from hwnas.search.fronts import FrontPoint, ShrunkenEstimate, unbeaten
 from hwnas.search.precision.assignment import is_mixed, mixed_word
 from hwnas.space import Architecture
 from hwnas.supernet import evaluate
@@ -58,11 +56,15 @@ class _Solver:
         full = float(chain.losses.sum())
         chosen = [solved[0], *(fastest_within(solved, share * full) for share in SHARES)]
         distinct = {one.precisions: one for one in chosen if one is not None and len(set(one.precisions)) > 1}
-        return [self._scored(point, network, mixed, one) for one in distinct.values()]
+        if not distinct:
+            return []
+        plain = evaluate(mixed.assigned([False] * len(network.operators)), network, self.int8.fp32.split)
+        return [self._scored(point, network, mixed, one, plain) for one in distinct.values()]
 
-    def _scored(self, point: FrontPoint, network: Network, mixed: MixedNetwork, one: Assignment) -> FrontPoint:
+    def _scored(
+        self, point: FrontPoint, network: Network, mixed: MixedNetwork, one: Assignment, plain: Sums
+    ) -> FrontPoint:
         metric, task = self.tier.quality.metric, network.task
-        plain = evaluate(mixed.assigned([False] * len(one.precisions)), network, self.int8.fp32.split)
         sums = evaluate(mixed.assigned([bool(p) for p in one.precisions]), network, self.int8.fp32.split)
         value = task.values(sums)[self.int8.fp32.task.quality.name]
         scores: dict[str, float] = {**point.scores, **self._costs(point.architecture), metric: value.value}
@@ -77,7 +79,7 @@ class _Solver:
             precision=mixed_word([bool(p) for p in one.precisions]),
             errors={metric: value.error} if point.errors and value.error is not None else {},
             estimates=estimates,
-            paired=_paired(plain, sums) if task.has_labels else None,
+            paired=PairedCounts.of_sums(plain, sums) if task.has_labels else None,
             picks=(),
         )
 
@@ -131,7 +133,7 @@ def with_mixed(
         bar.update(len(distinct), len(distinct), "done")
     candidates = [*points, *added]
     while True:
-        solved = _front_of(candidates, tier)
+        solved = unbeaten([point for point in candidates if not tier.broken(point.scores)], tier)
         mixed = [point for point in solved if is_mixed(point.precision)]
         refused = {point.name for point in mixed if not _written(run, tier, point, reporter)}
         if not refused:
@@ -147,18 +149,3 @@ def _written(run: Workspace, tier: Tier, point: FrontPoint, reporter: Reporter) 
         reporter.info(f"{tier.name}: {point.name} is left out: {error.met}")
         return False
     return True
-
-
-def _paired(fp32: Sums, mixed: Sums) -> PairedCounts | None:
-    if "answers" not in mixed.samples:
-        return None
-    before, after = (sums.samples["answers"] == sums.samples["labels"] for sums in (fp32, mixed))
-    return PairedCounts(int(np.sum(before & ~after)), int(np.sum(after & ~before)), len(before))
-
-
-def _front_of(points: Sequence[FrontPoint], tier: Tier) -> list[FrontPoint]:
-    standing = [point for point in points if not tier.broken(point.scores)]
-    last = tier.objectives[-1]
-    chosen = [standing[index] for index in front([point.expected for point in standing], tier.objectives)]
-    chosen.sort(key=lambda point: (last.cost(point.expected[last.metric]), point.candidate.key))
-    return label_picks(chosen, tier)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hwnas.export import FORMATS, format_of
+from hwnas.export import format_name_of, format_of
 from hwnas.export.mixed.kernels import Mixed
 from hwnas.latency.building.model_files import repeat_weights
 from hwnas.network import Network, build
@@ -52,10 +52,10 @@ def mixed_file(run: Workspace, tier: str, point: FrontPoint) -> Path:
         return path
     mixed = mixed_of(point, network)
     assert mixed is not None
-    written = next(name for name, one in FORMATS.items() if one == file_format)
     import torch
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = repeat_weights(build(network).eval())
-    return mixed_exporter(config, written, mixed, config.batch)(module, network.input_shape, path)
+    export = mixed_exporter(config, format_name_of(config.runtime), mixed, config.batch)
+    return export(module, network.input_shape, path)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.accuracy import Accuracy
-from hwnas.export import FORMATS, format_of
+from hwnas.export import format_name_of, format_of
 from hwnas.pareto import Tier
 from hwnas.problem.fronts.origins import setup_of_point
 from hwnas.search.fronts import FrontPoint
@@ -60,8 +60,7 @@ def tier_accuracy(run: Workspace, tier: str, trained: Trained | None, accuracy: 
 
     assert isinstance(accuracy, InheritedAccuracy)
     setup, samples = run.experiment.setups[run.experiment.tiers[tier].setup], run.experiment.export.calibration_samples
-    written = next(name for name, one in FORMATS.items() if one == format_of(setup.runtime))
-    int8 = Int8Accuracy(accuracy, written, samples)
+    int8 = Int8Accuracy(accuracy, format_name_of(setup.runtime), samples)
     if "int8" in precisions and (every := run.experiment.accuracy.file_every) is not None:
         int8 = _checked_by_files(run, tier, int8, every)
     return AccuracyByPrecision({one: int8 if one == "int8" else accuracy for one in precisions}, accuracy)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import comb, sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from hwnas.words import brief
+
+if TYPE_CHECKING:
+    from numpy import bool_
+    from numpy.typing import NDArray
+
+    from hwnas.tasks.metrics.sums import Sums
 
 NORMAL_95 = 1.959964
 """Deviations of a normal distribution that hold 95 % of it."""
@@ -29,6 +35,18 @@ class PairedCounts:
     lost: int
     gained: int
     samples: int
+
+    @classmethod
+    def of(cls, first: NDArray[bool_], second: NDArray[bool_]) -> Self:
+        """Return the counts of (samples,) truths: which samples either network gets right."""
+        return cls(int((first & ~second).sum()), int((second & ~first).sum()), len(first))
+
+    @classmethod
+    def of_sums(cls, first: Sums, second: Sums) -> Self | None:
+        """Return the counts of two networks' statistics; None if these do not tell each sample's answer."""
+        if "answers" not in first.samples:
+            return None
+        return cls.of(*(sums.samples["answers"] == sums.samples["labels"] for sums in (first, second)))
 
     @property
     def difference(self) -> float:
