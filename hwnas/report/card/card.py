@@ -32,6 +32,11 @@ ABOUT = """Quality is that of the files and networks on {samples} test {words} t
 (*test, measured*), unless a column says *validation*: by those the search chose, so they are a little too good.
 Latency is *predicted* from a table of operators, or *measured* on whole networks, as each column says.
 """
+ROUNDED = """
+
+Integers are rounded as the runtime in a file's row rounds them. Another runtime, or another version, may round otherwise and name
+a few samples differently; `predict.py --selftest` says how far its outputs are apart, and whether that is within what int8 allows.
+"""
 
 
 def model_card(manifest: Entry, units: Units, plots: Mapping[str, str], settings: Mapping[str, str]) -> str:
@@ -205,8 +210,10 @@ def _about(manifest: Entry) -> str:
     samples, words = _samples(manifest)
     text = ABOUT.format(samples=f"{samples:,}", words=words)
     batch = manifest["setup"].get("batch", 1)
+    integers = any(file["precision"] in ("int8", "mixed") for model in manifest["models"] for file in model["files"])
     return (
         f"{text}A file's latency is the 10 % quantile of its calls of {counted(batch, 'sample')} on the machine below."
+        f"{ROUNDED if integers else ''}"
     )
 
 
