@@ -79,5 +79,7 @@ def test_a_board_that_cannot_time_says_why_and_keeps_nothing(server: Server, net
         pipeline.quantize(network, timing=QUICK, board=Board(host, str(bare)))
     assert raised.value.where == "board"
     assert not list((server.home / ".cache" / "hwnas").glob("quantize-*"))
-    with pytest.raises(HostAway):
+    with pytest.raises(HostAway) as away:
         pipeline.quantize(network, timing=QUICK, board=Board(host, "no-such-python"))
+    assert "`no-such-python --version`" in away.value.do
+    assert not list((server.home / ".cache" / "hwnas").glob("quantize-*"))

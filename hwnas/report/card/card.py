@@ -34,9 +34,9 @@ Latency is *predicted* from a table of operators, or *measured* on whole network
 """
 ROUNDED = """
 
-Integers are rounded as the runtime in a file's row rounds them. Another runtime, or another version, may round otherwise
-and name a few samples differently; `predict.py --selftest` says how far its outputs are apart, and whether that is within
-what int8 allows.
+Integers are rounded as the runtime in a file's row rounds them. Another runtime, or another version, may round
+otherwise and name a few samples differently; `predict.py --selftest` says how far its outputs are apart, and whether
+that is within what int8 allows.
 """
 
 
