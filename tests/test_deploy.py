@@ -139,6 +139,8 @@ def test_the_client_answers_by_the_exit_and_sends_the_boundary_when_it_is_not_su
     run: Path, exit_plan: tuple[dict[str, Any], Path]
 ) -> None:
     plan, folder = exit_plan
+    with pytest.raises(ConfigError, match="the edge's side"):
+        read_bundle(folder / "edge")
     model, tail = read_bundle(folder), open_runtime("onnxruntime").load(folder / "cloud" / "cloud.onnx")
     codec, shape = BoundaryCodec.of(model.scale, model.zero_point, False), tuple(plan["boundary"])
     split, bodies = open_run(run).dataset.test, list[int]()
