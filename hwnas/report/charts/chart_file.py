@@ -65,10 +65,10 @@ class Chart:
         for color, meaning, *symbols in self.entries:
             symbol: Symbol = symbols[0] if symbols else "dot"
             paint = f"var({color})"
-            drawn = mark((f"{x + 5:g}", str(height - 12)), 4, symbol)
+            drawn = mark((f"{x + 4:g}", str(height - 12)), 4, symbol)
             legend.append(el("g", drawn, class_="chart", fill=paint, stroke=paint))
-            legend.append(el("text", meaning, x=f"{x + 14:g}", y=str(height - 8), class_="said"))
-            x += 30 + 6.6 * len(meaning)
+            legend.append(el("text", meaning, x=f"{x + 15:g}", y=str(height - 8), class_="said"))
+            x += 32 + 6.6 * len(meaning)
         whole = el(
             "svg",
             el("style", Html(_rules())),
