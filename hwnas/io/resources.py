@@ -77,12 +77,12 @@ def find_file(name: str | Path, folder: Folder, base: Path | None = None) -> Pat
 def _beside(path: Path, folder: Folder, base: Path | None) -> dict[str, str]:
     """Return by its stem what a path might have meant: files here, files and runs of the folder that it names."""
     local = [path for path in (base or Path()).glob(f"[!.]*{_SUFFIX[folder]}") if path.is_file()]
-    found = {one.stem: one.name for one in local}
+    meant = {one.stem: one.name for one in local}
     if path.parent != Path() and path.parent.is_dir():
         runs = [] if folder == "latency_tables" else [one.parent for one in path.parent.glob("*/experiment.yaml")]
         files = [one for one in path.parent.glob(f"[!.]*{_SUFFIX[folder]}") if one.is_file()]
-        found |= {one.stem: str(one) for one in (*files, *runs)}
-    return found
+        meant |= {one.stem: str(one) for one in (*files, *runs)}
+    return meant
 
 
 def _check_kind(path: Path, folder: Folder) -> None:
