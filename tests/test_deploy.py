@@ -48,6 +48,8 @@ def test_every_kind_of_plan_is_written_with_its_sides(run: Path, tmp_path: Path)
         assert all((side / "plan.json").read_bytes() == (folder / "edge/plan.json").read_bytes() for side in done.sides)
         assert document == done.document
         assert plan_digest(document) == document["plan"]
+        assert [step["step"] for step in document["raw"]["steps"]] == ["multiply", "round"], "digits, as bytes"
+        assert "round(pixel * 15.9375)" in (folder / "edge" / "README.md").read_text()
         assert (document["kind"], document["codec"], document["format"]) == (kind, codec, 1)
         sides = {"edge": "edge", "fallback": "edge", "cloud": "cloud"}
         for entry, side in sides.items():
