@@ -106,7 +106,7 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     >>> did_you_mean("kernal", ["kernel", "expand"])
     'Did you mean `kernel`? Known: expand, kernel'
     """
-    names = sorted(known)
+    names = sorted(set(known))
     near = nearest(word, names)
     return (f"Did you mean `{near}`? " if near else "") + f"Known: {', '.join(names) or 'none'}"
 

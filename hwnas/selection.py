@@ -45,7 +45,10 @@ def choose(rows: Sequence[Scores], objectives: Sequence[Objective], rule: str) -
     if name == "cluster" and rest.isdigit() and int(rest):
         return representatives(rows, objectives, int(rest))
     raise ConfigError(
-        f"`{rule}` is no rule", where="picks", allowed=_allowed(objectives), do=did_you_mean(name, SELECTION_RULES)
+        f"`{rule}` is no rule",
+        where="picks",
+        allowed=f"{did_you_mean(name, SELECTION_RULES)}. As in: {_allowed(objectives)}",
+        do="Write a rule so",
     )
 
 

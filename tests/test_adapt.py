@@ -465,6 +465,20 @@ def test_bad_input_is_refused(run: Path, tmp_path: Path) -> None:
     for options in ({"watch": True}, {"how": "space"}):
         with pytest.raises(ConfigError, match="is a network of yours"):
             pipeline.adapt(f"{written(tmp_path)}:model", "digits", **options)  # type: ignore[arg-type]
+    yours, alone = f"{written(tmp_path)}:model", str(shutil.copytree(bundle(run), tmp_path / "alone"))
+    for target, options, words in (
+        (str(run), {"how": "space", "tier": "edge"}, "--tier says nothing of --how space of a run"),
+        (str(run), {"how": "space", "pick": "best"}, "--pick says nothing of --how space of a run"),
+        (str(run), {"watch": True, "pick": "best"}, "--pick says nothing of --watch of a run"),
+        (str(run), {"watch": True, "out": tmp_path}, "--out says nothing of --watch of a run"),
+        (yours, {"how": "head", "pick": "best"}, "--pick says nothing of --how head of a network of yours"),
+        (yours, {"how": "norm", "tier": "edge"}, "--tier says nothing of --how norm of a network of yours"),
+        (alone, {"how": "head", "pick": "best"}, "--pick says nothing of --how head of a bundle"),
+        (alone, {"how": "norm", "tier": "edge"}, "--tier says nothing of --how norm of a bundle"),
+        (alone, {"how": "norm", "pick": "bst"}, "the bundle has no network `bst`"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            pipeline.adapt(target, "digits", **options)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="is a model file"):
         pipeline.adapt(str(bundle(run) / "best.onnx"), "digits", how="head")
 

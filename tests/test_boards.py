@@ -263,6 +263,11 @@ def test_what_is_no_host_is_refused(name: str) -> None:
         open_host(name)
 
 
+def test_a_missing_file_for_ssh_is_input_and_no_broken_connection(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there is no file `.*nothing` for ssh"):
+        open_host("board", ssh_config=tmp_path / "nothing")
+
+
 def test_hosts_are_told_apart() -> None:
     assert open_host("pi@raspberrypi") == Ssh("pi@raspberrypi")
     assert open_host("adb:emulator-5554") == Adb("emulator-5554")

@@ -139,6 +139,9 @@ def test_the_client_runs_where_hwnas_is_not(tmp_path: Path) -> None:
     answer = json.loads(done.stdout)
     assert (answer["origin"], answer["label"]) == ("cloud", "abc"[int(expected(1, image(1)).argmax())])
     assert server.tokens == {"Bearer secret"}
+    command[command.index(str(token))] = str(tmp_path)
+    done = subprocess.run(command, cwd=tmp_path.parent, env={}, capture_output=True, text=True, check=False)
+    assert (done.returncode, "--token-file" in done.stderr, done.stderr.count("\n")) == (2, True, 4)
 
 
 # --- what goes wrong ---

@@ -12,6 +12,8 @@ import pytest
 from hwnas import pipeline
 from hwnas.commands.compare import compare_fronts
 from hwnas.errors import ConfigError, TableError
+from hwnas.export.manifest import write_manifest
+from hwnas.io.checksum import unsealed
 from hwnas.latency.tables.comparison import compare_tables
 from hwnas.measure.table import LatencyTable
 from hwnas.measure.table_lines import key_of
@@ -139,6 +141,22 @@ def test_the_command_compares_shipped_tables(hwnas: Call) -> None:
     assert back.code == 1, "the exit code tells a slower table"
     assert "slower: ratio" in back.out
     assert hwnas("compare", names[0], "digits").parts == ["error", "where", "allowed", "next"]
+
+
+def test_bundles_are_compared_by_the_label_and_the_unit_of_their_tasks_metric(hwnas: Call, tmp_path: Path) -> None:
+    bundles = [write_bundle(tmp_path / name) for name in ("old", "new")]
+    for folder in bundles:
+        content = unsealed(json.loads((folder / "manifest.json").read_text()))
+        content |= {"quality": "miou", "task": {"name": "segmentation", "quality": "miou", "options": {}}}
+        model = content["models"][0]
+        for entry, value in ((model, {"value": 0.5}), (model["files"][0], 0.5)):
+            entry |= {"test_miou": value, "miou_agreement": 1.0}
+        write_manifest(folder / "manifest.json", content)
+    done = hwnas("compare", *map(str, bundles))
+    assert "mean IoU, test A" in done.out
+    assert "50.00 %" in done.out
+    other = hwnas("compare", str(bundles[0]), str(write_bundle(tmp_path / "classes")))
+    assert (other.code, other.parts) == (2, ["error", "where", "allowed", "next"])
 
 
 def test_runs_and_bundles_have_no_verdict_and_what_cannot_be_compared_is_input(hwnas: Call, tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ def test_every_kind_of_plan_is_written_with_its_sides(run: Path, tmp_path: Path)
         assert all((side / "plan.json").read_bytes() == (folder / "edge/plan.json").read_bytes() for side in done.sides)
         assert document == done.document
         assert plan_digest(document) == document["plan"]
+        assert [step["step"] for step in document["raw"]["steps"]] == ["multiply", "round"], "digits, as bytes"
+        assert "round(pixel * 15.9375)" in (folder / "edge" / "README.md").read_text()
         assert (document["kind"], document["codec"], document["format"]) == (kind, codec, 1)
         sides = {"edge": "edge", "fallback": "edge", "cloud": "cloud"}
         for entry, side in sides.items():
@@ -139,6 +141,8 @@ def test_the_client_answers_by_the_exit_and_sends_the_boundary_when_it_is_not_su
     run: Path, exit_plan: tuple[dict[str, Any], Path]
 ) -> None:
     plan, folder = exit_plan
+    with pytest.raises(ConfigError, match="the edge's side"):
+        read_bundle(folder / "edge")
     model, tail = read_bundle(folder), open_runtime("onnxruntime").load(folder / "cloud" / "cloud.onnx")
     codec, shape = BoundaryCodec.of(model.scale, model.zero_point, False), tuple(plan["boundary"])
     split, bodies = open_run(run).dataset.test, list[int]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,17 @@ def test_published_numbers_are_judged_too(tmp_path: Path) -> None:
     assert (latency.least, latency.most) == pytest.approx((min(ms for _, ms in values), max(ms for _, ms in values)))
     assert (top1.least, top1.most) == pytest.approx((min(a for a, _ in values), max(a for a, _ in values)))
     assert tier.inside == sum(a >= 0.6 and ms <= 0.9 for a, ms in values)
+
+
+@pytest.mark.parametrize("verb", [pipeline.run, pipeline.plan], ids=["run", "dry run"])
+def test_a_counted_limit_that_no_network_meets_is_refused_before_anything_is_timed(
+    tmp_path: Path, verb: Callable[..., object]
+) -> None:
+    path = written(tmp_path, tiers={"cloud": {"setup": "cpu", "limits": {"params": 3}}})
+    with pytest.raises(ConfigError, match="meets the limits params <= 3") as refused:
+        verb(path, runs=tmp_path / "runs")
+    assert "e+" not in refused.value.allowed
+    assert not list((tmp_path / "runs").rglob("*.jsonl"))
 
 
 def test_limits_that_exclude_each_other_are_refused(tmp_path: Path) -> None:

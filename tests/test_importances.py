@@ -46,6 +46,18 @@ def test_the_choice_that_decides_comes_first_and_others_explain_nothing() -> Non
     assert {one.choice for one in made.choices} == {choice.name for choice in SPACE.choices}
 
 
+def test_shares_are_parts_of_the_variance() -> None:
+    places = {choice.name: {option: i for i, option in enumerate(choice.options)} for choice in SPACE.choices}
+    weights = {"s1.width": 2.0, "s1.depth": 1.5}
+    parts = {name: [weight * places[name][dict(one.picks)[name]] for one in DRAWN] for name, weight in weights.items()}
+    made = computed([sum(both) for both in zip(*parts.values(), strict=True)])
+    whole = sum(np.var(values) for values in parts.values())
+    shares = {one.choice: one.share for one in made.choices}
+    for name, values in parts.items():
+        assert abs(shares[name] - np.var(values) / whole) < 0.12
+    assert 0.8 < sum(shares.values()) < 1.15
+
+
 def test_chance_explains_nothing() -> None:
     made = computed(accuracies(width=0.0))
     assert made.explained < 0.1

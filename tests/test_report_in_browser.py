@@ -264,6 +264,23 @@ def test_plots_follow_the_window_and_the_scheme(tab: Browser, tmp_path: Path) ->
     assert_sound(tab, 375)
 
 
+def test_paper_is_light_and_cuts_no_table(tab: Browser, tmp_path: Path) -> None:
+    tab.open(write_page(synthetic_facts(count=30), tmp_path / "report.html"), dark=True)
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    tab.call("Emulation.setEmulatedMedia", media="print", features=dark)
+    tab.call("Emulation.setDeviceMetricsOverride", width=718, height=1000, deviceScaleFactor=1, mobile=False)
+    try:
+        assert tab.value("getComputedStyle(document.body).color") == "rgb(19, 26, 34)"
+        tab.wait_for("document.documentElement.scrollWidth <= 718")
+        assert tab.value("document.documentElement.scrollWidth") <= 718
+        cut = """[...document.querySelectorAll('.card table')].filter((table) =>
+            table.getBoundingClientRect().right > table.closest('.card').getBoundingClientRect().right).length"""
+        assert tab.value(cut) == 0
+        assert tab.value("document.querySelectorAll('.card table').length") > 2
+    finally:
+        tab.call("Emulation.setEmulatedMedia", media="")
+
+
 @pytest.mark.parametrize("planted", ["throw new Error('planted')", "console.error('planted')"])
 def test_a_planted_script_error_is_seen(tab: Browser, tmp_path: Path, planted: str) -> None:
     page = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", render(synthetic_facts(count=20)))

@@ -58,7 +58,12 @@ def test_a_frame_a_file_and_a_table_of_html_have_the_same_columns() -> None:
     read = list(csv.DictReader(io.StringIO(csv_text(ROWS))))
     assert list(read[0]) == columns
     assert [row["latency_ms"] for row in read] == ["1.5", ""]
-    assert re.findall("<th>(.*?)</th>", html_table("", ROWS)) == columns
+    assert re.findall("<th(?: [^>]*)?>(.*?)</th>", html_table("", ROWS)) == columns
+
+
+def test_words_stand_left_in_a_table_of_html_and_numbers_do_not() -> None:
+    made = html_table("", [{"key": "a", "latency_ms": 1.5}])
+    assert '<td style="text-align:left">a</td><td>1.5</td>' in made
 
 
 def test_text_in_a_table_of_html_stays_text_and_many_rows_are_counted() -> None:
@@ -155,6 +160,30 @@ def test_a_chart_has_another_ending_or_no_browser(tmp_path: Path, monkeypatch: p
         chart.save(tmp_path / "chart.png")
     assert "apt-get install chromium" in refused.value.do
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_legend_has_the_symbols_of_its_marks() -> None:
+    drawn = Chart(FIGURE, "Two points", (("--tier-1", "front"), ("--tier-1", "re-timed", "diamond"))).svg()
+    legend = drawn.rpartition("</svg>")[0].rpartition("</svg>")[2]
+    assert [part.partition("</text>")[0].rpartition(">")[2] for part in legend.split("<text")[1:]] == [
+        "front",
+        "re-timed",
+    ]
+    assert legend.count("<circle") == legend.count('href="#mark-diamond"') == 1
+
+
+@pytest.mark.parametrize(
+    ("ends", "labels"),
+    [
+        ((-2.2, 1.1), ["0.01", "0.1", "1", "10"]),
+        ((0.0, 2.0), ["1", "2", "5", "10", "20", "50", "100"]),
+        ((3.0, 3.05), ["1,000", "1,025", "1,050", "1,075", "1,100"]),
+    ],
+)
+def test_a_logarithmic_axis_is_labelled_with_numbers(ends: tuple[float, float], labels: list[str]) -> None:
+    ticks = ChartAxis(ends, logarithmic=True).ticks
+    assert [label for _, label in ticks] == labels
+    assert all(ends[0] - 1e-9 <= value <= ends[1] + 1e-9 for value, _ in ticks)
 
 
 # --- what is printed ---

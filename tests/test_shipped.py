@@ -9,7 +9,7 @@ import pytest
 
 from hwnas import pipeline
 from hwnas.errors import ConfigError, SpaceError
-from hwnas.io.resources import copy_starter, find_file, shipped_folder, shipped_names
+from hwnas.io.resources import Folder, copy_starter, find_file, shipped_folder, shipped_names
 from hwnas.io.yaml import read_yaml
 
 
@@ -64,6 +64,18 @@ def test_a_miss_says_where_was_looked_and_what_is_near(elsewhere: Path) -> None:
     assert "Did you mean `digits`?" in text
     for place in ("digit.yaml", str(elsewhere / "base" / "digit.yaml"), str(shipped_folder("search_spaces") / "digit")):
         assert place in text
+
+
+@pytest.mark.parametrize("folder", ["experiments", "search_spaces"])
+def test_a_misspelt_run_is_answered_with_the_one_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Folder
+) -> None:
+    (tmp_path / "runs" / "first").mkdir(parents=True)
+    (tmp_path / "runs" / "first" / "experiment.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as refused:
+        find_file("runs/frist", folder)
+    assert "Did you mean `runs/first`?" in refused.value.allowed
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "/", "search_spaces"])

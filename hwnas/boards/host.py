@@ -66,7 +66,7 @@ def open_host(reference: str, *, ssh_config: Path | None = None) -> Host:
     """Return a reference's host: `pi@raspberrypi`, a name in ~/.ssh/config, `adb:SERIAL`, `adb:` for the only phone.
 
     Raises:
-        ConfigError: the name begins with `-`, or holds what a shell would read.
+        ConfigError: the name begins with `-`, or holds what a shell would read, or there is no such file for ssh.
     """
     kind, colon, rest = reference.partition(":")
     named = colon and kind in HOSTS and not rest.startswith(":")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from hwnas.boards.host import FailureHint
+from hwnas.errors import ConfigError
 
 OPTIONS = (
     "-o",
@@ -56,8 +57,20 @@ class Ssh:
 
     @staticmethod
     def named(name: str, *, ssh_config: Path | None = None) -> Ssh:
-        """Return the host of a name."""
-        return Ssh(name, ssh_config)
+        """Return the host of a name.
+
+        Raises:
+            ConfigError: there is no such file for ssh.
+        """
+        config = None if ssh_config is None else ssh_config.expanduser()
+        if config is not None and not config.is_file():
+            raise ConfigError(
+                f"there is no file `{ssh_config}` for ssh",
+                where="ssh_config",
+                allowed="A file as ~/.ssh/config, which ssh reads in its place",
+                do="Correct the path, or leave it out",
+            )
+        return Ssh(name, config)
 
     def command(self, words: Sequence[str]) -> list[str]:
         """Return `ssh`, and the words as one quoted line for the board's shell."""

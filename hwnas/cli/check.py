@@ -105,7 +105,7 @@ def verify(
     ] = None,
     key: Annotated[Path | None, typer.Option(help="Public key, in PEM, of who signed the bundle.")] = None,
     host: Annotated[str | None, typer.Option(help="Run the files on a board, such as pi@board.")] = None,
-    python: Annotated[str, typer.Option(help="Python on the board.")] = "python3",
+    python: Annotated[str | None, typer.Option(help="Python on the board; python3 if left out.")] = None,
     ssh_config: Annotated[Path | None, typer.Option(help="File that ssh reads instead of ~/.ssh/config.")] = None,
     latency: Annotated[bool, typer.Option(help="Time the files as well.")] = True,
     max_drop: Annotated[float, typer.Option(min=0, help="By how much the quality may be worse.")] = 0.005,
@@ -128,7 +128,8 @@ def verify(
     try:
         if scenario is not None:
             compared = {"--against": against, "--against-python": against_python}
-            others = {"--data": data, **compared, "--key": key, "--host": host}
+            reached = {"--host": host, "--python": python, "--ssh-config": ssh_config}
+            others = {"--data": data, **compared, "--key": key, **reached}
             refuse_options(others, "with --scenario", "Load is put on the files of one bundle, here")
             _load(bundle, scenario, model, seconds or 10.0, rate, runs, as_json)
             return
@@ -140,9 +141,7 @@ def verify(
             against=against,
             against_python=against_python,
             key=key,
-            host=host,
-            python=python,
-            ssh_config=ssh_config,
+            board=(host, python, ssh_config),
             latency=latency,
             limits=(max_drop, max_slowdown, max_growth),
             runs=runs,
@@ -161,12 +160,16 @@ def verify(
 
 
 def _verified(
-    bundle: str, *, host: str | None, ssh_config: Path | None, limits: tuple[float, float, float], **options: Any
+    bundle: str,
+    *,
+    board: tuple[str | None, str | None, Path | None],
+    limits: tuple[float, float, float],
+    **options: Any,
 ) -> list[Verification]:
     from hwnas import pipeline
     from hwnas.verify.gate import GateLimits
 
-    board = None
+    (host, python, ssh_config), opened = board, None
     sides = {"--host": host, "--against": options["against"], "--against-python": options["against_python"]}
     if len(several := [name for name, value in sides.items() if value is not None]) > 1:
         raise ConfigError(
@@ -175,11 +178,14 @@ def _verified(
             allowed="On this machine two bundles are compared, or two runtimes; a board runs one bundle",
             do="Leave one of them out",
         )
-    if host is not None:
+    if host is None:
+        reached = {"--python": python, "--ssh-config": ssh_config}
+        refuse_options(reached, "without --host", "They say how a board is reached")
+    else:
         from hwnas.boards.host import open_host
 
-        board = open_host(host, ssh_config=ssh_config)
-    return pipeline.verify(bundle, host=board, limits=GateLimits(*limits), **options)
+        opened = open_host(host, ssh_config=ssh_config)
+    return pipeline.verify(bundle, host=opened, python=python or "python3", limits=GateLimits(*limits), **options)
 
 
 def _load(

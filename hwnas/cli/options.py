@@ -81,9 +81,11 @@ def edited(experiment: str, settings: list[str] | None) -> str:
 
 def refuse_options(options: Mapping[str, object], given: str, allowed: str) -> None:
     """Refuse options, by name, that say nothing where they were given: `with --plan`, `without --scenario`."""
+    other = given.removeprefix("without ")
+    do = "Leave one of them out" if other == given else f"Add {other}, or leave it out"
     for option, value in options.items():
         if value is not None:
-            raise ConfigError(f"`{option}` is given {given}", where=option, allowed=allowed, do="Leave one of them out")
+            raise ConfigError(f"`{option}` is given {given}", where=option, allowed=allowed, do=do)
 
 
 def refuse_settings(settings: list[str] | None, what: str, *, where: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hwnas.cli.options import RUNS, Json, Runs, Settings, edited, refuse_settings
+from hwnas.cli.options import RUNS, Json, Runs, Settings, edited, refuse_options, refuse_settings
 from hwnas.cli.printing import print_document, print_result
 from hwnas.console import Terminal
 
@@ -85,7 +85,9 @@ def adapt(
     ] = False,
     weights: Annotated[Path | None, typer.Option(help="State dictionary of a network of yours.")] = None,
     tier: Annotated[str | None, typer.Option(help="Of a run; the first one if left out.")] = None,
-    pick: Annotated[str, typer.Option(help="Rule for the network of the tier's front.")] = "knee",
+    pick: Annotated[
+        str | None, typer.Option(help="Rule for the network of the tier's front; knee if left out.")
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -147,7 +149,8 @@ def quantize(
     threads: Annotated[int, typer.Option(min=1, help="Of the runtime.")] = 1,
     rounds: Annotated[int, typer.Option(min=18, help="Samples of each file, over six processes.")] = 60,
     host: Annotated[str | None, typer.Option(help="Time the files on a board, such as pi@board.")] = None,
-    python: Annotated[str, typer.Option(help="Python on the board.")] = "python3",
+    python: Annotated[str | None, typer.Option(help="Python on the board; python3 if left out.")] = None,
+    ssh_config: Annotated[Path | None, typer.Option(help="File that ssh reads instead of ~/.ssh/config.")] = None,
     as_json: Json = False,
 ) -> None:
     """Is int8 faster here, for a model file that was trained anywhere? Times, accuracy, costliest operators.
@@ -161,11 +164,14 @@ def quantize(
     from hwnas.space.values import parse_shape
 
     board = None
-    if host is not None:
+    if host is None:
+        reached = {"--python": python, "--ssh-config": ssh_config}
+        refuse_options(reached, "without --host", "They say how a board is reached")
+    else:
         from hwnas.boards.host import open_host
         from hwnas.quantization.on_board import Board
 
-        board = Board(open_host(host), python)
+        board = Board(open_host(host, ssh_config=ssh_config), python or "python3")
     result = pipeline.quantize(
         file,
         data=data,

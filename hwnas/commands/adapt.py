@@ -33,7 +33,7 @@ def adapt(
     watch: bool = False,
     weights: Path | None = None,
     tier: str | None = None,
-    pick: str = "knee",
+    pick: str | None = None,
     epochs: int | None = None,
     rehearse: int = 0,
     keep_classes: bool = False,
@@ -54,7 +54,7 @@ def adapt(
         watch: only compare the data with the statistics of a bundle.
         weights: state dictionary of a network of yours.
         tier: of a run; the first one if left out.
-        pick: rule for the network of the tier's front.
+        pick: rule for the network of the tier's front, the knee if left out; of a bundle alone, one of its picks.
         epochs: of `full`, 5 if left out, of `space`, a third of those before, and of `norm`, none if left out.
         rehearse: of `full`, number of training samples of the data before that are trained on again; all classes stay.
         keep_classes: all classes of the network stay, and those of the data are added.
@@ -87,6 +87,8 @@ def adapt(
             allowed="--watch compares data with the statistics of a bundle, --how space trains the supernet of a run",
             do="Name a bundle or a run, or take --how head, norm or full",
         )
+    chosen = {"--tier": tier, "--pick": pick, "--keep-classes": keep_classes, "--out": out}
+    _check_target_options(how, target, source, chosen)
     if watch:
         from hwnas.commands.adapt_bundle import watched
 
@@ -108,17 +110,17 @@ def adapt(
 
 
 def _trained_network(
-    target: str, source: NetworkSource | None, tier: str | None, pick: str, runs: Path, reporter: Reporter
+    target: str, source: NetworkSource | None, tier: str | None, pick: str | None, runs: Path, reporter: Reporter
 ) -> TrainedNetwork:
     """Return the network of a target; of a bundle outside its run, that of its plain module."""
     if source is not None:
         return user_network(source)
     if not is_bundle(target):
-        return picked_network(target, runs, tier, pick, reporter)
+        return picked_network(target, runs, tier, pick or "knee", reporter)
     behind = run_of_bundle(target)
     if behind is None:
         return bundled_network(Path(target), pick)
-    return picked_network(behind[0], runs, tier or behind[1], pick, reporter)
+    return picked_network(behind[0], runs, behind[1], pick or "knee", reporter)
 
 
 def _folder_of(trained: TrainedNetwork, how: How) -> Path:
@@ -142,6 +144,31 @@ def _check_options(how: How | None, watch: bool, options: dict[str, Any]) -> Non
                 f"{option} says nothing of {'--watch' if watch else f'--how {how}'}",
                 where="hwnas adapt",
                 allowed=f"It is of --how {', '.join(of[option])}",
+                do="Leave it out",
+            )
+
+
+def _check_target_options(how: How | None, target: str, source: NetworkSource | None, options: dict[str, Any]) -> None:
+    """Refuse options that say nothing of the target, which would be taken for what was done."""
+    of_run, of_bundle = source is None and not is_bundle(target), source is None and is_bundle(target)
+    picked = (of_run and how in ("head", "norm", "full")) or (of_bundle and how in ("norm", "full"))
+    uses = {
+        "--tier": (of_run and how != "space", "It names a tier of a run, for --watch and --how head, norm or full"),
+        "--pick": (picked, "It chooses a network: for --how head of a run, for norm and full of a run or a bundle"),
+        "--keep-classes": (how not in (None, "space"), "It is of --how head, norm or full"),
+        "--out": (
+            how not in (None, "space"),
+            "--watch writes nothing, --how space a run's folder: --name, --runs",
+        ),
+    }
+    for option, value in options.items():
+        used, allowed = uses[option]
+        if value and not used:
+            kind = "a network of yours" if source is not None else "a bundle" if of_bundle else "a run"
+            raise ConfigError(
+                f"{option} says nothing of {f'--how {how}' if how else '--watch'} of {kind}",
+                where=f"hwnas adapt {target}",
+                allowed=allowed,
                 do="Leave it out",
             )
 

@@ -127,11 +127,11 @@ def user_network(source: NetworkSource) -> TrainedNetwork:
     return _classifier(source.where, source.function, module, shape, classes, stated)
 
 
-def bundled_network(folder: Path, pick: str) -> TrainedNetwork:
-    """Return the network of a bundle alone, by its plain module, which is run; the first one if it has no such pick.
+def bundled_network(folder: Path, pick: str | None) -> TrainedNetwork:
+    """Return the network of a bundle alone, by its plain module, which is run; the knee or the first if none is named.
 
     Raises:
-        ConfigError: it is no classifier, or its module or weights are missing or were changed.
+        ConfigError: there is no such pick, it is no classifier, or its module or weights are missing or were changed.
     """
     from hwnas.adapt.new_data import as_data_error
     from hwnas.export.standalone.network import read_manifest
@@ -139,7 +139,15 @@ def bundled_network(folder: Path, pick: str) -> TrainedNetwork:
 
     with as_data_error():
         models = read_manifest(folder)["models"]
-    model = next((one for one in models if pick in one["picks"]), models[0])
+    picks = [name for one in models for name in one["picks"]]
+    if pick not in (None, *picks):
+        raise ConfigError(
+            f"the bundle has no network `{pick}`",
+            where=str(folder),
+            allowed=did_you_mean(str(pick), picks),
+            do="Name one of its networks, or leave --pick out",
+        )
+    model = next((one for one in models if (pick or "knee") in one["picks"]), models[0])
     files, label = model.get("module") or {}, f"{folder}, {model['picks'][0]}"
     if why := _untrainable(model, files):
         raise ConfigError(

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ConfigError, RunError
+from hwnas.errors import ConfigError, HwnasError, RunError
 from hwnas.export.manifest import MANIFEST, QUALITY, ListedFile, Manifest, damage, read_manifest
+from hwnas.quantities import Quantity
 from hwnas.report.comparisons.facts import BundleComparison, FileComparison
+from hwnas.tasks import task_of
 
 
 def compare_bundles(first: str, second: str) -> BundleComparison:
     """Compare the manifests of two bundles; no file is run.
 
     Raises:
-        ConfigError: one is no bundle, or they have no file of one name.
+        ConfigError: one is no bundle, they have no file of one name, or are judged by different metrics.
         RunError: a manifest or a file is damaged.
     """
     from hwnas.report.units import Units
@@ -29,15 +33,34 @@ def compare_bundles(first: str, second: str) -> BundleComparison:
             allowed="Files of one name are compared",
             do="Name bundles that were exported for the same picks and formats",
         )
+    qualities = tuple(str(side.content.get("quality", QUALITY)) for side in (one, other))
+    if qualities[0] != qualities[1]:
+        raise ConfigError(
+            f"networks are judged by `{qualities[0]}` in `{first}`, and by `{qualities[1]}` in `{second}`",
+            where="hwnas compare",
+            allowed="Bundles of one metric are compared",
+            do="Name bundles of the same task",
+        )
     return BundleComparison(
         tiers=(one.tier, other.tier),
         files=tuple(_compared(name, by_name[0][name], by_name[1][name]) for name in shared),
         only_first=tuple(name for name in by_name[0] if name not in by_name[1]),
         only_second=tuple(name for name in by_name[1] if name not in by_name[0]),
         differences=dict(_differences(one, other)),
-        quality=str(one.content.get("quality", QUALITY)),
-        units=Units(),
+        quality=qualities[0],
+        units=Units(_metrics(one)),
     )
+
+
+def _metrics(manifest: Manifest) -> Sequence[Quantity]:
+    """Return the metrics of the manifest's task; none of a task that has no name, or is not installed here."""
+    entry = manifest.content.get("task") or {}
+    name, unit = entry.get("name"), entry.get("options", {}).get("unit")
+    if not isinstance(name, str) or ":" in name:
+        return ()
+    with contextlib.suppress(HwnasError):
+        return task_of({"name": name, **({"unit": unit} if unit else {})}, base=Path(), where="manifest").metrics
+    return ()
 
 
 def _read(folder: str) -> Manifest:

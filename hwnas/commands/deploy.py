@@ -238,7 +238,7 @@ class _Writer:
             **({"exit": written.files["exit"].entry()} if "exit" in written.files else {}),
             "request": None if written.request is None else request_entry(*written.request),
             "answer": {"shape": list(written.answer_shape), "dtype": "float32"},
-            "raw": written.raw,
+            "raw": {**written.raw, **({"steps": list(steps)} if (steps := self.run.dataset.raw.steps) else {})},
             "preprocessing": {} if cloud is None else dict(cloud.preprocessing),
             "cascade": self._cascade(written),
             "predicted": {

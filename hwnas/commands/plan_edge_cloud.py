@@ -169,7 +169,7 @@ def _written(
         "networks": {key: points[key].architecture.as_dict() for key in used},
         "notes": notes,
     }
-    created_at = datetime.now(UTC).isoformat(timespec="seconds")
+    created_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     path = run.folder / "plans" / f"{link.name}.json"
     page = write_plans_document(path, document, created_at)
     return EdgeCloudPlans(

@@ -156,6 +156,6 @@ def write_plans(problem: PairProblem, searched: PairFront, judged: JudgedCascade
         "searched": {key: known[key] for key in networks},
         "notes": list(judged.notes),
     }
-    created_at = datetime.now(UTC).isoformat(timespec="seconds")
+    created_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     write_plans_document(pair_path(run, problem.name), document, created_at)
     return plans

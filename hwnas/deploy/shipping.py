@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.collaborate import preprocess, wire
+from hwnas.data.facts import described
 from hwnas.deploy import client
 from hwnas.export.standalone import resampling
 from hwnas.io.atomic import write_file
@@ -72,9 +73,17 @@ python client.py input.npy{cloud}
 
 `input.npy` is one sample of shape {tuple(raw["shape"])} in {raw["dtype"]}; images may be PNG or JPEG files, for
 which Pillow is needed. In Python: `from client import Client, Cloud`, then
-`Client(Cloud(URL, token, ca)).infer(sample)`.
+`Client(Cloud(URL, token, ca)).infer(sample)`.{_prepared(raw)}
 hwnas is not needed. Python 3.9 or later is.
 """
+
+
+def _prepared(raw: Mapping[str, Any]) -> str:
+    """Return how a sample is made of the data as published; empty where that holds samples."""
+    if not raw.get("steps"):
+        return ""
+    form = described(raw["steps"], "pixel" if len(raw["shape"]) == 3 else "value")
+    return f"\nA sample is made of the data as published: {form}. Without that, answers are wrong and no error is seen."
 
 
 def _extra_packages(document: Mapping[str, Any]) -> str:

@@ -61,8 +61,7 @@ def find_file(name: str | Path, folder: Folder, base: Path | None = None) -> Pat
             do="Name the file",
         )
     others = [other for other in _SUFFIX if other != folder and Path(name).stem in shipped_names(other)]
-    local = [path for path in (base or Path()).glob(f"[!.]*{_SUFFIX[folder]}") if path.is_file()]
-    shown = {name: name for name in shipped_names(folder)} | {path.stem: path.name for path in local}
+    shown = {name: name for name in shipped_names(folder)} | _beside(looked[0], folder, base)
     near = nearest(Path(name).stem, shown)
     raise ConfigError(
         f"there is no file `{name}`",
@@ -73,6 +72,17 @@ def find_file(name: str | Path, folder: Folder, base: Path | None = None) -> Pat
         if others
         else "Correct the name, or give the path of a file of your own",
     )
+
+
+def _beside(path: Path, folder: Folder, base: Path | None) -> dict[str, str]:
+    """Return by its stem what a path might have meant: files here, files and runs of the folder that it names."""
+    local = [path for path in (base or Path()).glob(f"[!.]*{_SUFFIX[folder]}") if path.is_file()]
+    meant = {one.stem: one.name for one in local}
+    if path.parent != Path() and path.parent.is_dir():
+        runs = [] if folder == "latency_tables" else [one.parent for one in path.parent.glob("*/experiment.yaml")]
+        files = [one for one in path.parent.glob(f"[!.]*{_SUFFIX[folder]}") if one.is_file()]
+        meant |= {one.stem: str(one) for one in (*files, *runs)}
+    return meant
 
 
 def _check_kind(path: Path, folder: Folder) -> None:

@@ -26,7 +26,7 @@ class Importance:
     options: tuple[str, str]
     """The first and the last."""
     share: float
-    """Rise of the squared error when the choice is shuffled, in parts of the target's variance."""
+    """Half the rise of the squared error when the choice is shuffled, in parts of the target's variance."""
     share_error: float
     change: float
     """Mean predicted change of the target from the first option to the last one, in its unit."""
@@ -79,7 +79,7 @@ def importances(
     folds = np.array_split(np.arange(len(y)), FOLDS)
     sizes = [len(choice.options) for choice in choices]
     errors, rises, changes = map(np.stack, zip(*(_fold(X, y, fold, sizes, rng) for fold in folds), strict=True))
-    rises = rises / y.var()
+    rises = rises / (2 * y.var())  # two networks that are drawn alike differ by twice the variance
     made = [
         Importance(
             choice.name,

@@ -176,7 +176,7 @@ def raise_if_infeasible(tier: Feasible) -> None:
     if not tier.empty:
         return
     known = [reach for reach in tier.reaches if not reach.unjudged]
-    ranges = (f"{reach.limit.metric} {reach.least:.4g} to {reach.most:.4g}" for reach in known)
+    ranges = (f"{reach.limit.metric} {_plain(reach.least)} to {_plain(reach.most)}" for reach in known)
     limits, looked = ", ".join(map(str, tier.limits)), f"{counted(tier.networks, 'network')}"
     raise ConfigError(
         f"none of {'all' if tier.whole else 'the'} {looked} {'of the space' if tier.whole else 'looked at'} meets the "
@@ -185,6 +185,29 @@ def raise_if_infeasible(tier: Feasible) -> None:
         allowed=f"Reachable: {'; '.join(ranges)}",
         do="Loosen a limit, or give the space smaller options",
     )
+
+
+def _plain(value: float | None) -> str:
+    """Return a value as one writes it into YAML: without an exponent.
+
+    >>> _plain(41212.0), _plain(0.012345)
+    ('41212', '0.01235')
+    """
+    number = float(value or 0.0)
+    return f"{number:.0f}" if number >= 1000 else f"{number:.4g}"
+
+
+def check_counted_limits(run: Workspace) -> None:
+    """Refuse limits that no network meets by what is counted from networks, before anything is timed.
+
+    Raises:
+        ConfigError: as of `raise_if_infeasible`.
+    """
+    if not any(run.objectives.tier(name).limits for name in run.experiment.tiers):
+        return
+    sample = Sample.drawn(run, QUICK, 0)
+    for name in run.experiment.tiers:
+        raise_if_infeasible(_judged(run, name, {}, {}, sample))
 
 
 def check_limits(run: Workspace, cost_models: Mapping[str, CostModels]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hwnas.export import formats_of
 from hwnas.problem.accuracy import accuracy_of
+from hwnas.problem.feasibility import check_counted_limits
 from hwnas.problem.population_costs import reject_live_tier
 from hwnas.problem.warm_start import initial_architectures
 from hwnas.registry import optional
@@ -28,6 +29,7 @@ def preflight_check(run: Workspace, *, storage: bool = True) -> None:
     else:
         accuracy_of(run, None)
     _search(run, storage=storage)
+    check_counted_limits(run)
     if run.experiment.data is not None:
         _export(run)
 

@@ -54,6 +54,11 @@ def origin(name: str) -> Html:
     return el("span", name, class_=f"origin {name}")
 
 
+def with_code(text: str) -> Html:
+    """Return text whose parts between backticks are set as code."""
+    return join(*(el("code", part) if odd % 2 else part for odd, part in enumerate(text.split("`"))))
+
+
 def plot(figure: Figure) -> Html:
     """A plot with its tip, which `page.js` shows, and its notes."""
     tip = el("div", class_="tip", role="status", hidden="")
@@ -120,7 +125,7 @@ def _class(column: Sequence[TableCell]) -> str | None:
     if any(not isinstance(cell.sort, str | None) for cell in column):
         return None
     texts = [re.sub("<[^>]*>", "", cell.shown) for cell in column]
-    if not any(text[:1].isalpha() for text in texts):
+    if not any(character.isalpha() for text in texts for character in text):
         return None
     return "left words" if max(map(len, texts)) > NOWRAP_CHARACTERS else "left"
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal, overload
 from hwnas.errors import RunError
 from hwnas.problem.fronts.loading import LoadedFront
 from hwnas.report.charts import plots
-from hwnas.report.charts.chart_file import Chart
+from hwnas.report.charts.chart import Symbol
+from hwnas.report.charts.chart_file import Chart, LegendMark
 from hwnas.report.charts.front_plot import front_figure
 from hwnas.report.choices import importance_rows, importances_figure
 from hwnas.report.facts import ReportFacts, TierFacts
@@ -60,7 +61,8 @@ class FrontAgreement(Framed):
             raise _nothing(f"no network of {tier.title} was timed again", "a chart of the agreement")
         title = f"{tier.title}: measured over predicted latency ({plots.agreement_unit(tier)})"
         color = plots.tier_color(index)
-        return Chart(plots.agreement_figure(tier, color), title, ((color, "front network, predicted interval"),))
+        entries = ((color, "front network, predicted interval"), *_fell_off(tier, color))
+        return Chart(plots.agreement_figure(tier, color), title, entries)
 
     def _pairs(self) -> Rows:
         tier, _ = self._facts()
@@ -98,8 +100,11 @@ class ChoiceImportances(Framed):
         if not tier.importances:
             raise _nothing(f"too few networks of {tier.title} were tried", "importances of choices")
         color = plots.tier_color(index)
-        looks = ((color, tier.accuracy.metric), ("--accent-2", tier.latency.metric))
-        entries = tuple((paint, tier.units.label(metric)) for paint, metric in looks if metric in tier.importances)
+        looks: list[tuple[str, str, Symbol]] = [
+            (color, tier.accuracy.metric, "dot"),
+            ("--accent-2", tier.latency.metric, "diamond"),
+        ]
+        entries = tuple((paint, tier.units.label(name), how) for paint, name, how in looks if name in tier.importances)
         return Chart(importances_figure(tier, color), f"{tier.title}: part of all differences by choice", entries)
 
 
@@ -126,7 +131,8 @@ class Front(Framed, Sequence[FrontPoint]):
         color = plots.tier_color(index)
         latency = tier.units.in_sentence(tier.latency.metric)
         title = f"{tier.title}: {tier.accuracy.label} ({tier.accuracy.origin}), over {latency}"
-        entries = ((color, "front"), ("--muted", "evaluated"))
+        timed: list[LegendMark] = [(color, "re-timed", "diamond")] if tier.errors else []
+        entries = ((color, "front"), ("--muted", "evaluated"), *timed, *_fell_off(tier, color))
         return Chart(front_figure(tier, color), title, entries)
 
     @property
@@ -138,6 +144,11 @@ class Front(Framed, Sequence[FrontPoint]):
     def importances(self) -> ChoiceImportances:
         """Importances of the space's choices."""
         return ChoiceImportances(f"{self.loaded.display_name}: importances of choices", self._facts)
+
+
+def _fell_off(tier: TierFacts, color: str) -> list[LegendMark]:
+    """The mark of networks that others beat, once all were timed again."""
+    return [(color, "fell off", "fallen")] if any(point.kept is False for point in tier.front) else []
 
 
 class History(Framed):

@@ -40,7 +40,7 @@ def csv_text(rows: Rows) -> str:
 
 
 def html_table(caption: str, rows: Rows, most: int = SHOWN) -> str:
-    """Return a table of the first rows, as notebooks show it.
+    """Return a table of the first rows, as notebooks show it: columns of words stand left.
 
     >>> html_table("", [{"a": 1}])
     '<table><thead><tr><th>a</th></tr></thead><tbody><tr><td>1</td></tr></tbody></table>'
@@ -51,9 +51,10 @@ def html_table(caption: str, rows: Rows, most: int = SHOWN) -> str:
 def _pieces(caption: str, rows: Rows, most: int) -> Iterator[str]:
     columns, left = _columns(rows), len(rows) - most
     yield f"<p>{html.escape(caption)}</p>" if caption else ""
-    yield f"<table><thead>{_row('th', columns)}</thead><tbody>"
+    words = [any(isinstance(row.get(column), str) for row in rows[:most]) for column in columns]
+    yield f"<table><thead>{_row('th', columns, words)}</thead><tbody>"
     for row in rows[:most]:
-        yield _row("td", [_cell(row.get(column)) for column in columns])
+        yield _row("td", [_cell(row.get(column)) for column in columns], words)
     if left > 0:
         yield f'<tr><td colspan="{len(columns)}">and {counted(left, "more row")}</td></tr>'
     yield "</tbody></table>"
@@ -63,8 +64,10 @@ def _columns(rows: Rows) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
-def _row(kind: str, cells: Sequence[str]) -> str:
-    return "<tr>" + "".join(f"<{kind}>{html.escape(cell)}</{kind}>" for cell in cells) + "</tr>"
+def _row(kind: str, cells: Sequence[str], words: Sequence[bool]) -> str:
+    looks = [' style="text-align:left"' if is_words else "" for is_words in words]
+    pairs = zip(cells, looks, strict=True)
+    return "<tr>" + "".join(f"<{kind}{look}>{html.escape(cell)}</{kind}>" for cell, look in pairs) + "</tr>"
 
 
 def _cell(value: object) -> str:

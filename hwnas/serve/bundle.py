@@ -119,6 +119,13 @@ def _deployed(folder: Path) -> ServedModel:
                 allowed="Plans of the kinds cloud_only, split and cascade have a side to serve",
                 do="Run client.py in edge/, which needs no server",
             )
+        if (folder / "client.py").exists():
+            raise ConfigError(
+                "the folder is the edge's side of its plan",
+                where=str(folder),
+                allowed="The other side is served: the folder cloud/, or the one that holds both",
+                do=f"Serve {folder.parent / 'cloud'}",
+            )
         cloud, request = document.object("cloud"), document.object("request")
         file = _checked_file(folder, cloud)
         compressed = request.text("compression") if request.optional("compression") else ""

@@ -56,6 +56,7 @@ class BoardFolder:
             HostAway: the board cannot be reached.
         """
         folder = cls(host, python, f"{host.folder}/{kind}-{uuid.uuid4().hex[:12]}")
+        folder.run([python, "-c", ""])  # before anything is left there that only it can remove
         folder.run(["mkdir", "-p", host.folder])
         with tempfile.TemporaryDirectory(prefix="hwnas-") as temporary:
             archive = Path(temporary) / "sent.zip"
@@ -94,7 +95,9 @@ class BoardFolder:
             cause.met if cause else f"the board cannot be used ({first})",
             where=self.host.name,
             allowed="The board is reached by the system's ssh or adb, and has Python",
-            do=(cause.do if cause else "Try `ssh {host} python3 --version`").format(host=self.host.name),
+            do=cause.do.format(host=self.host.name)
+            if cause
+            else f"Try `{self.python} --version` there, or name another",
         )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.deploy.client.connection import Cloud, Connection, Exchange
+from hwnas.deploy.client.connection import Cloud, Connection, Exchange, read_token
 from hwnas.deploy.client.network import (
     ClientError,
     EdgeNetwork,
@@ -296,7 +296,7 @@ def main() -> int:
     try:
         cloud = None
         if arguments.url:
-            token = "" if arguments.token_file is None else arguments.token_file.read_text().strip()
+            token = "" if arguments.token_file is None else read_token(arguments.token_file)
             certificate = tuple(map(str, arguments.certificate or ()))
             cloud = Cloud(arguments.url, token, str(arguments.ca or ""), certificate)
         client = Client(cloud, audit=arguments.audit)

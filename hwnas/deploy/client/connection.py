@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -71,6 +72,23 @@ class Cloud:
                 "Copy the server's ca.pem here",
             ) from error
         return context
+
+
+def read_token(path: Path) -> str:
+    """Return the bearer token that a file holds.
+
+    Raises:
+        ClientError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise ClientError(
+            f"the token cannot be read ({getattr(error, 'strerror', None) or error})",
+            f"--token-file {path}",
+            "It is a file with the token that the server printed",
+            "Write the token into it",
+        ) from error
 
 
 @dataclass

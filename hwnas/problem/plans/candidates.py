@@ -183,7 +183,7 @@ class Enumeration:
     def _packs(self) -> list[bool]:
         if self.samples is None or not has_zstd():
             if self.samples is not None:
-                self._note('boundaries are not packed by zstd: install `pip install "hwnas[zstd]"` to plan with it')
+                self._note('boundaries are not packed by zstd: `pip install "hwnas[zstd]"` lets plans use it')
             return [False]
         return [False, True]
 

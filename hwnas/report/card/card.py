@@ -32,6 +32,12 @@ ABOUT = """Quality is that of the files and networks on {samples} test {words} t
 (*test, measured*), unless a column says *validation*: by those the search chose, so they are a little too good.
 Latency is *predicted* from a table of operators, or *measured* on whole networks, as each column says.
 """
+ROUNDED = """
+
+Integers are rounded as the runtime in a file's row rounds them. Another runtime, or another version, may round
+otherwise and name a few samples differently; `predict.py --selftest` says how far its outputs are apart, and whether
+that is within what int8 allows.
+"""
 
 
 def model_card(manifest: Entry, units: Units, plots: Mapping[str, str], settings: Mapping[str, str]) -> str:
@@ -96,19 +102,20 @@ def _scalar(text: str) -> str:
 
 
 def _results(manifest: Entry, pipeline: str | None) -> Iterator[str]:
-    """Yield the results of the first network, in the form of the hub."""
+    """Yield the results of each network, in the form of the hub."""
     quality, data = manifest["task"]["quality"], manifest["data"]["name"]
     if pipeline is None or not manifest["models"]:
         return
-    value = manifest["models"][0][f"test_{quality}"]["value"]
-    yield from (
-        "model-index:",
-        f"- name: {json.dumps(_title(manifest))}",
-        "  results:",
-        f"  - task: {{type: {pipeline}}}",
-        f"    dataset: {{name: {json.dumps(data)}, type: {json.dumps(data.split()[0])}, split: test}}",
-        f"    metrics: [{{type: {HUB_METRICS[quality]}, value: {value:.4f}}}]",
-    )
+    yield "model-index:"
+    for model in manifest["models"]:
+        named = f"{_title(manifest)}, {' and '.join(model['picks'])}"
+        yield from (
+            f"- name: {json.dumps(named)}",
+            "  results:",
+            f"  - task: {{type: {pipeline}}}",
+            f"    dataset: {{name: {json.dumps(data)}, type: {json.dumps(data.split()[0])}, split: test}}",
+            f"    metrics: [{{type: {HUB_METRICS[quality]}, value: {model[f'test_{quality}']['value']:.4f}}}]",
+        )
 
 
 def _summary(manifest: Entry) -> str:
@@ -158,7 +165,8 @@ def _networks(manifest: Entry, units: Units) -> str:
     latency = next((name for name in scores if name.startswith("latency_ms")), None)
     heads = ["Pick", f"{units.label(quality)}, test, measured"]
     heads += [f"validation, {_origin(manifest, validation)}"] if validation else []
-    heads += [f"{units.label(latency)}, {_origin(manifest, latency)}", "measured"] if latency else []
+    origins = (_origin(manifest, latency), "measured")
+    heads += [f"{units.label(latency)}, {origin}" for origin in origins] if latency else []
     rows = []
     for model in manifest["models"]:
         tested = model.get("test_metrics", {}).get(quality, {})
@@ -203,8 +211,10 @@ def _about(manifest: Entry) -> str:
     samples, words = _samples(manifest)
     text = ABOUT.format(samples=f"{samples:,}", words=words)
     batch = manifest["setup"].get("batch", 1)
+    integers = any(file["precision"] in ("int8", "mixed") for model in manifest["models"] for file in model["files"])
     return (
         f"{text}A file's latency is the 10 % quantile of its calls of {counted(batch, 'sample')} on the machine below."
+        f"{ROUNDED if integers else ''}"
     )
 
 

@@ -32,7 +32,7 @@ def front_chart(points: Sequence[Mapping[str, float]], picks: Mapping[int, str],
     figure = Figure(
         (line, dots, chosen),
         ChartAxis(around(across), f"{units.label(x)} ({units.quantity(x).unit or 'count'}), measured or predicted"),
-        ChartAxis(around(up, 0.12), "", "%" if scale == 100 else ""),
+        ChartAxis(around(up, 0.2), "", " %" if scale == 100 else ""),
         HEIGHT,
         f"{units.label(y)} over {units.label(x)}: {len(points)} networks of the front, {len(picks)} of them exported",
         callouts=notes,
@@ -55,7 +55,7 @@ def recall_chart(names: Sequence[str], recalls: Mapping[str, Sequence[float]]) -
     figure = Figure(
         layers,
         ChartAxis((-0.5, len(names) - 0.5), "Class", names=tuple(str(name)[:9] for name in names)),
-        ChartAxis((max(min(values) - 5, 0), 101), "", "%"),
+        ChartAxis((max(min(values) - 5, 0), 101), "", " %"),
         HEIGHT,
         "Share of the test samples of each class that are named right",
     )

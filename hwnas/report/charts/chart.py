@@ -32,6 +32,8 @@ class ChartAxis:
     """Only whole numbers stand on it, as on an axis of epochs."""
     names: tuple[str, ...] = ()
     """Names in place of numbers, that of place 0 first."""
+    logarithmic: bool = False
+    """The ends are logarithms to base 10; labels are the numbers themselves."""
 
     def share(self, value: float) -> float:
         """Return the position of a value between the low end and the high one, in percent."""
@@ -44,6 +46,8 @@ class ChartAxis:
         if self.names:
             return list(enumerate(self.names))
         low, high = self.ends
+        if self.logarithmic:
+            return _logarithmic_ticks(low, high, self.suffix)
         step = _round_step((high - low) / 6, whole=self.whole)
         decimals = max(0, -math.floor(math.log10(step) + 1e-9))
         if round(step * 10**decimals, 6) % 1:  # a step of 2.5
@@ -51,6 +55,17 @@ class ChartAxis:
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
         values = [multiple * step for multiple in range(first, last + 1)]
         return [(value, f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}") + self.suffix) for value in values]
+
+
+def _logarithmic_ticks(low: float, high: float, suffix: str) -> list[tuple[float, str]]:
+    """Powers of ten, halves and fifths between them where there are few, round numbers where there is none."""
+    if high - low < 1:
+        linear = ChartAxis((10**low, 10**high), suffix=suffix)
+        return [(math.log10(value), label) for value, label in linear.ticks if value > 0]
+    times = (1, 2, 5) if high - low < 2.5 else (1,)
+    numbers = [digit * 10.0**power for power in range(math.floor(low), math.floor(high) + 1) for digit in times]
+    inside = [number for number in numbers if low <= math.log10(number) <= high]
+    return [(math.log10(number), f"{number:,.10f}".rstrip("0").rstrip(".") + suffix) for number in inside]
 
 
 def _round_step(least: float, *, whole: bool) -> float:

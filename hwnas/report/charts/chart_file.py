@@ -14,8 +14,8 @@ from pathlib import Path
 
 from hwnas.errors import MissingExtra, RunError
 from hwnas.io.atomic import write_file
-from hwnas.report.charts.chart import Figure
-from hwnas.report.charts.chart_svg import ABOVE, BELOW, RIGHT, chart, definitions, left_of
+from hwnas.report.charts.chart import Figure, Symbol
+from hwnas.report.charts.chart_svg import ABOVE, BELOW, RIGHT, chart, definitions, left_of, mark
 from hwnas.report.markup import Html, el, join
 
 FILE_WIDTH = 760
@@ -31,14 +31,17 @@ FILE_STYLE = (
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
+LegendMark = tuple[str, str] | tuple[str, str, Symbol]
+"""CSS variable of a colour, what it means, and its symbol where that is not a dot."""
+
+
 @dataclass(frozen=True, repr=False)
 class Chart:
     """A chart of the report as an object: notebooks show it, and it can be saved."""
 
     figure: Figure
     title: str
-    entries: tuple[tuple[str, str], ...] = ()
-    """The legend: CSS variable of a colour, and what it means."""
+    entries: tuple[LegendMark, ...] = ()
 
     def __repr__(self) -> str:
         return f"Chart({self.title[:120]!r})"
@@ -59,10 +62,13 @@ class Chart:
             "height": str(inner),
         }
         legend, x = [], float(left)
-        for color, meaning in self.entries:
-            legend.append(el("circle", cx=f"{x + 5:g}", cy=str(height - 12), r="4", fill=f"var({color})"))
-            legend.append(el("text", meaning, x=f"{x + 14:g}", y=str(height - 8), class_="said"))
-            x += 30 + 6.6 * len(meaning)
+        for color, meaning, *symbols in self.entries:
+            symbol: Symbol = symbols[0] if symbols else "dot"
+            paint = f"var({color})"
+            drawn = mark((f"{x + 4:g}", str(height - 12)), 4, symbol)
+            legend.append(el("g", drawn, class_="chart", fill=paint, stroke=paint))
+            legend.append(el("text", meaning, x=f"{x + 15:g}", y=str(height - 8), class_="said"))
+            x += 32 + 6.6 * len(meaning)
         whole = el(
             "svg",
             el("style", Html(_rules())),

@@ -150,7 +150,7 @@ def _marks(marks: Marks, figure: Figure) -> Html:
     radii = [marks.radius] * count if isinstance(marks.radius, int | float) else marks.radius
     symbols: Sequence[Symbol] = [marks.symbol] * count if isinstance(marks.symbol, str) else marks.symbol
     shapes = (
-        _mark(_at(figure, x, y), radius, symbol)
+        mark(_at(figure, x, y), radius, symbol)
         for x, y, radius, symbol in zip(marks.x, marks.y, radii, symbols, strict=True)
     )
     paint = _paint(marks.color)
@@ -166,7 +166,8 @@ def _marks(marks: Marks, figure: Figure) -> Html:
     )
 
 
-def _mark(position: tuple[str, str], radius: float, symbol: Symbol) -> Html:
+def mark(position: tuple[str, str], radius: float, symbol: Symbol) -> Html:
+    """Draw one point."""
     x, y = position
     if symbol == "dot":
         return el("circle", cx=x, cy=y, r=f"{radius:g}", class_="point")

@@ -244,7 +244,7 @@ def _differences(networks: Networks) -> Html:
                     TableCell(units.milliseconds(one.ms if one else None), one.ms if one else None)
                     for one in (first, second)
                 ),
-                TableCell(f"{change:+.3g} ms".replace("-", "\N{MINUS SIGN}"), change if known.ms is not None else None),
+                TableCell(_signed(change), change if known.ms is not None else None),
             ]
         )
     if not rows:
@@ -258,6 +258,16 @@ def _differences(networks: Networks) -> Html:
     say = f"{counted(len(rows), 'row')} that differ; all others are the same operator at the same sizes."
     card = el("article", table("Operators that differ", headers, rows), class_="card")
     return section("Operators", "What differs", card, say=say)
+
+
+def _signed(ms: float) -> str:
+    """Return a difference of times, with its sign.
+
+    >>> _signed(-0.0025), _signed(1.5)
+    ('−2.50 µs', '+1.50 ms')
+    """
+    sign = "+" if ms >= 0 else "\N{MINUS SIGN}"
+    return f"{sign}{units.milliseconds(abs(ms))}"
 
 
 def _side(one: OperatorFacts | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hwnas.report import units
 from hwnas.report.charts.chart import ChartAxis, Figure, Marks, Tint, Tip, around
-from hwnas.report.plans.table import KIND_NAMES, networks_of, plan_title, quality_text
+from hwnas.report.plans.table import KIND_NAMES, asked_text, networks_of, plan_title, quality_text
 
 KIND_COLORS = {"edge_only": "--tier-0", "cloud_only": "--tier-1", "split": "--tier-2", "cascade": "--tier-3"}
 
@@ -67,7 +67,7 @@ def latency_figure(document: Mapping[str, Any]) -> Figure:
     xs, ys = ([value for layer in layers for value in getattr(layer, axis)] for axis in ("x", "y"))
     return Figure(
         tuple(layers),
-        ChartAxis(around(xs), "log₁₀ of the median latency in ms"),
+        ChartAxis(around(xs), "Median latency (ms), logarithmic", logarithmic=True),
         ChartAxis(around(ys), suffix=" %" if share else ""),
         380,
         "Accuracy against median latency",
@@ -82,6 +82,6 @@ def _plan_tip(document: Mapping[str, Any], plan: Mapping[str, Any]) -> Tip:
         ("p95", units.milliseconds(latency["p95"]), "predicted"),
         ("p99", units.milliseconds(latency["p99"]), "predicted"),
         ("Sent", units.size(plan["bytes"]), ""),
-        ("Asked", f"{plan['escalated']:.1%}", ""),
+        ("Asked", asked_text(plan), ""),
     )
     return Tip(plan_title(plan), rows, (networks_of(plan),))

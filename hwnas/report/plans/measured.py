@@ -79,7 +79,8 @@ def measured_section(document: Mapping[str, Any]) -> Html:
     made = table("Measured plans", headers, [_row(plan) for plan in measured_plans(document)])
     say = "Both sides on this machine, over a link that it imposed on them. The link is emulated; all else is measured."
     sentences = (measured_sentence(document), conditions_sentence(document))
-    return section("Measured", "Predicted beside measured", *(el("p", one) for one in sentences), made, say=say)
+    card = el("article", made, class_="card beneath")
+    return section("Measured", "Predicted beside measured", *(el("p", one) for one in sentences), card, say=say)
 
 
 def _row(plan: Mapping[str, Any]) -> list[TableCell]:

@@ -7,13 +7,14 @@ from typing import Any
 
 from hwnas.report import units
 from hwnas.report.document import framed
-from hwnas.report.markup import Html, el, join
-from hwnas.report.parts import Header, TableCell, legend, plot, section, table
+from hwnas.report.markup import Html, el
+from hwnas.report.parts import Header, TableCell, legend, plot, section, table, with_code
 from hwnas.report.plans.figures import KIND_COLORS, latency_figure, regime_figure
 from hwnas.report.plans.measured import measured_section
 from hwnas.report.plans.sliders import sliders
 from hwnas.report.plans.table import (
     KIND_NAMES,
+    asked_text,
     break_even_sentence,
     link_sentence,
     networks_of,
@@ -46,7 +47,7 @@ def plans_page(document: Mapping[str, Any], *, created_at: str) -> str:
 
 def _winner(document: Mapping[str, Any]) -> Html:
     sentences = [winner_sentence(document), break_even_sentence(document), link_sentence(document)]
-    notes = [el("p", f"{note[:1].upper()}{note[1:]}.", class_="note") for note in document["notes"]]
+    notes = [el("p", with_code(f"{note[:1].upper()}{note[1:]}."), class_="note") for note in document["notes"]]
     return section("Winner", "Which plan", *(el("p", one) for one in sentences if one), *notes)
 
 
@@ -86,7 +87,7 @@ def _plans(document: Mapping[str, Any]) -> Html:
         ("Clients", "predicted"),
     ]
     made = table("Plans", headers, [_row(document, plan) for plan in document["plans"]])
-    return section("Plans", "All that were predicted", join(chart, made))
+    return section("Plans", "All that were predicted", chart, el("article", made, class_="card beneath"))
 
 
 def _row(document: Mapping[str, Any], plan: Mapping[str, Any]) -> list[TableCell]:
@@ -97,7 +98,7 @@ def _row(document: Mapping[str, Any], plan: Mapping[str, Any]) -> list[TableCell
         TableCell(quality_text(document, plan["accuracy"]), plan["accuracy"]),
         *(TableCell(units.milliseconds(latency[name]), latency[name]) for name in ("p50", "p95", "p99")),
         TableCell(units.size(plan["bytes"]), plan["bytes"]),
-        TableCell(f"{plan['escalated']:.1%}", plan["escalated"]),
+        TableCell(asked_text(plan), plan["escalated"]),
         TableCell(units.GAP if energy is None else units.digits(energy), energy),
         TableCell(units.GAP if money is None else f"{money:,.2f}", money),
         TableCell(units.GAP if plan["clients"] is None else f"{plan['clients']:,}", plan["clients"]),

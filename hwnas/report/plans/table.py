@@ -97,16 +97,25 @@ def break_even_sentence(document: Mapping[str, Any]) -> str:
     even = document["break_even"]
     if even is None:
         return ""
+    named = {plan["name"]: f"{plan_title(plan)} of {networks_of(plan)}" for plan in document["plans"]}
+    cloud, edge = (named.get(even[side], even[side]) for side in ("cloud", "edge"))
     rate, rtt = even["rate_mbps"], even["rtt_ms"]
+    if rate is None and rtt is None:
+        return f"No rate up and no round trip lets {cloud} answer before {edge}."
     fast = "no rate is high enough" if rate is None else f"above {rate:.4g} Mbps up at the median round trip"
     near = "no round trip is short enough" if rtt is None else f"below {rtt:.4g} ms at the median rate"
-    return f"{even['cloud']} answers before {even['edge']}: {fast}; {near}."
+    return f"{cloud[0].upper()}{cloud[1:]} answers before {edge}: {fast}; {near}."
+
+
+def asked_text(plan: Mapping[str, Any]) -> str:
+    """Return the share of requests that the cloud answers."""
+    return f"{100 * plan['escalated']:.1f} %"
 
 
 def quality_text(document: Mapping[str, Any], value: float) -> str:
     """Return an accuracy, or another quality, with its unit."""
     unit = document["quality"]["unit"]
-    return f"{value:.2%}" if unit == "fraction" else f"{units.digits(value)} {unit}".rstrip()
+    return units.percent(value) if unit == "fraction" else f"{units.digits(value)} {unit}".rstrip()
 
 
 def _row(document: Mapping[str, Any], plan: Mapping[str, Any], *, energy: bool, clients: bool) -> list[str]:
@@ -121,7 +130,7 @@ def _row(document: Mapping[str, Any], plan: Mapping[str, Any], *, energy: bool, 
         accuracy,
         *(units.milliseconds(latency[name]) for name in ("p50", "p95", "p99")),
         units.size(plan["bytes"]) if plan["bytes"] else units.GAP,
-        f"{plan['escalated']:.1%}",
+        asked_text(plan),
         *joules,
         *([units.GAP if plan["clients"] is None else f"{plan['clients']:,}"] if clients else []),
     ]

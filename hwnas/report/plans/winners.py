@@ -53,7 +53,7 @@ def winners_section(planned: Sequence[PlannedLink]) -> Html | None:
         return None
     made = table("Winning plans", HEADERS, [_row(one) for one in planned])
     say = "The plan to take over each link; its name leads to all plans. Accuracy and latency are a request's."
-    return section("Plans", "Edge and cloud", made, say=say)
+    return section("Plans", "Edge and cloud", el("article", made, class_="card"), say=say)
 
 
 def _row(planned: PlannedLink) -> list[TableCell]:
