@@ -194,6 +194,16 @@ def test_a_port_that_is_taken_is_told() -> None:
 # --- clients ---
 
 
+def test_heads_are_answered_without_a_body(model: ServedModel) -> None:
+    with served(app_of(model)) as address:
+        asking = HTTPConnection("127.0.0.1", address.listener.getsockname()[1], timeout=5)
+        for _ in range(2):
+            asking.request("HEAD", "/v2/health/live")
+            answer = asking.getresponse()
+            assert (answer.status, answer.read()) == (200, b"")
+        asking.close()
+
+
 @pytest.mark.parametrize("begun", [b"POST /v2/models/cloud/infer HTTP/1.1\r\nHost: a\r\n", b"P", None])
 def test_a_slow_client_is_cut_off_and_others_are_answered(model: ServedModel, begun: bytes | None) -> None:
     body, headers = binary_request(model, IMAGE.tobytes())
