@@ -156,6 +156,12 @@ def test_keys_are_their_owners_and_an_authority_signs_again(tmp_path: Path) -> N
     assert files.certificate("server").read_bytes() != before[1]
 
 
+def test_a_host_that_no_certificate_can_name_is_refused(tmp_path: Path) -> None:
+    make_certificates(tmp_path / "names", ["b\u00fccher.example"])
+    with pytest.raises(ConfigError, match="no name of a host"):
+        make_certificates(tmp_path / "others", ["a..b"])
+
+
 def test_a_file_of_tokens_holds_hashes_alone(tmp_path: Path) -> None:
     path = tmp_path / "tokens"
     tokens = [add_token(path), add_token(path)]
