@@ -53,10 +53,10 @@ quickstart: install
 
 # Slow tests wait for servers and for processes that they kill: a third worker uses two cores meanwhile.
 test: dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
 test-fast: dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1 -m "not slow"
 
 lint: dev
 	$(BIN)/ruff check .

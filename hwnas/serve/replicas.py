@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import DataError, MissingExtra, reason
+from hwnas.errors import ConfigError, DataError, MissingExtra, RunError, reason
 from hwnas.serve.batching import Batcher, Overloaded
 from hwnas.serve.bundle import ServedModel
 from hwnas.serve.decode import Array
@@ -25,6 +27,8 @@ APPLICATION = "hwnas"
 REPLICA_TRIES = 5
 AT_A_TIME = 1 << 14
 """Calls that a replica accepts; the application's own bound is below it."""
+REPLICAS_START_S = 120.0
+"""Seconds in which the replicas have to answer: Ray itself waits for room on a full cluster for ever."""
 
 
 class Replica:
@@ -75,19 +79,29 @@ class ReplicaBackend:
 
     @classmethod
     def start(cls, model: ServedModel, replicas: int, most: int, wait_s: float, metrics: Metrics) -> ReplicaBackend:
-        """Start the replicas, on the cluster that `RAY_ADDRESS` names or on this machine.
+        """Start the replicas, on the cluster that `RAY_ADDRESS` names or on one of their own on this machine.
 
         Raises:
             MissingExtra: Ray Serve is not installed.
+            ConfigError: there is no cluster at that address.
+            RunError: the replicas do not answer in time.
         """
         ray, serve = _packages()
         if owns_ray := not ray.is_initialized():
-            ray.init(log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+            _begin(ray, replicas)
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
         options = {"num_replicas": replicas, "max_ongoing_requests": AT_A_TIME, "ray_actor_options": {"num_cpus": 1}}
         deployment = serve.deployment(Replica, name=APPLICATION, **options)
         bound = deployment.bind(model, model.path.read_bytes(), wait_s)
-        handle = serve.run(bound, name=APPLICATION, route_prefix=None)
+        try:
+            handle = _in_time(REPLICAS_START_S, lambda: serve.run(bound, name=APPLICATION, route_prefix=None))
+            handle.process.remote().result(timeout_s=REPLICAS_START_S)
+        except Exception as error:  # Ray's errors have no common base
+            free = ray.available_resources().get("CPU", 0)
+            serve.delete(APPLICATION, _blocking=False)
+            if owns_ray:
+                ray.shutdown()
+            raise _no_replicas(replicas, free, error) from error
         return cls(handle, owns_ray, most, replicas, metrics)
 
     @property
@@ -132,6 +146,55 @@ class ReplicaBackend:
         serve.shutdown()
         if self._owns_ray:
             ray.shutdown()
+
+
+def _begin(ray: Any, replicas: int) -> None:
+    """Join the cluster that `RAY_ADDRESS` names; without it begin one, and join none that runs here for others."""
+    address = os.environ.get("RAY_ADDRESS", "local")
+    own = {"num_cpus": max(os.cpu_count() or 1, replicas), "include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
+    except Exception as error:  # Ray's errors have no common base
+        raise ConfigError(
+            f"no Ray cluster can be used ({reason(error)})",
+            where=f"--engine ray: RAY_ADDRESS is {address}",
+            allowed="The address is that of a running cluster; without one, a cluster is begun here",
+            do="Start one with `ray start --head`, or unset RAY_ADDRESS",
+        ) from error
+
+
+def _in_time(seconds: float, call: Callable[[], Any]) -> Any:
+    """Return what a call gives that may wait for ever.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    ended: list[Any] = []
+    raised: list[Exception] = []
+
+    def work() -> None:
+        try:
+            ended.append(call())
+        except Exception as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work, daemon=True, name="replicas")
+    thread.start()
+    thread.join(seconds)
+    if raised:
+        raise raised[0]
+    if not ended:
+        raise TimeoutError(f"they did not start within {seconds:g} s")
+    return ended[0]
+
+
+def _no_replicas(replicas: int, free: float, error: Exception) -> RunError:
+    return RunError(
+        f"the replicas do not answer ({reason(error)})",
+        where="--engine ray",
+        allowed=f"Each of {replicas} takes one CPU of the cluster; {free:g} are free there",
+        do="Ask for fewer with --workers, or free the cluster; `ray status` tells what it is busy with",
+    )
 
 
 def _packages() -> tuple[Any, Any]:
