@@ -108,10 +108,10 @@ def as_json(values: Mapping[Kind, Correlation | None]) -> dict[str, Any]:
     }
 
 
-def first_equals(values: Sequence[float], errors: Sequence[float | None], *, sigmas: float = 2.0) -> list[int | None]:
+def first_equals(values: Sequence[float], errors: Sequence[float | None]) -> list[int | None]:
     """Return by value the index of the first before it that may be equal; None if there is none or an error is unknown.
 
-    Two values may be equal if they are less than `sigmas` standard errors of their difference apart. Errors are taken
+    Two values may be equal if they are less than two standard errors of their difference apart. Errors are taken
     as independent; of accuracies on the same images that is a bound.
 
     >>> first_equals([0.80, 0.81, 0.90], [0.01, 0.01, 0.01])
@@ -122,7 +122,7 @@ def first_equals(values: Sequence[float], errors: Sequence[float | None], *, sig
         near = (
             position
             for position, (other, beside) in enumerate(zip(values[:index], errors[:index], strict=True))
-            if error is not None and beside is not None and abs(value - other) < sigmas * np.hypot(error, beside)
+            if error is not None and beside is not None and abs(value - other) < 2 * np.hypot(error, beside)
         )
         nearest.append(next(near, None))
     return nearest

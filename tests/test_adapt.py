@@ -19,7 +19,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from hwnas import pipeline
-from hwnas.adapt.board.adapt import AdaptableModel, load_head, save_head
+from hwnas.adapt.board.adapt import AdaptableModel, load_head, main, read_samples, save_head
 from hwnas.adapt.board.drift import drift, kolmogorov, reference, sample_numbers
 from hwnas.adapt.board.logistic import Head, fit, fitted, matched_rows, standardised
 from hwnas.adapt.classes import ClassMatch, with_classes
@@ -30,6 +30,7 @@ from hwnas.commands.adapt_sources import picked_network
 from hwnas.data import load_data
 from hwnas.errors import ConfigError, HwnasError, RunError
 from hwnas.export.manifest import damage, read_manifest
+from hwnas.export.standalone.network import PredictError
 from hwnas.io.checkpoint_files import checkpoints
 from hwnas.network import lower
 from hwnas.ops.classifier import Classifier
@@ -41,6 +42,7 @@ from hwnas.workspace.progress import default_reporter
 from hwnas.workspace.training.supernets import load_run, new_supernet
 from hwnas.workspace.workspace import open_run
 from tests.helpers.exported import EXPERIMENT, SPACE
+from tests.helpers.hand_made_bundles import write_bundle
 from tests.helpers.opened_nets import trained_on_digits, written
 from tests.helpers.training import RAW
 
@@ -346,6 +348,58 @@ def test_a_head_is_the_file_that_was_named(tmp_path: Path) -> None:
     assert load_head(tmp_path / "mine.bin").classes == zeros().classes
 
 
+def test_a_head_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "head.npz"
+    save_head(zeros(), path)
+    before = path.read_bytes()
+
+    def full(file: Any, **arrays: Any) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hwnas.adapt.board.adapt.np.savez", full)
+    with pytest.raises(OSError, match="No space"):
+        save_head(zeros(), path)
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (before, [path])
+
+
+def test_names_in_bytes_are_names(tmp_path: Path) -> None:
+    inputs, path = np.zeros((2, 1, 4, 4), np.uint8), tmp_path / "a.npz"
+    np.savez(path, inputs=inputs, targets=np.array([b"cat", b"dog"]))
+    assert read_samples(path, ()).names == ["cat", "dog"]
+    np.savez(path, inputs=inputs, targets=np.array([1, 0]), class_names=np.array([b"cat", b"dog"]))
+    assert read_samples(path, ()).names == ["dog", "cat"]
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"inputs": np.array(1.0)},
+        {"inputs": np.zeros((2, 4)), "steps_done": np.array([1, 2])},
+        {"inputs": np.zeros((2, 4)), "steps_done": np.array(-1)},
+        {"inputs": np.zeros((2, 4)), "targets": np.array([0, 1]), "class_names": np.array(3)},
+    ],
+)
+def test_arrays_that_do_not_belong_together_are_refused(arrays: dict[str, Any], tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(PredictError):
+        read_samples(tmp_path / "a.npz", ("cat", "dog"))
+
+
+def test_a_head_of_other_sizes_is_none(tmp_path: Path) -> None:
+    np.savez(tmp_path / "head.npz", weight=np.zeros((3, 4)), bias=np.zeros(3), classes=np.array(["a", "b"]))
+    with pytest.raises(PredictError, match="cannot be read"):
+        load_head(tmp_path / "head.npz")
+
+
+def test_a_network_without_classes_names_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_bundle(tmp_path / "bundle", classes=[])
+    shape = json.loads((folder / "manifest.json").read_text())["models"][0]["files"][0]["inputs"][0]["shape"]
+    np.savez(tmp_path / "a.npz", inputs=np.zeros((2, *shape[1:]), np.float32))
+    assert main(["classify", str(tmp_path / "a.npz")], folder) == 2
+    assert "names no classes" in capsys.readouterr().err
+
+
 class TestBoard:
     def test_it_fits_a_head_and_names_classes_without_hwnas(self, run: Path, tmp_path: Path) -> None:
         folder = shutil.copytree(bundle(run), tmp_path / "copy")
@@ -453,6 +507,9 @@ def test_bad_input_is_refused(run: Path, tmp_path: Path) -> None:
         ({"data": str(folder / "named.npz"), "how": "norm", "epochs": 1}, "knows none of the classes"),
         ({"data": str(folder / "single.npz"), "how": "head"}, "are of one class, `3`"),
         ({**labelled, "how": "head", "rehearse": 3}, "--rehearse says nothing of --how head"),
+        ({"data": "digits", "how": "space", "tier": "edge"}, "--tier says nothing of --how space"),
+        ({**labelled, "watch": True, "out": tmp_path}, "--out says nothing of --watch"),
+        ({**labelled, "watch": True, "keep_classes": True}, "--keep-classes says nothing of --watch"),
         ({**labelled}, "it is not said how to adapt"),
         ({**labelled, "how": "head", "watch": True}, "both given"),
         ({**labelled, "how": "head", "tier": "cloud"}, "`cloud` is no tier"),

@@ -127,9 +127,10 @@ def test_scores_are_sums_over_blocks_and_are_kept(finished: Path) -> None:
     assert max(point.scores["score@blockwise"] for point in pipeline.fronts(run.folder)[0].front) == least
 
 
-def test_damaged_divergences_are_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ['{"stem": ', "[1]", '{"stem": 1}'])
+def test_damaged_divergences_are_told(content: str, tmp_path: Path) -> None:
     made = BlockwiseAccuracy(None, None, None, tmp_path, "p")  # type: ignore[arg-type]
-    (tmp_path / f"{hashlib.sha256(b'p').hexdigest()[:12]}.json").write_text('{"stem": ')
+    (tmp_path / f"{hashlib.sha256(b'p').hexdigest()[:12]}.json").write_text(content)
     with pytest.raises(RunError, match="divergences of blocks cannot be read"):
         _ = made.divergences
 

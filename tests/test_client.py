@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -17,15 +18,24 @@ import torch
 
 from hwnas.collaborate.learned.deferral import LearnedDeferral
 from hwnas.collaborate.preprocess import preprocessed
-from hwnas.deploy.client.client import Client, cascade_confidence, confidence_of
+from hwnas.collaborate.wire import TensorFormat
+from hwnas.deploy.client.client import Client, main
 from hwnas.deploy.client.connection import Cloud
-from hwnas.deploy.client.network import ClientError
-from hwnas.deploy.client.policy import Audit, Breaker, LinkEstimate, ResendBudget, interval_of
+from hwnas.deploy.client.network import ClientError, Encoder, read_input
+from hwnas.deploy.client.policy import (
+    Audit,
+    Breaker,
+    LinkEstimate,
+    ResendBudget,
+    cascade_confidence,
+    confidence_of,
+    interval_of,
+)
 from hwnas.deploy.shipping import write_client
 from hwnas.tasks.confidence import class_confidences
 from hwnas.tasks.resizing import resized
 from tests.helpers.clouds import CloudDouble, StallingLink, cloud_double
-from tests.helpers.edges import RAW, expected, image, write_edge
+from tests.helpers.edges import CLASSES, RAW, expected, image, write_edge
 
 
 def second(content: bytes) -> tuple[int, Any]:
@@ -180,6 +190,66 @@ def test_nobody_waits_for_a_server_that_is_not_there(tmp_path: Path) -> None:
     assert "edge: breaker" in {answer.origin for answer in answers}
     assert max(answer.ms for answer in answers) < 400
     client.close()
+
+
+FOREIGN = [
+    np.zeros(CLASSES + 1),
+    b"[]",
+    b'{"parameters": [], "outputs": []}',
+    b"[" * 100_000,
+    b'{"outputs": [{"shape": [1, 3], "data": [1' + b"0" * 400 + b", 0, 0]}]}",
+]
+"""Answers that are none of the plan: another shape, no object, too deep, a number that no float holds."""
+
+
+def test_a_foreign_answer_is_not_the_last_that_is_asked_for(tmp_path: Path) -> None:
+    plan, answers = write_edge(tmp_path), list[Any]()
+    with cloud_double(plan["plan"], lambda content: (200, answers.pop(0))) as server:
+        client = client_of(tmp_path, server)
+        for number, foreign in enumerate(FOREIGN):
+            answers += [foreign, expected(1, image(number))]
+            assert client.infer(image(number), deadline_ms=2000).origin == "edge: unreachable"
+            assert client.infer(image(number), deadline_ms=float("inf")).origin == "cloud"
+        client.close()
+
+
+def test_addresses_of_a_host_are_tried_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = write_edge(tmp_path)
+    with cloud_double("0" * 64, second) as gone:
+        refusing = gone.server_address[1]
+    with cloud_double(plan["plan"], second) as server:
+        kinds = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
+        listed = [(*kinds, ("127.0.0.1", port)) for port in (refusing, server.server_address[1])]
+        client = client_of(tmp_path, server)
+        with monkeypatch.context() as patched:
+            patched.setattr("hwnas.deploy.client.connection.socket.getaddrinfo", lambda *a, **k: listed)
+            assert client.infer(image(0), deadline_ms=2000).origin == "cloud"
+        client.close()
+
+
+@pytest.mark.parametrize("wrong", ["https://", "https://[::1", "https://h:99999", "https://h:a", "ftp://h:1"])
+def test_an_address_that_is_none_is_refused(wrong: str) -> None:
+    with pytest.raises(ClientError, match="not that of a safe server"):
+        Cloud(wrong)
+
+
+def test_files_that_are_no_input_and_no_token_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, content in (("a.npy", b""), ("b.npy", b"\x93NUMPY"), ("c.png", b"\x89PNG\r\n\x1a\n")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ClientError, match="the input cannot be read"):
+            read_input(tmp_path / name, {"shape": RAW})
+    (tmp_path / "token").write_bytes(b"\xff\xfe")
+    arguments = ["client.py", str(tmp_path / "a.npy"), "--url", "https://h", "--token-file", str(tmp_path / "token")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert main() == 2
+
+
+def test_a_package_that_compresses_and_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    form = TensorFormat("boundary", (4,), "uint8", "zstd")
+    encoder = Encoder(form, {"scale": 0.5, "zero_point": 0}, "0" * 64)
+    with pytest.raises(ClientError, match="zstandard"):
+        encoder.body(np.zeros(4, np.float32))
 
 
 def test_a_connection_that_rested_too_long_is_opened_again_within_the_budget(tmp_path: Path) -> None:

@@ -271,6 +271,27 @@ def test_a_request_waits_for_others_only_so_long() -> None:
     assert 0.045 < asyncio.run(one()) < 2
 
 
+def test_a_call_that_does_not_return_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwnas.serve.batching.CLOSE_S", 0.05)
+    gate = Gate(lambda content: np.zeros(1, np.float32))
+    late = threading.Timer(3, gate.open.set)
+    late.start()
+
+    async def closing() -> float:
+        batcher = Batcher([gate], batch=1, wait_s=0.0, most=8, metrics=Metrics())
+        waiting = asyncio.create_task(batcher.submit(b""))
+        await asyncio.to_thread(gate.begun.wait, 5)
+        begun = time.perf_counter()
+        await batcher.close()
+        took = time.perf_counter() - begun
+        gate.open.set()
+        await waiting
+        return took
+
+    assert asyncio.run(closing()) < 2
+    late.cancel()
+
+
 def test_a_full_queue_refuses_and_answers_those_in_it(model: ServedModel) -> None:
     gate = Gate(lambda content: np.zeros(5, np.float32))
 

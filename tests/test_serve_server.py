@@ -156,6 +156,12 @@ def test_keys_are_their_owners_and_an_authority_signs_again(tmp_path: Path) -> N
     assert files.certificate("server").read_bytes() != before[1]
 
 
+def test_a_host_that_no_certificate_can_name_is_refused(tmp_path: Path) -> None:
+    make_certificates(tmp_path / "names", ["b\u00fccher.example"])
+    with pytest.raises(ConfigError, match="no name of a host"):
+        make_certificates(tmp_path / "others", ["a..b"])
+
+
 def test_a_file_of_tokens_holds_hashes_alone(tmp_path: Path) -> None:
     path = tmp_path / "tokens"
     tokens = [add_token(path), add_token(path)]
@@ -192,6 +198,16 @@ def test_a_port_that_is_taken_is_told() -> None:
 
 
 # --- clients ---
+
+
+def test_heads_are_answered_without_a_body(model: ServedModel) -> None:
+    with served(app_of(model)) as address:
+        asking = HTTPConnection("127.0.0.1", address.listener.getsockname()[1], timeout=5)
+        for _ in range(2):
+            asking.request("HEAD", "/v2/health/live")
+            answer = asking.getresponse()
+            assert (answer.status, answer.read()) == (200, b"")
+        asking.close()
 
 
 @pytest.mark.parametrize("begun", [b"POST /v2/models/cloud/infer HTTP/1.1\r\nHost: a\r\n", b"P", None])

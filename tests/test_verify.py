@@ -25,6 +25,7 @@ from hwnas.tasks.metrics.paired import PairedCounts
 from hwnas.verify.findings import KINDS, Verification
 from hwnas.verify.gate import GateLimits
 from hwnas.verify.latency import check_latency, ratio_of
+from hwnas.verify.remote import program_rows
 from hwnas.verify.scenarios import run_scenario
 from tests.helpers.command_line import Call
 from tests.helpers.deployments import write_deployment, write_linear
@@ -288,6 +289,26 @@ def test_scenarios_judge_a_clock(scenario: str) -> None:
         assert 4.0 <= done.details["p50_ms"] <= done.result < 40.0
     else:
         assert done.result == pytest.approx(wanted[scenario])
+
+
+@pytest.mark.parametrize(
+    "options", [{"rate": 1e6}, {"rate": float("nan")}, {"rate": -1.0}, {"seconds": float("inf")}, {"seconds": 0.0}]
+)
+def test_a_load_without_an_end_is_refused(options: dict[str, float]) -> None:
+    now = 0.0
+
+    def call() -> None:
+        nonlocal now
+        now += 0.004
+        assert now < 100, "it goes on for ever"
+
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        run_scenario("server", call, 1, **{"seconds": 1.0, **options}, clock=lambda: now, sleep=lambda seconds: None)
+
+
+def test_rows_of_a_program_that_prints_other_things_are_refused() -> None:
+    with pytest.raises(RunError, match="something else than its rows"):
+        list(program_rows(0, '{"file": "a"}\nwarning: old runtime\n', "", python="python3", where="board"))
 
 
 def test_an_unknown_scenario_is_refused(bundle: Path) -> None:

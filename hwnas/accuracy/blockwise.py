@@ -96,7 +96,9 @@ def _read_divergences(file: Path) -> dict[str, dict[str, float]]:
         RunError: the file is damaged.
     """
     try:
-        kept: dict[str, dict[str, float]] = json.loads(read_regular(file))
+        content: object = json.loads(read_regular(file))
+        if not isinstance(content, dict) or not all(isinstance(forms, dict) for forms in content.values()):
+            raise ValueError("it holds other things")
     except (OSError, ValueError) as error:
         raise RunError(
             f"divergences of blocks cannot be read ({reason(error)})",
@@ -104,7 +106,7 @@ def _read_divergences(file: Path) -> dict[str, dict[str, float]]:
             allowed="It holds an object of numbers for each block that was distilled",
             do="Delete it: the blocks are distilled again",
         ) from error
-    return kept
+    return content
 
 
 def _widths(operator: Opened | None) -> str:

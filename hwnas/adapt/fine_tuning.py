@@ -32,6 +32,7 @@ GENTLE_SHARE = 0.2
 MOST_TEACHER_WEIGHT = 0.5
 LEAST_SAMPLES = 64
 """Fewest samples from which normalisation statistics are recomputed."""
+STATISTICS_BATCH = 128
 TEACHER = "the network before"
 
 
@@ -230,7 +231,7 @@ def statistics_layers(module: nn.Module) -> int:
     return sum(isinstance(child, _BatchNorm) for child in module.modules())
 
 
-def recalibrated(module: nn.Module, network: Network, split: Split, *, where: str, batch_size: int = 128) -> nn.Module:
+def recalibrated(module: nn.Module, network: Network, split: Split, *, where: str) -> nn.Module:
     """Return a copy of a module with normalisation statistics of the inputs of a split; labels are not looked at.
 
     Raises:
@@ -252,7 +253,7 @@ def recalibrated(module: nn.Module, network: Network, split: Split, *, where: st
         )
 
     def inputs() -> Iterator[Tensors]:
-        for batch in batches(split, min(batch_size, len(split)), drop_last=True):
+        for batch in batches(split, min(STATISTICS_BATCH, len(split)), drop_last=True):
             yield batch.inputs
 
     return recalibrate(copy.deepcopy(module), network, inputs())

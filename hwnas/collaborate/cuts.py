@@ -153,9 +153,7 @@ class CutTable:
         return int(cut), int(codec)
 
 
-def enumerate_cuts(
-    costs: ChainCosts, sent_bytes: Floats, answer_bytes: int, draws: LinkDraws, *, codec_ms: Floats | float = 0.0
-) -> CutTable:
+def enumerate_cuts(costs: ChainCosts, sent_bytes: Floats, answer_bytes: int, draws: LinkDraws) -> CutTable:
     """Return the mean latency of every cut with every codec, with none left out.
 
     Args:
@@ -164,17 +162,15 @@ def enumerate_cuts(
             at which nothing is sent, count as offered for the first codec alone.
         answer_bytes: bytes of an answer.
         draws: the link.
-        codec_ms: time of encoding, one number or (cuts + 1, codecs).
 
     Returns:
         The table, with a row for each cut from 0 to the number of operators.
     """
     offered = np.isfinite(sent_bytes)
     server = np.where(offered, costs.tail_ms[:, None], 0.0)
-    before = costs.head_ms[:, None] + codec_ms
     size = np.where(offered, sent_bytes, 0.0)
     way = draws.transfer(size[..., None], np.asarray(float(answer_bytes)), server[..., None]).total.mean(axis=-1)
-    total = np.where(offered, before + way + server, np.inf)
+    total = np.where(offered, costs.head_ms[:, None] + way + server, np.inf)
     total[-1] = np.inf
     total[-1, 0] = costs.head_ms[-1]
     return CutTable(total)

@@ -121,8 +121,8 @@ def binomial_upper(hits: Floats, count: Floats, delta: float) -> Floats:
     return bounds
 
 
-def fixed_thresholds(confidence: Floats, count: int = SEQUENCE) -> Floats:
+def fixed_thresholds(confidence: Floats) -> Floats:
     """Return thresholds that keep ever more of some samples, which must not be those of the calibration."""
-    shares = np.linspace(0.0, 1.0, count + 1)
+    shares = np.linspace(0.0, 1.0, SEQUENCE + 1)
     thresholds: Floats = np.unique(np.quantile(confidence, shares, method="lower"))
     return thresholds

@@ -13,6 +13,8 @@ from hwnas.data.source import Pool, SplitName
 from hwnas.errors import DataError
 from hwnas.tasks import Task
 
+EXCHANGES = 20
+"""Most changes that bring the shares of grouped splits nearer."""
 _DO = "Add groups, lower the shares `validation` and `test`, or bring the splits yourself"
 
 
@@ -159,9 +161,9 @@ class _Assignment:
         self.split[group] = to
         self.shares[np.abs(self.shares) < 1e-12] = 0
 
-    def improve(self, passes: int = 20) -> None:
+    def improve(self) -> None:
         """Move and exchange groups while the distance falls."""
-        for _ in range(passes):
+        for _ in range(EXCHANGES):
             best = self._distance(self.shares)
             for change in self._changes():
                 if (after := self._after(*change)) < best - 1e-12:

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.deploy.client.client import cascade_confidence
 from hwnas.deploy.client.connection import Cloud, Connection, Exchange
 from hwnas.deploy.client.network import Encoder, open_network, read_plan
+from hwnas.deploy.client.policy import cascade_confidence
 
 ANSWER_PATIENCE_S = 120.0
 """Longer than outages of recorded links."""
@@ -89,7 +89,7 @@ class ImposedEdge:
 
     def _new_connection(self) -> Connection:
         assert self._cloud is not None
-        self._connection = Connection(self._cloud, self._plan["plan"], lambda: False)
+        self._connection = Connection(self._cloud, self._plan, lambda: False)
         return self._connection
 
     def _usual_s(self, computed_s: float) -> float:

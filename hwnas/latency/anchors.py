@@ -20,16 +20,14 @@ ANCHORS = 10
 """Number of networks that are timed again."""
 
 
-def anchors_of(
-    table: LatencyTable, count: int = ANCHORS, *, operators: Mapping[str, str] = OPERATORS
-) -> dict[CheckKey, Network]:
+def anchors_of(table: LatencyTable, *, operators: Mapping[str, str] = OPERATORS) -> dict[CheckKey, Network]:
     """Return an even selection of the networks that the table holds whole, except those with unknown operators."""
     networks = {}
     for key in table.checks:
         with suppress(ConfigError, SpaceError):
             networks[key] = network_of(key, operators)
     keys = list(networks)
-    chosen = np.linspace(0, len(keys) - 1, min(count, len(keys))).round().astype(int)
+    chosen = np.linspace(0, len(keys) - 1, min(ANCHORS, len(keys))).round().astype(int)
     return {keys[index]: networks[keys[index]] for index in chosen}
 
 

@@ -69,7 +69,11 @@ class Board:
             code, out, complaints = there.run(
                 [self.python, "-c", TIMING_PROGRAM, there.path, json.dumps(order)], check=False
             )
-        if code or not out.strip():
+        try:
+            answer = json.loads(out.splitlines()[-1]) if not code else None
+        except (IndexError, ValueError):
+            answer = None
+        if answer is None:
             lines = complaints.strip().splitlines() or [f"it ended with code {code}"]
             raise RunError(
                 f"the files cannot be timed there ({lines[-1]})",
@@ -77,7 +81,6 @@ class Board:
                 allowed=f"`{self.python}` has numpy and {setup['runtime']}, and nobody else measures there meanwhile",
                 do="Install the runtime there, or name another Python with --python",
             )
-        answer = json.loads(out.splitlines()[-1])
         measured = {int(index): Measurement(tuple(rounds)) for index, rounds in answer["rounds_ns"].items()}
         failed = {int(index): why for index, why in answer["failed"].items()}
         return SessionResult(measured, failed), answer["setup"]

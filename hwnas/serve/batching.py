@@ -22,6 +22,8 @@ Outcome = tuple[Answers, int] | Exception
 
 SMOOTHING = 0.1
 """Weight of the newest batch in the mean service time."""
+CLOSE_S = 30.0
+"""Time in which a session's last call is waited for when the server ends."""
 
 
 class Overloaded(Exception):
@@ -115,12 +117,12 @@ class Batcher:
         return await waiting.answer
 
     async def close(self) -> None:
-        """Answer those that wait, and stop the threads."""
+        """Answer those that wait, and stop the threads; a call that does not return is left behind."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         for thread in self._threads if self._is_started else ():
-            await asyncio.to_thread(thread.join)
+            await asyncio.to_thread(thread.join, CLOSE_S)
 
     @property
     def waiting(self) -> int:

@@ -83,7 +83,16 @@ def _general_name(x509: Any, name: str) -> Any:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
-        return x509.DNSName(name)
+        pass
+    try:
+        return x509.DNSName(name.encode("idna").decode())
+    except UnicodeError as error:
+        raise ConfigError(
+            f"`{name}` is no name of a host ({reason(error)})",
+            where="--make-certificates",
+            allowed="A certificate vouches for names and addresses that clients ask for",
+            do="Correct --host",
+        ) from error
 
 
 @dataclass(frozen=True)

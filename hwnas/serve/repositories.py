@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import yaml
 
 from hwnas.collaborate.wire import MODEL_NAME
-from hwnas.errors import ConfigError, RunError, did_you_mean, reason
+from hwnas.errors import ConfigError, did_you_mean
 from hwnas.io.atomic import write_file
 from hwnas.serve.bundle import ServedModel, read_bundle
 
@@ -76,16 +75,7 @@ def write_triton(model: ServedModel, folder: Path) -> Path:
     repository = folder / REPOSITORY_NAME
     home = repository / MODEL_NAME
     write_file(home / "config.pbtxt", _triton_config(model), what="configuration of Triton")
-    try:
-        (home / "1").mkdir(exist_ok=True)
-        shutil.copyfile(model.path, home / "1" / "model.onnx")
-    except OSError as error:
-        raise RunError(
-            f"the model cannot be copied ({reason(error)})",
-            where=str(home / "1"),
-            allowed="The folder must be writable and the disk not full",
-            do="Correct that and run the same command again",
-        ) from error
+    write_file(home / "1" / "model.onnx", model.path.read_bytes(), what="model of Triton")
     return repository
 
 

@@ -54,10 +54,14 @@ class JoiningTransport:
         self._transport.write(self._head + data if self._head else data)
         self._head = b""
 
-    def close(self) -> None:
-        """Send a head that has no body, and close the connection."""
+    def flush(self) -> None:
+        """Send a head that has no body."""
         if self._head:
             self.write(b"")
+
+    def close(self) -> None:
+        """Send what waits, and close the connection."""
+        self.flush()
         self._transport.close()
 
 
@@ -83,6 +87,11 @@ class TimedProtocol(HttpToolsProtocol):
         """Stop waiting."""
         self._read_in_time()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Send the head of an answer to HEAD, which no body follows."""
+        self.transport.flush()
+        super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.boards.host import Host
-from hwnas.errors import HostAway, RunError
+from hwnas.errors import HostAway, RunError, raised
 from hwnas.export.companions.program import PROGRAM
 from hwnas.io.command import command_line
 from hwnas.verify.findings import Verification
@@ -182,7 +182,15 @@ def program_rows(code: int, out: str, complaints: str, *, python: str, where: st
             allowed=f"`{python}` is Python 3.9 or newer with numpy and a runtime of the bundle's files",
             do="Install what requirements-*.txt of the bundle list, or name another Python",
         )
-    yield from map(json.loads, out.splitlines())
+    try:
+        yield from map(json.loads, out.splitlines())
+    except ValueError as error:
+        raise RunError(
+            f"the bundle's program printed something else than its rows ({raised(error)})",
+            where=where,
+            allowed="A row of JSON for each file is printed, and nothing beside it",
+            do="Run `predict.py --json` of the bundle there to see what it prints",
+        ) from error
 
 
 def _pack(folder: Path, names: Sequence[str], data: Path | None, packed: zipfile.ZipFile) -> None:

@@ -21,6 +21,8 @@ QUERY_SAMPLES = 8
 """Samples of a query of `multi_stream`."""
 UTILIZATION = 0.5
 """Share of the time that `server` keeps one worker busy, where no rate is given."""
+MOST_OVERRUN = 10
+"""Times the seconds of load after which `server` is given up on a file that falls ever further behind."""
 COLD_SHARE = 0.1
 """Part at either end of a sustained load whose times are compared."""
 
@@ -76,7 +78,7 @@ def run_scenario(
         sleep: waits for seconds.
 
     Raises:
-        ConfigError: there is no such scenario.
+        ConfigError: there is no such scenario, a number is none of a load, or the rate is far beyond the file's.
     """
     if name not in SCENARIOS:
         raise ConfigError(
@@ -85,6 +87,11 @@ def run_scenario(
             allowed=did_you_mean(name, SCENARIOS),
             do="Name one of them",
         )
+    for option, value in (("--seconds", seconds), ("--rate", rate)):
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(
+                f"{option} is {value}", where="--scenario", allowed="It is above 0 and finite", do=f"Correct {option}"
+            )
     for _ in range(3):
         call()
     begin = clock()
@@ -118,6 +125,13 @@ def _server(
         rate = UTILIZATION / float(np.median(_one_after_the_other(call, 1, min(1.0, seconds / 5), clock)))
     rng, arrival, times, begin = random.Random(0), 0.0, list[float](), clock()
     while (arrival := arrival + rng.expovariate(rate)) < seconds or not times:
+        if times and clock() - begin > MOST_OVERRUN * seconds:
+            raise ConfigError(
+                f"{len(times)} queries took {clock() - begin:.3g} s, and {rate:g} a second come",
+                where="--rate",
+                allowed="The file answers nearly as many as come",
+                do="Name a lower --rate, or leave it out for half of what the file answers",
+            )
         if (early := begin + arrival - clock()) > 0:
             sleep(early)
         call()

@@ -17,7 +17,7 @@ import numpy as np
 from hwnas.collaborate.wire import PLAN_DIGITS
 
 Respond = Callable[[bytes], tuple[int, Any]]
-"""From the content of a request to a status and the outputs, or the error's text."""
+"""From the content of a request to a status and the outputs, the error's text, or a whole body as bytes."""
 
 
 class CloudDouble(ThreadingHTTPServer):
@@ -60,6 +60,9 @@ class _Handler(BaseHTTPRequestHandler):
             status, outputs = 409, "the request is of another plan"
         if status != 200:
             self._send(status, json.dumps({"error": outputs}).encode(), {"Retry-After": "1"})
+            return
+        if isinstance(outputs, bytes):
+            self._send(200, outputs, {})
             return
         raw = np.asarray(outputs, "<f4")
         service = round(1e6 * (time.perf_counter() - begun))

@@ -18,8 +18,8 @@ from hwnas.collaborate.cascades import CascadePoint
 from hwnas.collaborate.cuts import PartTime
 from hwnas.collaborate.plan import Candidate, Kind, PlanAccuracy
 from hwnas.collaborate.wire import TensorFormat, answer_bytes
-from hwnas.deploy.client.client import confidence_of
 from hwnas.deploy.client.network import open_network
+from hwnas.deploy.client.policy import confidence_of
 from hwnas.deploy.document import sealed_plan
 
 RAW, BOUNDARY, CLASSES = (3, 128, 128), (3, 32, 32), 10

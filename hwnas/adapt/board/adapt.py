@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,9 +73,12 @@ def read_samples(path: Path, known: Sequence[str]) -> Samples:
             arrays = {name: archive[name] for name in archive.files}
     except Exception as error:  # a damaged archive raises errors of several modules
         raise _refused("the samples cannot be read", path, "Write the archive again, with numpy.savez") from error
-    if "inputs" not in arrays or not len(arrays["inputs"]):
+    if "inputs" not in arrays or not arrays["inputs"].ndim or not len(arrays["inputs"]):
         raise _refused("there are no `inputs`", path, "Write it with numpy.savez")
-    inputs, targets, done = arrays["inputs"], arrays.get("targets"), int(arrays.get("steps_done", 0))
+    inputs, targets, steps_done = arrays["inputs"], arrays.get("targets"), arrays.get("steps_done", np.array(0))
+    if steps_done.ndim or steps_done.dtype.kind not in "iu" or steps_done < 0:
+        raise _refused("`steps_done` is no number of steps", path, "Write a whole number, or leave it out")
+    done = int(steps_done)
     if inputs.dtype.kind not in "uif" or not np.isfinite(inputs).all():
         raise _refused("`inputs` holds other things than finite numbers", path, "Correct them")
     if targets is None:
@@ -82,15 +86,21 @@ def read_samples(path: Path, known: Sequence[str]) -> Samples:
     if targets.shape != (len(inputs),):
         problem = f"there are targets of shape {targets.shape} for {len(inputs)} samples"
         raise _refused(problem, path, "Check that the arrays belong together")
-    named = tuple(map(str, arrays.get("class_names", np.array(known)).tolist()))
+    named = tuple(_texts(np.atleast_1d(arrays.get("class_names", np.array(known)))))
     if targets.dtype.kind in "US":
-        names = list(map(str, targets.tolist()))
+        names = _texts(targets)
         own = set(names)
         return Samples(inputs, names, named if own <= set(named) else tuple(sorted(own)), done)
     if targets.dtype.kind not in "iu" or targets.min() < 0 or targets.max() >= len(named):
         problem = f"`targets` holds other things than numbers from 0 to {len(named) - 1}"
         raise _refused(problem, path, "Add `class_names`, or write the names themselves")
     return Samples(inputs, [named[label] for label in targets.tolist()], named, done)
+
+
+def _texts(names: Array) -> list[str]:
+    """Return names as texts; names in bytes are ASCII."""
+    texts: list[str] = names.astype(str).tolist()
+    return texts
 
 
 def _refused(problem: str, path: Path, do: str) -> PredictError:
@@ -227,14 +237,24 @@ def drift_of(model: AdaptableModel, samples: Samples, where: str) -> Drift:
 
 
 def save_head(head: Head, path: Path) -> None:
-    """Write a head as arrays `weight`, `bias` and `classes`; OSError if the file cannot be written."""
-    with path.open("wb") as file:  # a name would get numpy's own ending
-        np.savez(
-            file,
-            weight=head.weight.astype(np.float32),
-            bias=head.bias.astype(np.float32),
-            classes=np.array(head.classes),
-        )
+    """Write a head as arrays `weight`, `bias` and `classes`, whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written; an earlier one is as it was.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with draft.open("wb") as file:  # a name would get numpy's own ending
+            np.savez(
+                file,
+                weight=head.weight.astype(np.float32),
+                bias=head.bias.astype(np.float32),
+                classes=np.array(head.classes),
+            )
+        os.replace(draft, path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def load_head(path: Path) -> Head:
@@ -245,7 +265,10 @@ def load_head(path: Path) -> Head:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return Head(archive["weight"], archive["bias"], tuple(map(str, archive["classes"].tolist())))
+            head = Head(archive["weight"], archive["bias"], tuple(_texts(archive["classes"])))
+        if head.weight.ndim != 2 or not len(head.weight) == len(head.bias) == len(head.classes):
+            raise ValueError("its arrays do not belong together")
+        return head
     except Exception as error:  # a damaged archive raises errors of several modules
         raise PredictError("the head cannot be read", str(path), "adapt.py head wrote it", "Fit it again") from error
 
@@ -277,6 +300,13 @@ def _classify(model: AdaptableModel, arguments: argparse.Namespace) -> dict[str,
         head, _old = load_head(path), model.old_head()
         assert features is not None
         outputs, classes = head.logits(features), head.classes
+    if not classes or outputs.ndim != 2 or outputs.shape[1] > len(classes):
+        raise PredictError(
+            "the network names no classes",
+            str(model.folder / model.file["name"]),
+            "A classifier's samples are named",
+            "Take predict.py, which prints what the network gives",
+        )
     named = [classes[row] for row in outputs.argmax(1)]
     return {"classes": named, "lines": named}
 
@@ -318,7 +348,8 @@ def main(words: Sequence[str] | None = None, folder: Path | None = None) -> int:
     except OSError as error:
         problem = f"the head cannot be written ({error.strerror or type(error).__name__})"
         allowed = "A head is a file, in a folder that can be written"
-        print(PredictError(problem, str(error.filename), allowed, "Name another: -o FILE"), file=sys.stderr)
+        path = arguments.out or folder / HEAD_FILE
+        print(PredictError(problem, str(path), allowed, "Name another: -o FILE"), file=sys.stderr)
         return 2
     except ValueError as error:  # an input that does not fit a step
         form = "They are raw, as the training data were"

@@ -75,11 +75,10 @@ class Emulator:
             "cpu_share": (time.process_time() - self._begun[0]) / (time.perf_counter() - self._begun[1]),
         }
 
-    def carry(self, timeout_s: float | None = None) -> list[int]:
+    def carry(self) -> list[int]:
         """Wait for packets or for the time of one, and pass on what is due; return descriptors that are no device."""
         due = min((queue[0][0] for queue in self._queues if queue), default=None)
-        if due is not None:
-            timeout_s = max(due - time.perf_counter(), 0.0)
+        timeout_s = None if due is None else max(due - time.perf_counter(), 0.0)
         ready = select.select([*self._devices, sys.stdin.fileno()], [], [], timeout_s)[0]
         for side, device in enumerate(self._devices):
             if device in ready:

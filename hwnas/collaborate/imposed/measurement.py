@@ -154,13 +154,13 @@ class Rounds:
         return [answered[index] for index in range(len(self._endpoints))]
 
 
-def measured_quantiles(totals: Sequence[float], seed: int = 0) -> tuple[dict[str, float], dict[str, list[float]]]:
+def measured_quantiles(totals: Sequence[float]) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Return quantiles of some requests, and their 90 % bootstrap intervals.
 
     Of n requests the k-th stands for the quantile (k - 0.5) / n, as the strata of a link's states do.
     """
     values: Floats = np.asarray(totals, dtype=float)
-    fresh = np.random.default_rng(seed).choice(values, (BOOTSTRAPS, len(values)))
+    fresh = np.random.default_rng(0).choice(values, (BOOTSTRAPS, len(values)))
     quantiles, intervals = {}, {}
     for name, level in QUANTILE_LEVELS.items():
         quantiles[name] = float(np.quantile(values, level, method="hazen"))

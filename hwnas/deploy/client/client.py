@@ -29,10 +29,8 @@ from hwnas.deploy.client.network import (
     read_input,
     read_plan,
 )
-from hwnas.deploy.client.policy import Audit, Breaker, LinkEstimate, ResendBudget
+from hwnas.deploy.client.policy import Audit, Breaker, LinkEstimate, ResendBudget, cascade_confidence
 
-LEAST_DOUBT = 1e-4
-"""Added to doubts, as the learned rule was fitted."""
 LOOK_AGAIN_S = 0.5
 """Time between requests that are sent only to see whether a slow link became faster."""
 
@@ -95,7 +93,7 @@ class Client:
         self._shed_until, self._next_look = 0.0, 0.0
         self._connection = None
         if cloud is not None and self._encoder is not None:
-            self._connection = Connection(cloud, self.plan["plan"], self._may_retry)
+            self._connection = Connection(cloud, self.plan, self._may_retry)
 
     def _opened(self, folder: Path, name: str) -> EdgeNetwork | None:
         entry = self.plan.get(name)
@@ -167,7 +165,7 @@ class Client:
         own = stand_in()
         if exchange is None or why:
             return ClientAnswer(own, f"edge: {why}", _ms_since(begun), confidence)
-        if not exchange.done.wait(max(limit - time.monotonic(), 0.0)):
+        if not exchange.done.wait(min(max(limit - time.monotonic(), 0.0), threading.TIMEOUT_MAX)):
             with self._lock:
                 if not exchange.done.is_set():
                     self.breaker.fail()
@@ -241,35 +239,6 @@ class Client:
                     self.audit.add(int(np.argmax(exchange.outputs)) != int(np.argmax(own)))
 
         self._connection.send(Exchange(body, header_bytes, compare))
-
-
-def cascade_confidence(outputs: Any, cascade: dict[str, Any]) -> float:
-    """Return the confidence in a classifier's outputs by the rule of a plan's cascade.
-
-    The learned rule is a logistic regression on the doubts of the others; its coefficients stand under `deferral`.
-    """
-    if cascade["rule"] != "learned":
-        return confidence_of(outputs, cascade["rule"], cascade["temperature"])
-    logit = cascade["deferral"]["intercept"]
-    for rule, weight in cascade["deferral"]["weights"].items():
-        logit -= weight * np.log(1 - confidence_of(outputs, rule, cascade["temperature"]) + LEAST_DOUBT)
-    return float(1 / (1 + np.exp(-logit)))
-
-
-def confidence_of(outputs: Any, rule: str, temperature: float) -> float:
-    """Return the confidence in a classifier's outputs by a rule.
-
-    Example:
-        >>> confidence_of(np.array([0.0, 0.0]), "max_prob", 1.0)
-        0.5
-    """
-    scaled = np.asarray(outputs, float) / temperature
-    logs = scaled - scaled.max() - np.log(np.exp(scaled - scaled.max()).sum())
-    shares = np.exp(logs)
-    if rule == "entropy":
-        return float(min(max(1.0 + (shares * logs).sum() / np.log(len(shares)), 0.0), 1.0))
-    second, first = np.partition(shares, -2)[-2:]
-    return float(first if rule == "max_prob" else first - second)
 
 
 def _expected(cascade: dict[str, Any] | None) -> tuple[int, int]:

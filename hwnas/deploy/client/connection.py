@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,9 +45,13 @@ class Cloud:
     patience_s: float = 2.0
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK):
-            return
+        try:
+            parts = urlsplit(self.url)
+            is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+            if is_safe and parts.hostname and parts.port != 0:
+                return
+        except ValueError:  # of a port that is none, or of half an address
+            pass
         raise ClientError(
             f"the URL `{self.url}` is not that of a safe server",
             "--url",
@@ -81,7 +85,7 @@ def read_token(path: Path) -> str:
         ClientError: it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
         raise ClientError(
             f"the token cannot be read ({getattr(error, 'strerror', None) or error})",
@@ -121,14 +125,15 @@ class Connection:
 
     Args:
         cloud: the server.
-        plan: the plan's digest, which answers must name.
+        plan: the plan, whose digest answers must name.
         may_retry: asked before a request is sent again on a fresh connection.
     """
 
-    def __init__(self, cloud: Cloud, plan: str, may_retry: Callable[[], bool]) -> None:
+    def __init__(self, cloud: Cloud, plan: Mapping[str, Any], may_retry: Callable[[], bool]) -> None:
         parts = urlsplit(cloud.url)
         self._host, self._port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-        self._cloud, self._context, self._plan, self._may_retry = cloud, cloud.context(), plan, may_retry
+        self._cloud, self._context, self._may_retry = cloud, cloud.context(), may_retry
+        self._plan, self._answer_shape = plan["plan"][:PLAN_DIGITS], tuple(plan["answer"]["shape"])
         self._queue: queue.SimpleQueue[Exchange | None] = queue.SimpleQueue()
         self._http: http.client.HTTPConnection | None = None
         self._in_flight: Exchange | None = None
@@ -168,7 +173,7 @@ class Connection:
                         raise
                     self._drop()  # the server closed a connection that rested; nothing of an answer came
                     self._exchange(exchange)
-            except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError, TypeError) as error:
+            except Exception as error:  # of the network, or whatever a foreign server's answer brings about
                 exchange.status, exchange.outputs = 0, None
                 exchange.detail = str(error) or "the connection broke off"
                 self._drop()
@@ -200,14 +205,8 @@ class Connection:
 
     def _open(self) -> float:
         """Open the connection and return the milliseconds of TCP's round trip."""
-        family, kind, _, _, address = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)[0]
-        plain = socket.socket(family, kind)
+        plain, round_trip_ms = self._connected()
         try:
-            plain.settimeout(self._cloud.patience_s)
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            begun = time.monotonic()
-            plain.connect(address)
-            round_trip_ms = 1e3 * (time.monotonic() - begun)
             safe = plain if self._context is None else self._context.wrap_socket(plain, server_hostname=self._host)
         except BaseException:
             plain.close()
@@ -216,6 +215,22 @@ class Connection:
         self._http.auto_open = 0
         self._http.sock = safe
         return round_trip_ms
+
+    def _connected(self) -> tuple[socket.socket, float]:
+        """Return a socket to the first of the host's addresses that answers, and the milliseconds of its round trip."""
+        refused = OSError("the host has no address")
+        for family, kind, _, _, address in socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM):
+            plain = socket.socket(family, kind)
+            try:
+                plain.settimeout(self._cloud.patience_s)
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                begun = time.monotonic()
+                plain.connect(address)
+                return plain, 1e3 * (time.monotonic() - begun)
+            except OSError as error:
+                plain.close()
+                refused = error
+        raise refused
 
     def _drop(self) -> None:
         if self._http is not None:
@@ -226,12 +241,13 @@ class Connection:
         split = int(header_bytes) if header_bytes else len(content)
         document: dict[str, Any] = json.loads(content[:split])
         told = document.get("parameters", {})
-        if told.get("plan", self._plan[:PLAN_DIGITS]) != self._plan[:PLAN_DIGITS]:
+        if told.get("plan", self._plan) != self._plan:
             raise ValueError("the answer is of another plan")
         output = document["outputs"][0]
-        shape = tuple(output["shape"])[1:]
+        if tuple(output["shape"])[1:] != self._answer_shape:
+            raise ValueError("the answer has another shape than the plan's")
         numbers = np.frombuffer(content[split:], "<f4") if header_bytes else np.array(output["data"], np.float32)
-        exchange.outputs = numbers.reshape(shape)
+        exchange.outputs = numbers.reshape(self._answer_shape)
         exchange.service_ms = float(told.get("service_us", 0)) / 1e3
 
 

@@ -169,8 +169,20 @@ class Encoder:
         return Encoder(form, entry, document["plan"])
 
     def body(self, values: Any) -> tuple[bytes, int]:
-        """Return the body of a request, and the length of its JSON header."""
-        content = self._content(values)
+        """Return the body of a request, and the length of its JSON header.
+
+        Raises:
+            ClientError: the package that compresses it is not installed.
+        """
+        try:
+            content = self._content(values)
+        except ImportError as error:
+            raise ClientError(
+                f"a request cannot be compressed ({error})",
+                f"{PLAN_FILE}: request.compression",
+                f"{self.form.compression} needs a package beside numpy and the runtime",
+                "Install the packages of this folder's README.md",
+            ) from error
         length = len(self.form.header(self.form.payload_bytes(len(content)), self.plan))
         return self.form.body(content, self.plan), length
 
@@ -207,7 +219,7 @@ def read_input(path: Path, raw: dict[str, Any]) -> Any:
         from PIL import Image
 
         pixels = np.asarray(Image.open(path).convert(IMAGE_MODES[raw["shape"][0]]))
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # decoders raise whatever a damaged file makes them raise
         raise ClientError(
             f"the input cannot be read ({error})",
             str(path),

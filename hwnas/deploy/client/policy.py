@@ -7,12 +7,17 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
+
+import numpy as np
 
 Clock = Callable[[], float]
 LATEST_ANSWERS = 8
 """Requests by which the link is judged."""
 QUANTILE = 0.75
 Z95 = 1.96
+LEAST_DOUBT = 1e-4
+"""Added to doubts, as the learned rule was fitted."""
 
 
 @dataclass
@@ -149,6 +154,35 @@ class LinkEstimate:
 
 def _quantile(values: list[float]) -> float:
     return sorted(values)[int(QUANTILE * (len(values) - 1) + 0.5)] if values else math.nan
+
+
+def cascade_confidence(outputs: Any, cascade: dict[str, Any]) -> float:
+    """Return the confidence in a classifier's outputs by the rule of a plan's cascade.
+
+    The learned rule is a logistic regression on the doubts of the others; its coefficients stand under `deferral`.
+    """
+    if cascade["rule"] != "learned":
+        return confidence_of(outputs, cascade["rule"], cascade["temperature"])
+    logit = cascade["deferral"]["intercept"]
+    for rule, weight in cascade["deferral"]["weights"].items():
+        logit -= weight * np.log(1 - confidence_of(outputs, rule, cascade["temperature"]) + LEAST_DOUBT)
+    return float(1 / (1 + np.exp(-logit)))
+
+
+def confidence_of(outputs: Any, rule: str, temperature: float) -> float:
+    """Return the confidence in a classifier's outputs by a rule.
+
+    Example:
+        >>> confidence_of(np.array([0.0, 0.0]), "max_prob", 1.0)
+        0.5
+    """
+    scaled = np.asarray(outputs, float) / temperature
+    logs = scaled - scaled.max() - np.log(np.exp(scaled - scaled.max()).sum())
+    shares = np.exp(logs)
+    if rule == "entropy":
+        return float(min(max(1.0 + (shares * logs).sum() / np.log(len(shares)), 0.0), 1.0))
+    second, first = np.partition(shares, -2)[-2:]
+    return float(first if rule == "max_prob" else first - second)
 
 
 def interval_of(hits: int, count: int) -> tuple[float, float]:

@@ -26,9 +26,9 @@ def tier_color(index: int) -> str:
     return f"--tier-{index % TIER_COLORS}"
 
 
-def thinned(count: int, most: int = MOST_DRAWN) -> list[int]:
-    """Indices of at most `most` of `count` points, evenly spread, the first and the last among them."""
-    return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist())) if count else []
+def thinned(count: int) -> list[int]:
+    """Indices of at most `MOST_DRAWN` of `count` points, evenly spread, the first and the last among them."""
+    return sorted(set(np.linspace(0, count - 1, min(count, MOST_DRAWN)).round().astype(int).tolist())) if count else []
 
 
 def point_tip(tier: TierFacts, point: Point) -> Tip:

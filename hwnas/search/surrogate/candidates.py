@@ -99,17 +99,16 @@ def keys_of(codes: Codes) -> list[bytes]:
     return [joined[at : at + width] for at in range(0, len(joined), width)] if width else [b""] * len(codes)
 
 
-def candidates_of(codebook: Codebook, features: tuple[Callable[[Codes], Table], Integers] | None = None) -> Candidates:
-    """Return the networks of a space, with the features that `hwnas.predictors` knows of them, or with others."""
-    if features is None:
-        known = features_of(codebook)
-        features = known, known.groups
+def candidates_of(codebook: Codebook) -> Candidates:
+    """Return the networks of a space, with the features that `hwnas.predictors` knows of them."""
+    known = features_of(codebook)
     return Candidates(
         tuple(choice.name for choice in codebook.choices),
         tuple(choice.options for choice in codebook.choices),
         lambda count, rng: codebook.draw(count, rng).astype(np.intp),
         lambda codes: codebook.canonical(codes).astype(np.intp),
-        *features,
+        known,
+        known.groups,
     )
 
 

@@ -188,13 +188,13 @@ def exporters_of(setup: Setup) -> Exports:
     return exporter_of(setup, whole=False), exporter_of(setup)
 
 
-def exporter_of(setup: Setup, *, whole: bool = True, calibration: Images | None = None) -> Exporter:
+def exporter_of(setup: Setup, *, whole: bool = True) -> Exporter:
     """Return a function that writes a module as a file of the set-up's runtime, at its batch and precision.
 
     A whole network takes and gives float32. An operator that is timed alone begins and ends in the set-up's precision,
-    as it does inside a network. Without `calibration`, inputs (N, C, H, W), an int8 file is good for timing only.
+    as it does inside a network. An int8 file is good for timing only.
     """
-    made = exporter_for(format_of(setup.runtime), setup.batch, setup.precision, whole=whole, calibration=calibration)
+    made = exporter_for(format_of(setup.runtime), setup.batch, setup.precision, whole=whole)
     return with_activations(made, setup.activations)
 
 
@@ -240,7 +240,8 @@ def exporter_for(
     whole: bool = True,
     calibration: Images | None = None,
 ) -> partial[Path]:
-    """Return a function that writes a module as a file of a format; the options are those of `exporter_of`.
+    """Return a function that writes a module as a file of a format; `whole` is as of `exporter_of`, `calibration` are
+    inputs (N, C, H, W) that int8 takes the ranges of activations from.
 
     Raises:
         ConfigError: files of the format cannot be written in the precision.
