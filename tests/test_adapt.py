@@ -507,8 +507,6 @@ def test_bad_input_is_refused(run: Path, tmp_path: Path) -> None:
         ({"data": str(folder / "named.npz"), "how": "norm", "epochs": 1}, "knows none of the classes"),
         ({"data": str(folder / "single.npz"), "how": "head"}, "are of one class, `3`"),
         ({**labelled, "how": "head", "rehearse": 3}, "--rehearse says nothing of --how head"),
-        ({"data": "digits", "how": "space", "tier": "edge"}, "--tier says nothing of --how space"),
-        ({**labelled, "watch": True, "out": tmp_path}, "--out says nothing of --watch"),
         ({**labelled, "watch": True, "keep_classes": True}, "--keep-classes says nothing of --watch"),
         ({**labelled}, "it is not said how to adapt"),
         ({**labelled, "how": "head", "watch": True}, "both given"),

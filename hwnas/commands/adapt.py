@@ -78,8 +78,7 @@ def adapt(
         []
     """
     reporter = default_reporter(reporter)
-    options = {"--rehearse": rehearse, "--epochs": epochs, "--input": input_shape, "--name": name, "--tier": tier}
-    _check_options(how, watch, {**options, "--keep-classes": keep_classes, "--out": out})
+    _check_options(how, watch, {"--rehearse": rehearse, "--epochs": epochs, "--input": input_shape, "--name": name})
     source = network_source(target, weights)
     if source is not None and (watch or how == "space"):
         raise ConfigError(
@@ -138,21 +137,13 @@ def _check_options(how: How | None, watch: bool, options: dict[str, Any]) -> Non
             allowed="--how head, norm, full or space adapts; --watch says whether data drifted, and adapts nothing",
             do="Give one of the two",
         )
-    of: dict[str, tuple[How | None, ...]] = {
-        "--rehearse": ("full",),
-        "--epochs": ("norm", "full", "space"),
-        "--input": ("space",),
-        "--name": ("space",),
-        "--tier": ("head", "norm", "full", None),
-        "--keep-classes": ("head", "norm", "full"),
-        "--out": ("head", "norm", "full"),
-    }
+    of = {"--rehearse": ("full",), "--epochs": ("norm", "full", "space"), "--input": ("space",), "--name": ("space",)}
     for option, value in options.items():
         if value and how not in of[option]:
             raise ConfigError(
                 f"{option} says nothing of {'--watch' if watch else f'--how {how}'}",
                 where="hwnas adapt",
-                allowed=f"It is of --how {', '.join(name for name in of[option] if name)}",
+                allowed=f"It is of --how {', '.join(of[option])}",
                 do="Leave it out",
             )
 
