@@ -84,7 +84,7 @@ def experiment(args: argparse.Namespace, seed: int, limit_ms: float | None) -> d
         "tiers": {"cpu": tier},
         "search": {"trials": 20, "sampler": "guided"},
         "export": {"formats": ["onnx"], "picks": ["best"], "fine_tune_epochs": args.tuned},
-        "timing": {"rounds": ROUNDS, "validation_networks": 12, "processes": 3},
+        "timing": {"rounds": ROUNDS, "processes": 3},
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from torch import nn
 
 from hwnas import pipeline
 from hwnas.accuracy.additive_front import Form, exact_front
@@ -106,6 +107,24 @@ def test_a_block_that_is_replaced_by_itself_changes_nothing_and_distillation_bri
             assert distiller.divergence(index, sliced, members, features) == math.inf, "no numbers are not the best"
             again = distiller.distilled(forms[0], features)
             assert all(torch.equal(a, b) for a, b in zip(learned.parameters(), again.parameters(), strict=True))
+
+
+def test_blocks_of_an_assembly_make_up_for_what_those_before_them_do_otherwise(net: Path, weights: Path) -> None:
+    space, _ = pipeline.open_space({"network": f"{net}:model", "weights": str(weights), "choices": CHOICES})
+    build = space.build  # type: ignore[union-attr]
+    assert isinstance(build, OpenedBuild)
+    inputs = torch.rand(192, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    distiller = BlockDistiller(build.network, inputs[:128], inputs[128:], DEFAULT_TASK, 12, 0)
+    wanted = [build.forms(index)[0][1] for index in range(len(build.network.links))]  # narrow, or left out
+    operators = [operator for operator in wanted if operator is not None]
+    joint = distiller.assembled(operators)
+    alone = [distiller.distilled(one, some) for index, some in distiller.blocks() if (one := wanted[index]) is not None]
+    assert all(map(torch.equal, joint[0].parameters(), alone[0].parameters())), "nothing before it is smaller"
+    with torch.no_grad():
+        expected = build.network.run(distiller.holdout, {})
+        far = [DEFAULT_TASK.distill(nn.Sequential(*some)(distiller.holdout), expected, 1.0) for some in (joint, alone)]
+    own = DEFAULT_TASK.distill(expected, expected, 1.0)
+    assert far[0] - own < 0.7 * (far[1] - own), [float(one - own) for one in far]
 
 
 def test_a_run_on_blockwise_scores_ends_with_files_of_distilled_blocks(finished: Path) -> None:

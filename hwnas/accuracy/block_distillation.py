@@ -58,20 +58,23 @@ class BlockDistiller:
             yield index, features
             entering, holdout = features.leaving, features.holdout_leaving
 
-    def distilled(self, operator: Opened, features: BlockFeatures) -> nn.Module:
+    def distilled(self, operator: Opened, features: BlockFeatures, entering: Tensor | None = None) -> nn.Module:
         """Return a block's smaller version after it has learned the block's output, the channels that it lacks aside.
 
-        It begins with the leading channels of the trained block. The result depends on the operator and the seed, not
-        on what else was distilled.
+        It begins with the leading channels of the trained block. The result depends on the operator, the seed and what
+        enters it: features of the trained network if `entering` is left out. A whole block is left as it is there.
         """
         index, members = operator.origin.index, dict(operator.origin.members)
-        module = self.network.part(index, members)
-        if not any(count < self.network.groups[number].group.size for number, count in members.items()):
-            return module.eval()
-        entering = self._kept(index, features.entering, members)
+        module = self.network.part(index, members).eval()
+        if entering is None:
+            if not self._smaller(operator):
+                return module
+            entering = self._kept(index, features.entering, members)
+        if not any(True for _ in module.parameters()):
+            return module
         leaving = self._kept(index + 1, features.leaving, members)
         last = index == len(self.network.links) - 1
-        module = _nearest(module.eval(), entering, leaving)
+        module = _nearest(module, entering, leaving)
         told = hashlib.sha256(f"{self.seed} {index} {operator.widths}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(told[:4], "big"))
         adam = torch.optim.Adam(module.parameters(), LEARNING_RATE)
@@ -109,9 +112,26 @@ class BlockDistiller:
         return max(0.0, float(self.task.distill(outputs, self._expected, 1.0) - own))
 
     def assembled(self, operators: Sequence[Opened]) -> list[nn.Module]:
-        """Return these operators' modules, each distilled alone."""
+        """Return these operators' modules, each distilled on what the ones before it make of the samples.
+
+        So it makes up for what they do otherwise than the trained blocks (He et al., Channel pruning, 2017). Blocks up
+        to the first that is smaller or left out are the trained ones.
+        """
         wanted = {operator.origin.index: operator for operator in operators}
-        return [self.distilled(wanted[index], features) for index, features in self.blocks() if index in wanted]
+        modules: list[nn.Module] = []
+        reached: Tensor | None = None
+        for index, features in self.blocks():
+            operator = wanted.get(index)
+            if operator is None:
+                reached = features.entering if reached is None else reached
+                continue
+            module = self.distilled(operator, features, reached)
+            modules.append(module)
+            if reached is not None or self._smaller(operator):
+                members = dict(operator.origin.members)
+                entering = self._kept(index, features.entering, members) if reached is None else reached
+                reached = _in_parts(module, entering)
+        return modules
 
     @cached_property
     def _teachers(self) -> list[nn.Module]:
@@ -128,6 +148,10 @@ class BlockDistiller:
         for teacher in self._teachers[begin:]:
             x = _in_parts(teacher, x)
         return x
+
+    def _smaller(self, operator: Opened) -> bool:
+        """Return whether a block lacks channels of the trained one."""
+        return any(count < self.network.groups[number].group.size for number, count in operator.origin.members)
 
     def _kept(self, flow: int, x: Tensor, members: dict[int, int]) -> Tensor:
         return x.index_select(channel_axis(x.ndim), self.network.flows[flow].places(members))

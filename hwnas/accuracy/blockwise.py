@@ -81,7 +81,7 @@ class BlockwiseAccuracy:
         return {(slot, widths): value for slot, values in kept.items() for widths, value in values.items()}
 
     def assembled(self, network: Network) -> nn.Module:
-        """Return a network of blocks that were distilled one by one, in evaluation."""
+        """Return a network of blocks that were distilled one after the other, in evaluation."""
         module = build(network)
         blocks = self.distiller().assembled([one for one in network.operators if isinstance(one, Opened)])
         for slot, block in zip(network.slots, blocks, strict=True):
