@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from functools import cache
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -14,7 +14,6 @@ SHIELDED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
 """Methods that PyTorch hides from its compiler, which it imports to do so."""
 
 
-@cache
 def eager(kind: type[Optimizer]) -> type[Optimizer]:
     """Return the same optimizer for steps that are not compiled; they compute what they did.
 
@@ -22,6 +21,11 @@ def eager(kind: type[Optimizer]) -> type[Optimizer]:
         >>> eager(torch.optim.SGD)([torch.zeros(3)], lr=0.1).defaults["lr"]
         0.1
     """
+    return cast(type[Optimizer], _eager(kind))
+
+
+@cache
+def _eager(kind: type[torch.optim.Optimizer]) -> Any:
     methods = {name: inspect.unwrap(getattr(kind, name)) for name in SHIELDED}
     step = torch.no_grad()(inspect.unwrap(kind.step))
-    return cast(type[Optimizer], type(kind.__name__, (kind,), {**methods, "step": step}))
+    return type(kind.__name__, (kind,), {**methods, "step": step})
