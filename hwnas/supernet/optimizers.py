@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from functools import cache
 from typing import Any, TypeVar, cast
 
 import torch
@@ -12,6 +11,7 @@ Optimizer = TypeVar("Optimizer", bound=torch.optim.Optimizer)
 
 SHIELDED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
 """Methods that PyTorch hides from its compiler, which it imports to do so."""
+_EAGER: dict[type, Any] = {}
 
 
 def eager(kind: type[Optimizer]) -> type[Optimizer]:
@@ -21,11 +21,8 @@ def eager(kind: type[Optimizer]) -> type[Optimizer]:
         >>> eager(torch.optim.SGD)([torch.zeros(3)], lr=0.1).defaults["lr"]
         0.1
     """
-    return cast(type[Optimizer], _eager(kind))
-
-
-@cache
-def _eager(kind: type[torch.optim.Optimizer]) -> Any:
-    methods = {name: inspect.unwrap(getattr(kind, name)) for name in SHIELDED}
-    step = torch.no_grad()(inspect.unwrap(kind.step))
-    return type(kind.__name__, (kind,), {**methods, "step": step})
+    if kind not in _EAGER:
+        methods = {name: inspect.unwrap(getattr(kind, name)) for name in SHIELDED}
+        step = torch.no_grad()(inspect.unwrap(kind.step))
+        _EAGER[kind] = type(kind.__name__, (kind,), {**methods, "step": step})
+    return cast(type[Optimizer], _EAGER[kind])
