@@ -146,10 +146,11 @@ def test_counts_of_other_code_are_not_read(tmp_path: Path) -> None:
 
 
 def test_costs_of_shipped_spaces_are_there_without_pytorch(tmp_path: Path) -> None:
-    """The first time as well, in an empty cache folder, which stays empty."""
+    """The first time as well, in an empty cache folder, which stays empty; and one is shown without it."""
     program = (
         "import sys; from hwnas import pipeline; from hwnas.io.resources import shipped_names\n"
         "for space in shipped_names('search_spaces'): pipeline.cost(space)\n"
+        "pipeline.view(pipeline.open_space('digits')[0])\n"
         "print('torch' in sys.modules)"
     )
     environment = {**os.environ, "HWNAS_CACHE": str(tmp_path)}
