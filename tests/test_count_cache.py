@@ -114,9 +114,25 @@ def test_as_written_counts_are_kept_beside(file: Path, monkeypatch: pytest.Monke
     assert (pipeline.cost("nas_bench_201")["as_written"], pipeline.cost("ofa_proxyless_w1.3")["as_written"]) == counted
 
 
+COUNTED = (
+    "cifar10_vit",
+    "digits",
+    "fbnet",
+    "imu",
+    "keywords",
+    "mlperf_tiny_resnet8",
+    "nas_bench_201",
+    "ofa_proxyless_w1.3",
+    "shapes_segmentation",
+    "tabular",
+)
+"""Spaces of each kind of input and task, and those that have counts as they were written."""
+
+
 @pytest.mark.slow
 def test_shipped_counts_are_those_of_this_code_and_this_pytorch(tmp_path: Path) -> None:
-    anew = json.loads(json.dumps(counted_anew(tmp_path, most=5)))
+    """The same code counts the same; a sample tells another PyTorch, and `--check` compares every count."""
+    anew = json.loads(json.dumps(counted_anew(tmp_path, COUNTED, most=5)))
     shipped = json.loads(count_cache.SHIPPED_COUNTS.read_text())
     assert shipped["code"] == anew["code"], "run `python -m tests.helpers.shipped_counts`"
     assert anew["params"].items() <= shipped["params"].items()
@@ -130,10 +146,11 @@ def test_counts_of_other_code_are_not_read(tmp_path: Path) -> None:
 
 
 def test_costs_of_shipped_spaces_are_there_without_pytorch(tmp_path: Path) -> None:
-    """The first time as well, in an empty cache folder, which stays empty."""
+    """The first time as well, in an empty cache folder, which stays empty; and one is shown without it."""
     program = (
         "import sys; from hwnas import pipeline; from hwnas.io.resources import shipped_names\n"
         "for space in shipped_names('search_spaces'): pipeline.cost(space)\n"
+        "pipeline.view(pipeline.open_space('digits')[0])\n"
         "print('torch' in sys.modules)"
     )
     environment = {**os.environ, "HWNAS_CACHE": str(tmp_path)}

@@ -20,7 +20,7 @@ from hwnas.supernet import Supernet
 from tests.helpers.tiny import SPACES, tiny
 
 SEEDS = st.integers(0, 2**32)
-some = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+some = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module", params=SPACES)
@@ -67,7 +67,7 @@ def test_derived_costs_are_the_built_network_s(space: Space, seed: int) -> None:
     assert found.output_shape == tuple(output.shape[1:]) == network.task.outputs[0].shape
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=SEEDS)
 def test_an_architecture_survives_every_form(space: Space, codebook: Codebook, seed: int) -> None:
     architecture = space.random(random.Random(seed))

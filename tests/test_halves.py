@@ -71,9 +71,9 @@ def written(folder: Path, one: Any, cut: int, codec: str, **setups: SetupConfig)
 
 @pytest.mark.parametrize("name", SPACES)
 def test_files_of_halves_are_the_whole_and_send_what_is_planned(name: str, tmp_path: Path) -> None:
-    """Five networks of each space, at two cuts, by the client's own encoder."""
+    """Three networks of each space, at two cuts, by the client's own encoder."""
     space, _ = opened(name)
-    for number, network in enumerate(some_networks(space, 5)):
+    for number, network in enumerate(some_networks(space, 3)):
         one, cuts = settled(network), len(network.operators) - 1
         for cut in {1 + number % cuts, cuts - number % cuts}:
             folder = tmp_path / f"{number}-{cut}"

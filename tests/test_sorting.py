@@ -28,9 +28,8 @@ from hwnas.supernet.slicing.channel_groups import Group, elastic_groups
 from hwnas.supernet.slicing.channel_sorting import importance
 from hwnas.supernet.training.recipe import make_optimizer
 from tests.helpers.spaces import SMALL, mb, space_of
-from tests.helpers.supernets import SPACES, opened, seeded, some_images, some_networks
+from tests.helpers.supernets import ALIKE, SPACES, opened, seeded, some_images, some_networks
 
-ALIKE = {"autoformer_base", "autoformer_small", "ofa_mobilenet_v3_w1.2"}  # but for widths as others that are tried
 WITHOUT_WEIGHTS = {name for name in SPACES if name.startswith("operator logmel")}
 """Nothing to sort; and its tables, which are no parameters, stay in float32."""
 each_space = pytest.mark.parametrize("name", [name for name in SPACES if name not in ALIKE | WITHOUT_WEIGHTS])

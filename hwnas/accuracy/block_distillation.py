@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from hwnas.opened.groups import channel_axis
 from hwnas.opened.network import OpenedNetwork
 from hwnas.opened.operator import Opened
+from hwnas.supernet.optimizers import eager
 from hwnas.tasks import Task
 
 BLOCK_BATCH = 64
@@ -77,7 +78,7 @@ class BlockDistiller:
         module = _nearest(module, entering, leaving)
         told = hashlib.sha256(f"{self.seed} {index} {operator.widths}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(told[:4], "big"))
-        adam = torch.optim.Adam(module.parameters(), LEARNING_RATE)
+        adam = eager(torch.optim.Adam)(module.parameters(), LEARNING_RATE)
         batches = max(1, len(entering) // BLOCK_BATCH)
         cycle = torch.optim.lr_scheduler.CosineAnnealingLR(adam, self.epochs * batches)
         scale = float(leaving.var()) + 1e-12

@@ -19,6 +19,7 @@ from hwnas.errors import ConfigError
 from hwnas.network import Network
 from hwnas.ops import Shape
 from hwnas.supernet.batchnorm import estimate
+from hwnas.supernet.optimizers import eager
 from hwnas.tasks.ends import call, examples
 
 
@@ -172,7 +173,7 @@ def fitted_by_torch(train: PenultimateFeatures, start: Head, strength: float) ->
     centre = torch.from_numpy(start.weight * scale)
     weight = centre.clone().requires_grad_()
     bias = torch.from_numpy(start.bias + start.weight @ mean).requires_grad_()
-    solver = torch.optim.LBFGS([weight, bias], max_iter=300, tolerance_grad=1e-6, line_search_fn="strong_wolfe")
+    solver = eager(torch.optim.LBFGS)([weight, bias], max_iter=300, tolerance_grad=1e-6, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         solver.zero_grad()

@@ -6,6 +6,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -83,6 +84,12 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit
 
 
+@cache
+def command_line() -> Callable[..., object]:
+    """Return all commands with their options, which takes 12 ms: where one process calls several, it is done once."""
+    return typer.main.get_command(app)
+
+
 def blamed(error: BaseException) -> HwnasError | None:
     """Return the error to report where code of a distribution that adds members raised one; None if it was not."""
     from hwnas.registry import distribution_of, installed_members
@@ -107,7 +114,7 @@ def main() -> None:
     network, 130 for Ctrl-C."""
     write_always()
     try:
-        app(prog_name="hwnas")
+        command_line()(prog_name="hwnas")
     except (ConfigError, SpaceError, DataError) as error:
         show_error(error)
         sys.exit(2)

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from hwnas.cost_ranges import Extent, Part, extent_of
 from hwnas.network import costs, lower
@@ -14,7 +14,9 @@ from hwnas.ops import Operator, Shape
 from hwnas.report.spaces.facts import BlockFacts, KnobFacts, SpaceView, StageFacts
 from hwnas.space import AnySpace, FunctionSpace, Knob, Space
 from hwnas.tasks.ends import is_plain, shape_text, specs_of
-from hwnas.traced.operator import Traced
+
+if TYPE_CHECKING:
+    from hwnas.traced.operator import Traced
 
 HIDDEN_KNOBS = ("digest", "in_channels", "out_channels")
 """Knobs of operators that show no choice."""
@@ -60,7 +62,7 @@ def view(space: AnySpace) -> SpaceView:
         params=extent.params,
         macs=extent.macs,
         looked_at=extent.networks,
-        uncut=first.uncut if isinstance(first, Traced) else None,
+        uncut=first.uncut if _is_traced(first) else None,
     )
 
 
@@ -162,12 +164,18 @@ def _sides(shapes: Iterable[Shape]) -> tuple[int | str, ...]:
 
 def _channels_first(shapes: Iterable[Shape], operators: Iterable[Operator]) -> tuple[Shape, ...]:
     """Return the shapes with channels first: tokens of a module are (tokens, channels), ours (channels, tokens)."""
-    traced = any(isinstance(operator, Traced) for operator in operators)
+    traced = any(map(_is_traced, operators))
     return tuple(shape[::-1] if traced and is_plain(shape) and len(shape) == 2 else shape for shape in shapes)
 
 
+def _is_traced(operator: Operator) -> TypeGuard[Traced]:
+    """Return whether an operator is a part of a user's network; others are shown without importing PyTorch."""
+    traced = sys.modules.get("hwnas.traced.operator")
+    return traced is not None and isinstance(operator, traced.Traced)
+
+
 def _kind(operator: Operator) -> str:
-    return operator.children if isinstance(operator, Traced) else operator.kind
+    return operator.children if _is_traced(operator) else operator.kind
 
 
 def _differing(operators: list[Operator]) -> Iterable[KnobFacts]:

@@ -1,9 +1,11 @@
-"""Counts that come with hwnas, made anew: `python -m tests.helpers.shipped_counts` writes `hwnas/ops/counts.json`."""
+"""Counts that come with hwnas, made anew: `python -m tests.helpers.shipped_counts` writes `hwnas/ops/counts.json`, and
+with `--check` compares all of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -51,15 +53,15 @@ def links(name: str) -> Iterator[tuple[Operator, Shape]]:
             yield part, shape
 
 
-def counted_anew(folder: Path, most: int | None = None) -> dict[str, Any]:
-    """Return what `counts.json` should hold, or a part of it: so many random operators of each space, and those of its
-    smallest and its largest network."""
+def counted_anew(folder: Path, spaces: Sequence[str] = (), most: int | None = None) -> dict[str, Any]:
+    """Return what `counts.json` should hold, or a part of it: of some spaces, so many random operators of each, and
+    those of its smallest network, of all spaces those of the largest too."""
     with without_shipped(folder):
-        for name in shipped_names("search_spaces"):
+        for name in spaces or shipped_names("search_spaces"):
             every = list(dict.fromkeys(links(name)))
             for link in every if most is None else Random(name).sample(every, min(most, len(every))):
                 costs.operator_costs(*link)
-            for architecture in ("smallest", "largest"):
+            for architecture in ("smallest",) if spaces else ("smallest", "largest"):
                 pipeline.cost(name, architecture)
         return {"code": count_cache.code_digest(), **count_cache.count_cache().content()}
 
@@ -67,6 +69,9 @@ def counted_anew(folder: Path, most: int | None = None) -> dict[str, Any]:
 def main() -> None:
     with TemporaryDirectory() as folder:
         content = counted_anew(Path(folder))
+    if sys.argv[1:] == ["--check"]:
+        assert json.loads(count_cache.SHIPPED_COUNTS.read_text()) == json.loads(json.dumps(content))
+        return
     count_cache.SHIPPED_COUNTS.write_text(json.dumps(content, sort_keys=True, separators=(",", ":")) + "\n")
 
 

@@ -33,6 +33,8 @@ def space_of_operators(kind: str, line: int) -> AnySpace:
 
 OPERATOR_LINES = [(kind, line) for kind in OPERATORS for line in range(len(EXAMPLES[kind]))]
 SPACES = [*SHIPPED, *SMALL, *(f"operator {kind} {line}" for kind, line in OPERATOR_LINES)]
+ALIKE = {"autoformer_base", "autoformer_small", "ofa_mobilenet_v3_w1.2"}
+"""But for widths as others that are tried; tests/test_every_space.py tries them as well."""
 
 
 @cache

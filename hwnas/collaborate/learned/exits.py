@@ -35,10 +35,12 @@ def fit_exit(features: Floats, labels: NDArray[Any], classes: int) -> Floats:
     """Return (features + 1, classes) weights of the logits, the intercepts last, by multinomial logistic regression."""
     import torch
 
+    from hwnas.supernet.optimizers import eager
+
     means, spreads = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-9)
     rows, targets = torch.from_numpy((features - means) / spreads), torch.from_numpy(np.asarray(labels))
     theta = torch.zeros(features.shape[1] + 1, classes, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([theta], max_iter=STEPS, line_search_fn="strong_wolfe")
+    optimizer = eager(torch.optim.LBFGS)([theta], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> Any:
         optimizer.zero_grad()

@@ -27,8 +27,9 @@ def tidied(source: str, *, join: bool = True) -> str:
     for argument in function.args.args:
         argument.annotation = None
     body: list[ast.stmt] = []
+    uses = Counter(node.id for node in ast.walk(function) if isinstance(node, ast.Name))
     for statement in function.body:
-        while join and body and (joined := _joined(body[-1], statement, function)) is not None:
+        while join and body and (joined := _joined(body[-1], statement, uses)) is not None:
             body.pop()
             statement = joined
         body.append(statement)
@@ -36,14 +37,15 @@ def tidied(source: str, *, join: bool = True) -> str:
     return ast.unparse(ast.fix_missing_locations(tree)).replace("torch.nn.functional.", "functional.")
 
 
-def _joined(before: ast.stmt, statement: ast.stmt, function: ast.FunctionDef) -> ast.stmt | None:
+def _joined(before: ast.stmt, statement: ast.stmt, uses: Counter[str]) -> ast.stmt | None:
     """Return a statement with the value of the one before in the one place where it is used; None if it is not so."""
     if not (isinstance(before, ast.Assign) and isinstance(before.targets[0], ast.Name)):
         return None
     name = before.targets[0].id
-    uses = Counter(node.id for node in ast.walk(function) if isinstance(node, ast.Name))
+    if uses[name] != 2:
+        return None
     inside = [node for node in ast.walk(statement) if isinstance(node, ast.Name) and node.id == name]
-    if uses[name] != 2 or len(inside) != 1 or not isinstance(inside[0].ctx, ast.Load):
+    if len(inside) != 1 or not isinstance(inside[0].ctx, ast.Load):
         return None
     joined = _Value(name, before.value).visit(ast.parse(ast.unparse(statement)).body[0])
     return joined if len(ast.unparse(joined)) <= JOINED_LENGTH else None

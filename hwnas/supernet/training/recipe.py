@@ -10,6 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from hwnas.supernet.optimizers import eager
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -103,8 +105,8 @@ def make_optimizer(
             {"params": others, "weight_decay": 0.0, **scaled},
         ]
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
-    sgd = torch.optim.SGD(
+        return eager(torch.optim.AdamW)(groups, lr=recipe.learning_rate, fused=True)
+    sgd = eager(torch.optim.SGD)(
         groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=True
     )
     if recipe.momentum:
