@@ -20,7 +20,7 @@ from hwnas.search.study import Study, open_study
 from hwnas.search.study_spec import StudySpec
 from hwnas.search.surrogate import Acquisition, GuidedSampler, grid
 from hwnas.search.surrogate.acquisition import Observations
-from hwnas.search.surrogate.ehvi import BoxDecomposition, improvements, probability_below
+from hwnas.search.surrogate.ehvi import BoxDecomposition, beyond_front, improvements, probability_below
 from hwnas.search.surrogate.evolution import REFUSED, evolve
 from hwnas.search.surrogate.online_gp import CachedPosterior, OnlineGP
 from hwnas.space import Architecture, FunctionSpace
@@ -213,6 +213,30 @@ def test_with_nothing_unwanted_more_of_the_poor_end_of_a_steep_front_is_searched
             told = np.vstack([told, found])
         tried[share] = int((top1(told[12:]) < POOR).sum())
     assert tried[0.0] > tried[0.1]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_with_nothing_unwanted_the_price_of_a_network_that_no_front_needs_changes_nothing(seed: int) -> None:
+    """The dearest network is beaten by a cheaper one, and may cost a thousand times as much."""
+
+    def outlying(codes: Any) -> Any:
+        return np.where(np.all(codes == OPTIONS[-1], axis=1), 1000.0, 1.0) * cost(codes)
+
+    both = []
+    for price in (cost, outlying):
+        guide, told = Acquisition(CANDIDATES, [price], unwanted=0.0), CANDIDATES.draw(12, np.random.default_rng(seed))
+        for number in range(8):
+            found = guide.propose(Observations(told, -top1(told), np.ones(len(told), np.bool_)), told[:0], (0, number))
+            assert found is not None
+            told = np.vstack([told, found])
+        both.append(told)
+    assert np.array_equal(*both)
+
+
+def test_the_point_beyond_a_front_is_a_tenth_of_its_range_worse_whatever_is_behind_or_impossible() -> None:
+    costs, target = beyond_front(np.array([[1.0, 9.0], [3.0, 4.0], [2.0, 10.0], [90.0, 4.5], [np.inf, 0.0]]))
+    assert (costs.tolist(), target) == ([pytest.approx(3.2)], pytest.approx(9.5))
+    assert beyond_front(np.array([[np.inf, 1.0]]))[1] == np.inf
 
 
 def test_another_share_of_unwanted_networks_is_another_study() -> None:
