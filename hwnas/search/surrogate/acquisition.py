@@ -38,6 +38,8 @@ CANDIDATES = 2000
 """Random networks that stand for a space too large to be looked at whole."""
 UNWANTED = 0.1
 """Share of the networks whose predicted target is of no interest, unless another is named."""
+FAR = 4
+"""One in so many proposals for a whole front looks beyond the end that the belief expects."""
 
 MANY_SCORED, TOGETHER = 600, 20
 """Scores from which, in a space too large to be looked at whole, proposals are worked out together; and how many."""
@@ -116,8 +118,7 @@ class Acquisition:
             confidence: the probability with which a proposal must hold that; if none does, the surest is proposed.
             design: how many networks are evaluated before anything is learned.
             unwanted: share of the networks, the worst by the learned objective, that are of no interest however little
-                they cost: the reference point stands there; with 0, the whole front is searched for, and the point
-                stands just beyond a front that is drawn from the belief, noise included.
+                they cost: the reference point stands there; with 0, the whole front is searched for, see `_cells`.
         """
         self.candidates, self.known, self.limits, self.design = candidates, known, limits, design
         self.bound, self.confidence, self.unwanted = bound, confidence, unwanted
@@ -237,15 +238,11 @@ class Acquisition:
         return self._price(everything or self.candidates.sample(CANDIDATES))
 
     def _price(self, pool: CandidatePool) -> _Priced:
-        return _Priced(pool, self._costs(pool.codes), self._allowed(pool.codes))
+        return _Priced(pool, self._costs(pool.codes), self._excess(pool.codes) <= 0)
 
     def _costs(self, codes: Codes) -> Floats:
         columns = [np.asarray(cost(codes), dtype=float) for cost in self.known]
         return np.stack(columns, axis=1) if columns else np.empty((len(codes), 0))
-
-    def _allowed(self, codes: Codes) -> NDArray[np.bool_]:
-        allowed: NDArray[np.bool_] = self._excess(codes) <= 0
-        return allowed
 
     def _excess(self, codes: Codes) -> Floats:
         """Return (networks,) the shares by which limits are exceeded, summed."""
@@ -281,13 +278,16 @@ class Acquisition:
     def _cells(
         self, last: _WarmState, observations: Observations, opened: Codes, expected: Floats, rng: np.random.Generator
     ) -> BoxDecomposition:
-        """Return the cells that remain to be gained after all that was told, and what is expected of open networks."""
-        standing = self._standing
+        """Return the cells that remain to be gained after all that was told, and what is expected of open networks.
+
+        For a whole front they end just beyond one that is drawn from the belief, noise included; see `FAR`.
+        """
+        standing, turn = self._standing, len(observations.codes) + len(opened)
         mean, deviation, row = self._usual(last)
         within = standing.costs[standing.allowed] if standing.allowed.any() else standing.costs
         costs = self._costs(np.concatenate([observations.codes[observations.valid], opened]))
         targets = np.concatenate([observations.targets[observations.valid], expected])
-        if self.unwanted:
+        if self.unwanted or turn % FAR == 0:
             usual = np.quantile(mean[row], [self.unwanted])
             high, reference = self._dearest(within), -float(last.belief.warp.back(usual)[0])
         else:
