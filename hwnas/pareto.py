@@ -223,9 +223,14 @@ def picks(rows: Sequence[Scores], objectives: Sequence[Objective]) -> dict[str, 
 
 def reference_point(rows: Sequence[Scores], objectives: Sequence[Objective]) -> dict[str, float]:
     """A point just worse than every row: each objective's worst value, moved by a tenth of its range."""
-    costs = costs_of(rows, objectives)
-    worst = costs.max(axis=0) + 0.1 * np.maximum(np.ptp(costs, axis=0), 1e-9)
+    worst = just_beyond(costs_of(rows, objectives))
     return {o.metric: o.cost(float(w)) for o, w in zip(objectives, worst, strict=True)}
+
+
+def just_beyond(costs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (objectives,) just more than all rows of costs, each by a tenth of its range."""
+    worst: NDArray[np.float64] = costs.max(axis=0) + 0.1 * np.maximum(np.ptp(costs, axis=0), 1e-9)
+    return worst
 
 
 def best(rows: Sequence[Scores], objectives: Sequence[Objective], count: int) -> list[int]:

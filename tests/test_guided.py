@@ -19,8 +19,8 @@ from hwnas.search.evaluate import Evaluation, evaluate
 from hwnas.search.study import Study, open_study
 from hwnas.search.study_spec import StudySpec
 from hwnas.search.surrogate import Acquisition, GuidedSampler, grid
-from hwnas.search.surrogate.acquisition import Observations
-from hwnas.search.surrogate.ehvi import BoxDecomposition, improvements, probability_below
+from hwnas.search.surrogate.acquisition import FAR, Observations
+from hwnas.search.surrogate.ehvi import BoxDecomposition, beyond_front, improvements, probability_below
 from hwnas.search.surrogate.evolution import REFUSED, evolve
 from hwnas.search.surrogate.online_gp import CachedPosterior, OnlineGP
 from hwnas.space import Architecture, FunctionSpace
@@ -213,6 +213,29 @@ def test_with_nothing_unwanted_more_of_the_poor_end_of_a_steep_front_is_searched
             told = np.vstack([told, found])
         tried[share] = int((top1(told[12:]) < POOR).sum())
     assert tried[0.0] > tried[0.1]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_with_nothing_unwanted_a_network_that_no_front_needs_may_cost_anything(seed: int) -> None:
+    """The dearest network is beaten by a cheaper one; only every so many proposals depend on how dear it is."""
+
+    def outlying(codes: Any) -> Any:
+        return np.where(np.all(codes == OPTIONS[-1], axis=1), 1000.0, 1.0) * cost(codes)
+
+    told = CANDIDATES.draw(12, np.random.default_rng(seed))
+    guides = [Acquisition(CANDIDATES, [price], unwanted=0.0) for price in (cost, outlying)]
+    for _ in range(8):
+        seen = Observations(told, -top1(told), np.ones(len(told), np.bool_))
+        one, other = (guide.propose(seen, told[:0], (0, len(told))) for guide in guides)
+        assert one is not None
+        assert len(told) % FAR == 0 or np.array_equal(one, other)
+        told = np.vstack([told, one])
+
+
+def test_the_point_beyond_a_front_is_a_tenth_of_its_range_worse_whatever_is_behind_or_impossible() -> None:
+    costs, target = beyond_front(np.array([[1.0, 9.0], [3.0, 4.0], [2.0, 10.0], [90.0, 4.5], [np.inf, 0.0]]))
+    assert (costs.tolist(), target) == ([pytest.approx(3.2)], pytest.approx(9.5))
+    assert beyond_front(np.array([[np.inf, 1.0]]))[1] == np.inf
 
 
 def test_another_share_of_unwanted_networks_is_another_study() -> None:

@@ -15,24 +15,31 @@ from hwnas.population import Codes
 from hwnas.predictors import Predictor
 from hwnas.search.surrogate.batch_proposal import propose_batch
 from hwnas.search.surrogate.candidates import CandidatePool, Candidates, Floats, Integers, PerNetwork, keys_of
-from hwnas.search.surrogate.ehvi import BoxDecomposition, expected_improvements, improvements, normal, probability_below
+from hwnas.search.surrogate.ehvi import (
+    BoxDecomposition,
+    beyond_front,
+    expected_improvements,
+    improvements,
+    normal,
+    probability_below,
+)
 from hwnas.search.surrogate.evolution import REFUSED
 from hwnas.search.surrogate.fixed_effects import effects_of, evolve_variants, learned_effects, least_of, variants
 from hwnas.search.surrogate.initial_design import stratified
-from hwnas.search.surrogate.online_gp import CachedPosterior, OnlineGP
+from hwnas.search.surrogate.online_gp import CachedPosterior, OnlineGP, fitted_at
 
 DESIGN = 10
 """Networks that are evaluated before anything is learned."""
 DISTINCT = 5
 """Different targets from which something can be learned."""
-GROWTH = 1.2
-"""Factor of growth in the number of evaluations after which the model's parameters are fitted anew."""
 FITTED = 300
 """Evaluations from which the parameters are fitted at most; all are taken in."""
 CANDIDATES = 2000
 """Random networks that stand for a space too large to be looked at whole."""
 UNWANTED = 0.1
 """Share of the networks whose predicted target is of no interest, unless another is named."""
+FAR = 4
+"""One in so many proposals for a whole front looks beyond the end that the belief expects."""
 
 MANY_SCORED, TOGETHER = 600, 20
 """Scores from which, in a space too large to be looked at whole, proposals are worked out together; and how many."""
@@ -111,7 +118,7 @@ class Acquisition:
             confidence: the probability with which a proposal must hold that; if none does, the surest is proposed.
             design: how many networks are evaluated before anything is learned.
             unwanted: share of the networks, the worst by the learned objective, that are of no interest however little
-                they cost: the reference point stands there; with 0, the whole front is searched for.
+                they cost: the reference point stands there; with 0, the whole front is searched for, see `_cells`.
         """
         self.candidates, self.known, self.limits, self.design = candidates, known, limits, design
         self.bound, self.confidence, self.unwanted = bound, confidence, unwanted
@@ -157,7 +164,7 @@ class Acquisition:
             for point, value in zip(placed, expected, strict=True):
                 belief.add(point, float(value))
             shifted = expected + effects_of(self.candidates, opened, last.effects)
-            cells = self._cells(last, observations, opened, -belief.warp.back(shifted))
+            cells = self._cells(last, observations, opened, -belief.warp.back(shifted), rng)
             if self.candidates.everything is None:
                 promise = partial(self._gains, last, cells, before)
                 return evolve_variants(self.candidates, promise, before, rng, self._excess)
@@ -231,15 +238,11 @@ class Acquisition:
         return self._price(everything or self.candidates.sample(CANDIDATES))
 
     def _price(self, pool: CandidatePool) -> _Priced:
-        return _Priced(pool, self._costs(pool.codes), self._allowed(pool.codes))
+        return _Priced(pool, self._costs(pool.codes), self._excess(pool.codes) <= 0)
 
     def _costs(self, codes: Codes) -> Floats:
         columns = [np.asarray(cost(codes), dtype=float) for cost in self.known]
         return np.stack(columns, axis=1) if columns else np.empty((len(codes), 0))
-
-    def _allowed(self, codes: Codes) -> NDArray[np.bool_]:
-        allowed: NDArray[np.bool_] = self._excess(codes) <= 0
-        return allowed
 
     def _excess(self, codes: Codes) -> Floats:
         """Return (networks,) the shares by which limits are exceeded, summed."""
@@ -254,7 +257,7 @@ class Acquisition:
         """Return the belief after all evaluations; only new ones are taken in, unless it is time for another fit."""
         scored = np.isfinite(observations.targets)
         codes, targets = observations.codes[scored], observations.targets[scored]
-        last, fit = self._last, _checkpoint(len(targets))
+        last, fit = self._last, fitted_at(len(targets), DISTINCT)
         if last is None or not last.leads_to(codes, targets, fit):
             at = np.linspace(0, fit - 1, min(fit, FITTED)).astype(np.intp)
             features = self.candidates.features(codes[at])
@@ -272,19 +275,29 @@ class Acquisition:
         self._last = replace(last, codes=codes, targets=targets)
         return self._last
 
-    def _cells(self, last: _WarmState, observations: Observations, opened: Codes, expected: Floats) -> BoxDecomposition:
-        """Return the cells that remain to be gained after all that was told, and what is expected of open networks."""
-        standing = self._standing
-        mean, _, row = self._usual(last)
-        usual = mean[row]
-        reference = -float(last.belief.warp.back(np.quantile(usual, [self.unwanted]))[0])
-        if self.bound is not None:
-            reference = min(reference, self.bound)
+    def _cells(
+        self, last: _WarmState, observations: Observations, opened: Codes, expected: Floats, rng: np.random.Generator
+    ) -> BoxDecomposition:
+        """Return the cells that remain to be gained after all that was told, and what is expected of open networks.
+
+        For a whole front they end just beyond one that is drawn from the belief, noise included; see `FAR`.
+        """
+        standing, turn = self._standing, len(observations.codes) + len(opened)
+        mean, deviation, row = self._usual(last)
         within = standing.costs[standing.allowed] if standing.allowed.any() else standing.costs
-        low, high = within.min(axis=0), self._dearest(within)
         costs = self._costs(np.concatenate([observations.codes[observations.valid], opened]))
         targets = np.concatenate([observations.targets[observations.valid], expected])
-        return BoxDecomposition.of(costs, targets, low, high, reference)
+        if self.unwanted or turn % FAR == 0:
+            usual = np.quantile(mean[row], [self.unwanted])
+            high, reference = self._dearest(within), -float(last.belief.warp.back(usual)[0])
+        else:
+            free = standing.allowed & ~standing.pool.holds(np.concatenate([observations.codes, opened]))
+            drawn = -last.belief.warp.back(mean[row] + deviation[row] * rng.standard_normal(len(row)))
+            points = np.column_stack([standing.costs[free], drawn[free]]), np.column_stack([costs, targets])
+            high, reference = beyond_front(np.concatenate(points))
+        if self.bound is not None:
+            reference = min(reference, self.bound)
+        return BoxDecomposition.of(costs, targets, within.min(axis=0), high, reference)
 
     def _usual(self, last: _WarmState) -> tuple[Floats, Floats, Integers]:
         """Return means and deviations, and the row of them of each network that stands for the space."""
@@ -335,11 +348,3 @@ class Acquisition:
     def _held(self, gains: Floats, probability: Floats) -> Floats:
         """Return gains where the bound is held surely enough; below zero elsewhere, less the less sure it is."""
         return np.where(probability >= self.confidence, gains, np.maximum(probability, 1e-9) - 1)
-
-
-def _checkpoint(count: int) -> int:
-    """Return from how many evaluations the parameters are fitted when there are `count`."""
-    at = DISTINCT
-    while (later := max(at + 1, int(at * GROWTH))) <= count:
-        at = later
-    return at

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias, final
 
+import moocore
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.pareto import just_beyond
 from hwnas.predictors.warp import Warp
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -65,6 +67,15 @@ class BoxDecomposition:
             return below / len(self.levels)
         widths: Floats = np.maximum(self.upper[:, 0] - np.maximum(self.lower[:, 0], costs), 0.0)
         return widths
+
+
+def beyond_front(points: Floats) -> tuple[Floats, float]:
+    """Return the costs and the target just worse than the front of points, (rows, costs and target)."""
+    points = points[np.isfinite(points).all(axis=1)]
+    if not len(points):
+        return np.full(points.shape[1] - 1, np.inf), np.inf
+    worst = just_beyond(points[moocore.is_nondominated(points)])
+    return worst[:-1], float(worst[-1])
 
 
 def improvements(mean: Floats, deviation: Floats, warp: Warp, levels: Floats) -> Floats:

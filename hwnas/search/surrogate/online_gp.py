@@ -16,6 +16,8 @@ Integers: TypeAlias = NDArray[np.intp]
 
 ROOM = 64
 """Points by which the arrays grow."""
+GROWTH = 1.2
+"""Factor of growth in the number of evaluations after which the parameters are fitted anew."""
 
 
 @final
@@ -107,3 +109,11 @@ class CachedPosterior:
     def rollback(self, count: int) -> None:
         """Go back to the first `count` points."""
         self._count = min(self._count, count)
+
+
+def fitted_at(count: int, first: int) -> int:
+    """Return from how many evaluations the parameters are fitted when there are `count`; from `first` on at all."""
+    at = first
+    while (later := max(at + 1, int(at * GROWTH))) <= count:
+        at = later
+    return at
