@@ -1,4 +1,4 @@
-"""Each tutorial runs from its first block to its last, as a reader types it, with fewer epochs, trials and rounds."""
+"""Each tutorial runs from its first block to its last, as a reader types it, with fewer trials and rounds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BOARD = {  # this machine in the place of the board: a host's home is the folder
     "scp": 'mkdir -p board; cp "$(echo "$1" | sed s,^.*:,board/,)" "$(echo "$2" | sed s,^.*:,board/,)"',
 }
 
-SHORTER = {"epochs: 12": "epochs: 6", "trials: 40": "trials: 16", "trials: 30": "trials: 12", "rounds: 20": "rounds: 5"}
+SHORTER = {"trials: 40": "trials: 16", "trials: 30": "trials: 12", "rounds: 20": "rounds: 5"}
 """What searches of the pages have more of than their commands need to work."""
 
 
