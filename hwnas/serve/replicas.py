@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,7 @@ class ReplicaBackend:
 
 def _begin(ray: Any, replicas: int) -> None:
     """Join the cluster that `RAY_ADDRESS` names; without it begin one, and join none that runs here for others."""
-    address = os.environ.get("RAY_ADDRESS", "local")
+    address = os.environ.get("RAY_ADDRESS") or "local"
     own = {"num_cpus": max(os.cpu_count() or 1, replicas), "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
@@ -169,23 +170,18 @@ def _in_time(seconds: float, call: Callable[[], Any]) -> Any:
     Raises:
         TimeoutError: it took longer.
     """
-    ended: list[Any] = []
-    raised: list[Exception] = []
+    outcome: Future[Any] = Future()
 
     def work() -> None:
         try:
-            ended.append(call())
+            outcome.set_result(call())
         except Exception as error:
-            raised.append(error)
+            outcome.set_exception(error)
 
-    thread = threading.Thread(target=work, daemon=True, name="replicas")
-    thread.start()
-    thread.join(seconds)
-    if raised:
-        raise raised[0]
-    if not ended:
+    threading.Thread(target=work, daemon=True, name="replicas").start()
+    if not wait([outcome], seconds).done:
         raise TimeoutError(f"they did not start within {seconds:g} s")
-    return ended[0]
+    return outcome.result()
 
 
 def _no_replicas(replicas: int, free: float, error: Exception) -> RunError:
