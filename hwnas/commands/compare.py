@@ -96,10 +96,10 @@ def write_comparison(
         >>> pipeline.write_comparison(pipeline.compare(table, table), (table, table), Path("same.html")).name
         'same.html'
     """
-    from datetime import UTC, datetime
 
     from hwnas import __version__
     from hwnas.io.atomic import write_file
+    from hwnas.report import units
     from hwnas.report.comparisons.page import comparison_page
 
     if path.suffix != ".html":
@@ -109,7 +109,7 @@ def write_comparison(
             allowed="It is an .html page; --json prints the numbers",
             do=f"Write -o {path.stem or 'compared'}.html",
         )
-    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    now = units.now()
     page = comparison_page(compared, names, hwnas_version=__version__, created_at=now)
     return write_file(path, page, what="page of the comparison", do="Write it elsewhere")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +69,7 @@ def draw_network(
         >>> list(pipeline.draw_network("space.yaml", "largest", beside="smallest", out=Path("two.html")))
         ['largest', 'smallest']
     """
+    from hwnas.report import units
     from hwnas.report.networks.facts import OperatorFacts
     from hwnas.report.networks.page import network_page
     from hwnas.report.networks.picture import network_picture
@@ -83,7 +83,7 @@ def draw_network(
         networks = {name: tuple(map(OperatorFacts.of, one["operators"])) for name, one in documents.items()}
         content: str = network_picture(next(iter(documents.values()))["space"], networks)
     else:
-        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        now = units.now()
         content = network_page(documents, hwnas_version=__version__, created_at=now)
     write_file(out, content, what="picture of the network", do="Write it elsewhere")
     return documents

@@ -17,6 +17,7 @@ from hwnas.io.atomic import write_file
 from hwnas.problem.fronts.loading import FrontSource
 from hwnas.problem.plans.drafts import Promise
 from hwnas.problem.plans.stored import stored_documents
+from hwnas.report import units
 from hwnas.report.plans.winners import PlannedLink
 from hwnas.words import brief
 from hwnas.workspace.workspace import Workspace
@@ -108,9 +109,9 @@ def plans_entries(
     }
 
 
-def write_plans_document(path: Path, document: Mapping[str, Any], created_at: str) -> Path:
+def write_plans_document(path: Path, document: Mapping[str, Any]) -> Path:
     """Write a document of plans and the page that shows it, and return the page's path."""
     from hwnas.report.plans.page import plans_page
 
     write_file(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
-    return write_file(path.with_suffix(".html"), plans_page(document, created_at=created_at))
+    return write_file(path.with_suffix(".html"), plans_page(document, created_at=units.now()))

@@ -6,7 +6,6 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,10 +99,10 @@ def fidelity(
             "machine": machine(),
             "versions": versions(),
             "hwnas": __version__,
-            "date": _today(),
+            "date": units.now(),
         }
         write_file(paths[0], json.dumps(content, indent=1, allow_nan=False) + "\n")
-        page = write_fidelity_page(result, paths[1], hwnas_version=__version__, created_at=_today())
+        page = write_fidelity_page(result, paths[1], hwnas_version=__version__, created_at=units.now())
     return FidelityReport(result, paths[0], page)
 
 
@@ -188,7 +187,3 @@ def _left(ranked: Sequence[RankedNetwork], networks: float) -> str:
     if not ranked or networks <= 0:
         return ""
     return f"about {units.seconds(networks * sum(n.seconds for n in ranked) / len(ranked))} left"
-
-
-def _today() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -261,5 +261,5 @@ def _written(planned: EdgeCloudPlans, measured: MeasuredPlans) -> EdgeCloudPlans
     for plan in document["plans"]:
         if plan["name"] in entries:
             plan["origins"] = {**plan["origins"], "measured_ms": "measured on this machine over an emulated link"}
-    write_plans_document(planned.path, document, document["measured"]["date"])
+    write_plans_document(planned.path, document)
     return replace(planned, document=document)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -169,9 +168,8 @@ def _written(
         "networks": {key: points[key].architecture.as_dict() for key in used},
         "notes": notes,
     }
-    created_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     path = run.folder / "plans" / f"{link.name}.json"
-    page = write_plans_document(path, document, created_at)
+    page = write_plans_document(path, document)
     return EdgeCloudPlans(
         run,
         tiers,

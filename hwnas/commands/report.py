@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from hwnas.config import dump_experiment, published
 from hwnas.errors import SpaceError
 from hwnas.network import costs
 from hwnas.problem.cost_models import CostModels, load_cost_models
-from hwnas.report import facts
+from hwnas.report import facts, units
 from hwnas.report.page import write_page
 from hwnas.space import Architecture
 from hwnas.workspace.elapsed import read_elapsed
@@ -82,7 +81,7 @@ def facts_of(
     return facts.ReportFacts(
         experiment=config.name,
         title=config.title or config.name,
-        created_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        created_at=units.now(),
         hwnas_version=__version__,
         machine=machine(),
         space=facts.SpaceFacts(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__
@@ -156,6 +155,5 @@ def write_plans(problem: PairProblem, searched: PairFront, judged: JudgedCascade
         "searched": {key: known[key] for key in networks},
         "notes": list(judged.notes),
     }
-    created_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    write_plans_document(pair_path(run, problem.name), document, created_at)
+    write_plans_document(pair_path(run, problem.name), document)
     return plans

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import random
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -28,7 +27,7 @@ from hwnas.measure.table import LatencyTable, check_key, read_table
 from hwnas.measure.table_lines import CheckKey
 from hwnas.measure.timing import Measurement, Timing
 from hwnas.network import Network, costs, known_operators, lower
-from hwnas.report.units import seconds
+from hwnas.report import units
 from hwnas.report.validation.table_check import Checked, CheckedNetwork
 from hwnas.report.validation.table_check_page import write_check_page
 from hwnas.runtimes import Runtime, checked_setup, open_setup
@@ -131,7 +130,7 @@ def _refuse_unwritable(plot: Path) -> None:
 
 
 def _plot(checked: Checked, path: Path) -> None:
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    now = units.now()
     write_check_page(checked, path, hwnas_version=__version__, created_at=now)
 
 
@@ -231,7 +230,9 @@ def _forecast(networks: Sequence[Network], runtime: Runtime, timing: Timing) -> 
     both = replace(timing, rounds=2 * timing.rounds, processes=2 * max(1, timing.processes))
     export = exporter_of(runtime.setup)
     expected_s = build.expected_seconds([], networks, format_of(runtime.setup.runtime).suffix, export, export, both)
-    return f"{counted(len(networks), 'network')}, model files and two timings of each: about {seconds(expected_s)}"
+    return (
+        f"{counted(len(networks), 'network')}, model files and two timings of each: about {units.seconds(expected_s)}"
+    )
 
 
 @contextmanager
